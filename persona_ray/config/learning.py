@@ -1,0 +1,126 @@
+"""Sections that describe the model, its training, its launch and its evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from persona_ray.config.base import Section
+from persona_ray.types import Modality
+
+
+class SmallSpeechConfig(Section):
+    """The HuBERT that is built where no speech encoder is named."""
+
+    hidden_size: int = Field(128, ge=8, description="width of the Transformer blocks")
+    layers: int = Field(3, ge=1, description="Transformer blocks")
+    heads: int = Field(4, ge=1, description="attention heads; must divide hidden_size")
+    conv_channels: int = Field(80, ge=4, description="channels of the convolutional front")
+
+
+class SmallTextConfig(Section):
+    """The BERT that is built where no text encoder is named."""
+
+    hidden_size: int = Field(128, ge=8, description="width of the Transformer blocks")
+    layers: int = Field(3, ge=1, description="Transformer blocks")
+    heads: int = Field(4, ge=1, description="attention heads; must divide hidden_size")
+
+
+class SpeechEncoderConfig(Section):
+    """The speech tower."""
+
+    path: str = Field(
+        "",
+        description="folder or name of any Hugging Face speech model with hidden states "
+        "(TencentGameMate/chinese-hubert-large, ...); empty builds the small one",
+    )
+    small: SmallSpeechConfig = SmallSpeechConfig()
+
+
+class TextEncoderConfig(Section):
+    """The text tower."""
+
+    path: str = Field(
+        "",
+        description="folder or name of any BERT-like model with its tokenizer "
+        "(hfl/chinese-roberta-wwm-ext-large, ...); empty builds the small one",
+    )
+    small: SmallTextConfig = SmallTextConfig()
+    max_tokens: int = Field(64, ge=4, le=512, description="longer texts are cut to this length")
+
+
+class ModelConfig(Section):
+    """The bimodal model."""
+
+    modality: Modality = Field(Modality.BOTH, description="which towers are fed")
+    speech: SpeechEncoderConfig = SpeechEncoderConfig()
+    text: TextEncoderConfig = TextEncoderConfig()
+    max_clip_s: float = Field(12.0, gt=0, description="longer audio is cut to this length, in s")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the fully connected layer")
+
+
+class TrainingConfig(Section):
+    """Fine-tuning. The defaults are those of the source design for the large encoders."""
+
+    epochs: int = Field(15, ge=1, description="passes over the training clips")
+    frozen_epochs: int = Field(
+        5, ge=0, description="freeze threshold: encoders are frozen while epoch <= this (from 1)"
+    )
+    learning_rate: float = Field(1e-5, gt=0, description="Adam's, in the first epoch")
+    encoder_learning_rate: float | None = Field(
+        None, gt=0, description="Adam's for the encoders; empty means the same"
+    )
+    decay_rate: float = Field(
+        0.95, gt=0, le=1, description="the learning rate is multiplied by this after each epoch"
+    )
+    stop_loss: float = Field(
+        0.05, ge=0, description="training stops after an epoch whose loss is below this"
+    )
+    batch_s: float = Field(
+        60.0, gt=0, description="audio seconds in one batch of one worker, padding included"
+    )
+    max_gradient_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this")
+    freeze_front: bool = Field(
+        True, description="the speech encoder's convolutional front is never trained"
+    )
+    seed: int = Field(0, ge=0, description="of the weights, the order of batches and dropout")
+
+    @model_validator(mode="after")
+    def _threshold_within_epochs(self) -> TrainingConfig:
+        if self.frozen_epochs > self.epochs:
+            raise ValueError(
+                f"frozen_epochs {self.frozen_epochs} > epochs {self.epochs}: lower the threshold, "
+                "or set frozen_epochs = epochs to train the head alone"
+            )
+        return self
+
+
+class LaunchConfig(Section):
+    """Where training runs."""
+
+    backend: Literal["ray", "plain"] = Field(
+        "ray", description="ray: Ray Train workers; plain: this process, without Ray"
+    )
+    workers: int = Field(1, ge=1, description="training workers (data parallel)")
+    cpus_per_worker: float = Field(2, gt=0, description="logical processors of one worker")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs of one worker")
+    max_failures: int = Field(2, ge=-1, description="restarts after a lost worker; -1: for ever")
+    address: str = Field(
+        "", description="Ray address; empty starts (or, inside a job, joins) a local cluster"
+    )
+
+
+class EvaluationConfig(Section):
+    """Evaluation on customers never heard."""
+
+    folds: int = Field(
+        5,
+        ge=0,
+        description="customers are rotated through this many held-out folds to compare text, "
+        "speech and both; 0 leaves the comparison out",
+    )
+    sentence_split: bool = Field(
+        True, description="also train on a split by sentence, to show what leaks"
+    )
+    bootstrap: int = Field(1000, ge=0, description="resamples of customers for intervals")

@@ -1,0 +1,62 @@
+"""The whole configuration tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from persona_ray.config.base import Section
+from persona_ray.config.corpus import (
+    AnnotationConfig,
+    ArchiveConfig,
+    AsrConfig,
+    AudioConfig,
+    CorpusConfig,
+    CutConfig,
+    SplitConfig,
+    StoreConfig,
+    VadConfig,
+)
+from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
+
+
+class RunConfig(Section):
+    """Everything one run of the product needs to know; users write only what differs."""
+
+    workspace: Path = Field(Path("runs/default"), description="folder that everything goes into")
+    archive: ArchiveConfig = ArchiveConfig()
+    audio: AudioConfig = AudioConfig()
+    vad: VadConfig = VadConfig()
+    asr: AsrConfig = AsrConfig()
+    cut: CutConfig = CutConfig()
+    corpus: CorpusConfig = CorpusConfig()
+    store: StoreConfig = StoreConfig()
+    annotation: AnnotationConfig = AnnotationConfig()
+    splits: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    launch: LaunchConfig = LaunchConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def corpus_dir(self) -> Path:
+        return self.workspace / "corpus"
+
+    @property
+    def bundle_dir(self) -> Path:
+        return self.workspace / "bundle"
+
+    @property
+    def store_url(self) -> str:
+        return self.store.url or f"sqlite:///{self.workspace / 'store.sqlite'}"
+
+    @model_validator(mode="after")
+    def _clip_fits_model(self) -> RunConfig:
+        if self.cut.max_clip_s > self.model.max_clip_s:
+            raise ValueError(
+                f"cut.max_clip_s {self.cut.max_clip_s:g} > model.max_clip_s "
+                f"{self.model.max_clip_s:g}: the model would not hear the end of long clips; "
+                "raise model.max_clip_s or lower cut.max_clip_s"
+            )
+        return self

@@ -1,0 +1,168 @@
+"""Everything persona-ray raises on purpose.
+
+    PersonaRayError
+    ├── ConfigError               a configuration file, key or value is wrong
+    ├── ArchiveError              the business database cannot be read
+    │   ├── QueryError            the configured query fails
+    │   └── MissingColumnError    the query lacks a column that is needed
+    ├── CallError                 one call cannot be used: it is quarantined, the job goes on
+    │   ├── NotAudioError         the bytes are no audio that can be decoded
+    │   ├── EmptyFileError        the file has no bytes
+    │   ├── TruncatedError        the audio ends before its promised length
+    │   ├── UnreadableError       the URI cannot be opened
+    │   ├── TooLongError          the call is longer than the configured limit
+    │   ├── SilentError           nobody speaks on the customer's channel
+    │   └── ChannelError          the customer's channel is not in the file
+    ├── RecognitionError          a speech recogniser failed
+    │   └── EngineUnavailableError  an optional engine or its weights are missing
+    ├── SynthesisError            a speech synthesiser is missing or failed
+    ├── CorpusError               a corpus folder is missing, damaged or of another make
+    │   └── LeakageError          one customer or one text stands in two splits
+    ├── AnnotationError           an annotation file or label is wrong
+    ├── ModelError                a model cannot be built or fed
+    │   ├── EncoderError          an encoder folder cannot be loaded or does not fit
+    │   └── BundleError           a bundle is damaged or its contract does not fit
+    └── TrainingError             a training run cannot start or go on
+
+A message names the thing, the value and the fix; the command line prints it as one line.
+"""
+
+from __future__ import annotations
+
+from persona_ray.types import QuarantineReason
+
+
+class PersonaRayError(Exception):
+    """Root of the tree. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(PersonaRayError):
+    """A configuration file, key or value is wrong."""
+
+    exit_code = 2
+
+
+class ArchiveError(PersonaRayError):
+    """The business database cannot be read."""
+
+    exit_code = 3
+
+
+class QueryError(ArchiveError):
+    """The configured query fails on the business database."""
+
+
+class MissingColumnError(ArchiveError):
+    """The configured query lacks a column that the corpus needs."""
+
+
+class CallError(PersonaRayError):
+    """One call cannot be used. The corpus job records `reason` and goes on."""
+
+    exit_code = 4
+    reason: QuarantineReason
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[CallError], tuple[str]]:
+        return type(self), (self.detail,)
+
+
+class NotAudioError(CallError):
+    """The bytes are no audio that can be decoded."""
+
+    reason = QuarantineReason.NOT_AUDIO
+
+
+class EmptyFileError(CallError):
+    """The file has no bytes."""
+
+    reason = QuarantineReason.EMPTY_FILE
+
+
+class TruncatedError(CallError):
+    """The audio ends before its promised length."""
+
+    reason = QuarantineReason.TRUNCATED
+
+
+class UnreadableError(CallError):
+    """The URI cannot be opened."""
+
+    reason = QuarantineReason.UNREADABLE
+
+
+class TooLongError(CallError):
+    """The call is longer than the configured limit."""
+
+    reason = QuarantineReason.TOO_LONG
+
+
+class SilentError(CallError):
+    """Nobody speaks on the customer's channel."""
+
+    reason = QuarantineReason.SILENT
+
+
+class ChannelError(CallError):
+    """The customer's channel is not in the file."""
+
+    reason = QuarantineReason.MONO
+
+
+class RecognitionError(PersonaRayError):
+    """A speech recogniser failed."""
+
+
+class EngineUnavailableError(RecognitionError):
+    """An optional engine or its weights are missing; the message says how to get them."""
+
+    exit_code = 2
+
+
+class SynthesisError(PersonaRayError):
+    """A speech synthesiser is missing or failed."""
+
+    exit_code = 2
+
+
+class CorpusError(PersonaRayError):
+    """A corpus folder is missing, damaged or of another make."""
+
+    exit_code = 3
+
+
+class LeakageError(CorpusError):
+    """One customer or one text stands in two splits."""
+
+    exit_code = 5
+
+
+class AnnotationError(PersonaRayError):
+    """An annotation file or label is wrong."""
+
+    exit_code = 3
+
+
+class ModelError(PersonaRayError):
+    """A model cannot be built or fed."""
+
+
+class EncoderError(ModelError):
+    """An encoder folder cannot be loaded or does not fit."""
+
+    exit_code = 2
+
+
+class BundleError(ModelError):
+    """A bundle is damaged or its contract does not fit."""
+
+    exit_code = 2
+
+
+class TrainingError(PersonaRayError):
+    """A training run cannot start or go on."""
