@@ -1,0 +1,58 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from persona_ray.cli import annotate, config, corpus, learn, recognize, synth
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""From call recordings to a caller's personality colour (FPA: red, blue, yellow, green).
+
+The main job in five steps, each resumable, each from one config file plus `--set a.b=c`:
+
+1. `corpus build`: calls of a business database -> sentences of the customer (audio and text)
+
+2. `annotate export` / `import`: sentences -> annotators -> labels, splits by customer
+
+3. `finetune`: labelled sentences -> a bundle (weights and their contract)
+
+4. `evaluate`: the bundle on customers never heard -> report.html
+
+5. `recognize`: a recording -> primary and secondary colour
+
+`run` does all five. `synth build` makes an archive with planted truth to try them on.
+""",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from persona_ray import __version__
+
+        typer.echo(f"persona-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+app.command("run")(learn.run)
+app.add_typer(corpus.app, name="corpus")
+app.add_typer(annotate.app, name="annotate")
+app.command("finetune")(learn.finetune)
+app.command("evaluate")(learn.evaluate)
+app.command("recognize")(recognize.recognize)
+app.add_typer(synth.app, name="synth")
+app.add_typer(config.app, name="config")

@@ -1,0 +1,30 @@
+"""`persona-ray config`: what can be configured, and what a run would use."""
+
+from __future__ import annotations
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.config import describe
+
+app = typer.Typer(no_args_is_help=True, help="Show every key, or what a run would use.")
+
+
+@app.command()
+def keys(contains: str = typer.Argument("", help="Only keys that contain this.")) -> None:
+    """Every key with its default and what it means."""
+    table = Table("key", "default", "meaning", show_lines=True)
+    for key, default, meaning in describe():
+        if contains in key:
+            table.add_row(key, default if len(default) < 60 else default[:57] + "...", meaning)
+    Console().print(table)
+
+
+@app.command()
+def show(config: ConfigPath = None, overrides: Overrides = None) -> None:
+    """The whole configuration as YAML, defaults included."""
+    tree = read(config, overrides).model_dump(mode="json")
+    typer.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
