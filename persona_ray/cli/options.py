@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Annotated
 
@@ -24,3 +25,12 @@ Overrides = Annotated[
 def read(config: Path | None, overrides: list[str] | None) -> RunConfig:
     """The run configuration of a command's two options."""
     return load_config(config, overrides or ())
+
+
+def job_config(description: str, beside: str) -> RunConfig:
+    """The configuration of a job script: `--config` (default: the YAML beside it), `--set`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, default=Path(beside).with_suffix(".yaml"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    arguments = parser.parse_args()
+    return load_config(arguments.config, arguments.overrides)

@@ -1,0 +1,53 @@
+"""`persona-ray corpus`: from a call archive to clips."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from persona_ray.cli.options import ConfigPath, Overrides, read
+
+app = typer.Typer(no_args_is_help=True, help="From a call archive to the customer's sentences.")
+
+
+@app.command()
+def build(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
+    ] = False,
+) -> None:
+    """Read calls, recognise the customer's channel, cut sentences.
+
+    A killed build goes on where it was; calls that are new in the database are added. Calls that
+    cannot be used are set aside in quarantine.csv with the reason.
+    """
+    from persona_ray.launch.corpus import build_corpus
+    from persona_ray.progress import RichProgress
+
+    summary = build_corpus(read(config, overrides), RichProgress(), fresh=fresh)
+    Console().print(summary.table())
+
+
+@app.command()
+def show(config: ConfigPath = None, overrides: Overrides = None) -> None:
+    """What the corpus holds, and what was set aside and why."""
+    from persona_ray.corpus.dataset import CorpusDataset
+
+    run = read(config, overrides)
+    dataset = CorpusDataset.open(run.corpus_dir)
+    calls = Table("call", "customer", "status", "reason", "detail", title="calls set aside")
+    clips = seconds = 0.0
+    for info in dataset.infos():
+        clips += 1
+        seconds += info.duration_s
+    for call in dataset.calls():
+        if call.reason:
+            calls.add_row(call.call_id, call.customer_id, call.status, call.reason, call.detail)
+    console = Console()
+    console.print(calls)
+    console.print(f"{clips:.0f} clips, {seconds / 60:.1f} min, fingerprint {dataset.fingerprint}")

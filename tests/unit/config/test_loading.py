@@ -1,0 +1,95 @@
+"""The strict configuration: keys, overrides, cross-field rules, shipped files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_ray.config import RunConfig, describe, load_config, write_config
+from persona_ray.errors import ConfigError
+
+
+def test_unknown_key_names_the_near_one_and_the_valid_ones(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("training:\n  epoch: 3\n")
+    with pytest.raises(ConfigError, match=r"'training\.epoch'.*'training\.epochs'.*decay_rate"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("training.epochs", "section.key=value"),
+        ("training.epochs=three", "training.epochs = 'three'"),
+        ("training.epochs=0", "training.epochs = 0"),
+        ("training.epochs.x=1", "training.epochs"),
+        ("training.frozen_epochs=99", "lower the threshold"),
+        ("splits.test=0.5", "must sum to 1"),
+        ("annotation.labels=[red]", "at least two"),
+        ("annotation.uncertain=red", "one of labels"),
+        ("cut.max_clip_s=60", "raise model.max_clip_s"),
+        ("nothing=1", "unknown key 'nothing'"),
+    ],
+)
+def test_bad_override_says_what_and_why(override: str, part: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [override])
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_configuration(tmp_path: Path) -> None:
+    broken, listing = tmp_path / "broken.yaml", tmp_path / "list.yaml"
+    broken.write_text("a: [1")
+    listing.write_text("- a\n- b\n")
+    for path, part in [
+        (tmp_path / "absent.yaml", "does not exist"),
+        (broken, "is not YAML"),
+        (listing, "must be a map"),
+        (tmp_path, "cannot be read"),
+    ]:
+        with pytest.raises(ConfigError, match=part):
+            load_config(path)
+
+
+def test_override_wins_over_file_and_file_over_default(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("training: {epochs: 9, seed: 4}\n")
+    config = load_config(path, ["training.epochs=7", "training.learning_rate=1e-3"])
+    assert (config.training.epochs, config.training.seed) == (7, 4)
+    assert config.training.learning_rate == 1e-3
+    assert config.training.frozen_epochs == RunConfig().training.frozen_epochs
+
+
+@given(
+    epochs=st.integers(5, 200),
+    rate=st.floats(1e-7, 1.0),
+    salt=st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=20),
+)
+def test_written_configuration_reads_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, epochs: int, rate: float, salt: str
+) -> None:
+    config = RunConfig.model_validate(
+        {"training": {"epochs": epochs, "learning_rate": rate}, "splits": {"salt": salt}}
+    )
+    path = tmp_path_factory.mktemp("config") / "run.yaml"
+    write_config(config, path)
+    assert load_config(path) == config
+
+
+def test_every_key_is_described() -> None:
+    described = list(describe())
+    assert {key for key, _, _ in described} >= {"workspace", "training.epochs", "model.text.path"}
+    assert [key for key, _, meaning in described if not meaning] == []
+
+
+def test_every_shipped_configuration_loads(repository: Path) -> None:
+    shipped = sorted((repository / "configs").glob("*.yaml"))
+    assert shipped
+    for path in shipped:
+        if path.name == "demo_archive.yaml":
+            continue  # the synthetic archive's own schema; its room loads it
+        load_config(path)
