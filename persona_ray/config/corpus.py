@@ -141,6 +141,9 @@ class AnnotationConfig(Section):
     labels: tuple[str, ...] = Field(
         ("red", "blue", "yellow", "green"), description="the labels a model learns, in its order"
     )
+    files: tuple[str, ...] = Field(
+        (), description="annotation files (CSV, Label Studio JSON) that `run` imports"
+    )
     uncertain: str = Field("uncertain", description="label that is kept but never trained on")
     resolution: Literal["majority", "adjudicated"] = Field(
         "majority",
