@@ -1,0 +1,1 @@
+"""Sound: decoding, channels, rates, voice activity, storage coding. Nothing here knows of text."""
