@@ -1,0 +1,1 @@
+"""From a call archive to annotated, split clips."""
