@@ -16,7 +16,9 @@ class SmallSpeechConfig(Section):
     hidden_size: int = Field(128, ge=8, description="width of the Transformer blocks")
     layers: int = Field(3, ge=1, description="Transformer blocks")
     heads: int = Field(4, ge=1, description="attention heads; must divide hidden_size")
-    conv_channels: int = Field(80, ge=4, description="channels of the convolutional front")
+    conv_channels: int = Field(
+        96, ge=12, description="channels of the convolutional front; three a frequency band"
+    )
 
 
 class SmallTextConfig(Section):

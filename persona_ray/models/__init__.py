@@ -1,0 +1,1 @@
+"""Encoders, the bimodal model and the bundle it is kept in."""

@@ -1,0 +1,100 @@
+"""A filter bank as the starting point of a small speech encoder's convolutional front.
+
+An hour of speech is too little to learn an ear from random weights. The front of a HubertModel is
+free in kernel, stride and width, so that its two convolutions can begin as what hearing needs:
+
+1. Gabor filters: cosines under Hann windows, three phases (0, 120, 240 degrees) a band. Half-wave
+   rectified, three phases sum to the band's envelope almost without ripple; the GELU behind the
+   layer norm is that rectifier, the second convolution the sum.
+2. For each band its smoothed envelope, its rise and its fall, from three frames.
+
+Everything stays trainable, and a plain Hugging Face folder holds it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from persona_ray.errors import ModelError
+
+PHASES = 3
+KERNEL_S = 0.064
+HOP_S = 0.010
+LOWEST_HZ = 60.0
+# Below it bands are spaced evenly, for the pitch of voices; above it by the mel scale.
+PITCH_HZ = 420.0
+PITCH_SHARE = 0.3
+# Windows shrink with frequency from the whole kernel (pitch) to this (onsets).
+SHORTEST_WINDOW_S = 0.016
+CYCLES = 12.0
+# Speech falls by about 6 dB an octave above this: filters rise with it, so that bands count alike.
+EMPHASIS_HZ = 500.0
+# Frames quieter than this (RMS of full scale) fade in the layer norm instead of being raised.
+QUIET_RMS = 0.003
+# torch.nn.LayerNorm's default, which transformers uses in the front.
+LAYER_NORM_EPS = 1e-5
+
+
+def kernels(sample_rate_hz: int) -> tuple[int, int]:
+    """Kernel and stride of the first convolution in samples."""
+    return round(KERNEL_S * sample_rate_hz), round(HOP_S * sample_rate_hz)
+
+
+def bands_of(channels: int) -> int:
+    """Bands in `channels` channels: three phases each; raises ModelError."""
+    if channels % PHASES or channels < 4 * PHASES:
+        raise ModelError(
+            f"model.speech.small.conv_channels {channels} must be a multiple of {PHASES} and at "
+            f"least {4 * PHASES}: each band takes {PHASES} channels; try {(channels // 3 + 1) * 3}"
+        )
+    return channels // PHASES
+
+
+def centres_hz(bands: int, sample_rate_hz: int) -> Tensor:
+    """Centre frequencies (bands,): even steps where pitch lies, then mel steps."""
+    low = max(2, round(PITCH_SHARE * bands))
+    highest = 0.475 * sample_rate_hz
+    pitch = torch.linspace(LOWEST_HZ, PITCH_HZ, low + 1)[:low]
+    mel = torch.linspace(_mel(PITCH_HZ), _mel(highest), bands - low)
+    return torch.cat([pitch, 700.0 * (torch.pow(10.0, mel / 2595.0) - 1.0)])
+
+
+def gabor_filters(channels: int, sample_rate_hz: int) -> Tensor:
+    """First convolution (channels, 1, kernel): channels of one band stand side by side."""
+    kernel, _ = kernels(sample_rate_hz)
+    time_s = (torch.arange(kernel) - (kernel - 1) / 2) / sample_rate_hz
+    rows = []
+    for centre in centres_hz(bands_of(channels), sample_rate_hz).tolist():
+        window_s = min(KERNEL_S, max(SHORTEST_WINDOW_S, CYCLES / centre))
+        inside = time_s.abs() < window_s / 2
+        window = torch.where(inside, 0.5 + 0.5 * torch.cos(2 * math.pi * time_s / window_s), 0.0)
+        # A sine of amplitude a at the centre answers with amplitude a, before the emphasis.
+        window = window / window.sum() * 2 * math.hypot(1.0, centre / EMPHASIS_HZ)
+        for phase in range(PHASES):
+            shift = 2 * math.pi * phase / PHASES
+            row = window * torch.cos(2 * math.pi * centre * time_s + shift)
+            # A constant offset of the line is no sound.
+            rows.append(row - window * (row.sum() / window.sum()))
+    filters = torch.stack(rows)[:, None, :]
+    # White noise of QUIET_RMS gives answers whose variance equals the layer norm's epsilon.
+    power = filters.square().sum(dim=-1).mean() * QUIET_RMS**2
+    return filters * math.sqrt(LAYER_NORM_EPS / float(power))
+
+
+def envelope_filters(channels: int) -> Tensor:
+    """Second convolution (channels, channels, 3): envelopes, then rises, then falls."""
+    bands = bands_of(channels)
+    taps = torch.tensor([[0.5, 1.0, 0.5], [-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]]) / PHASES
+    filters = torch.zeros(channels, channels, 3)
+    for kind in range(3):
+        for band in range(bands):
+            own = slice(band * PHASES, (band + 1) * PHASES)
+            filters[kind * bands + band, own] = taps[kind]
+    return filters
+
+
+def _mel(hertz: float) -> float:
+    return 2595.0 * math.log10(1.0 + hertz / 700.0)

@@ -1,0 +1,115 @@
+"""The embedded default: a small HuBERT and a small BERT, built here without downloads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+
+from persona_ray.config.learning import SmallSpeechConfig, SmallTextConfig
+from persona_ray.errors import ModelError
+from persona_ray.models.front import envelope_filters, gabor_filters, kernels
+from persona_ray.models.speech import SpeechEncoder
+from persona_ray.models.text import TextEncoder
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ASCII = "abcdefghijklmnopqrstuvwxyz0123456789"
+PUNCTUATION = "，。？！、；：,.?!"
+# A character seen once teaches nothing but itself; read as [UNK] it teaches what [UNK] means.
+MIN_FREQUENCY = 2
+
+
+def small_speech_encoder(config: SmallSpeechConfig, sample_rate_hz: int) -> SpeechEncoder:
+    """A HuBERT for waves at `sample_rate_hz`: filter-bank front, random Transformer blocks.
+
+    Draws from torch's global random state. Raises ModelError for sizes that do not fit.
+    """
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+    _check_heads("speech", config.hidden_size, config.heads)
+    kernel, stride = kernels(sample_rate_hz)
+    channels = config.conv_channels
+    first, second = gabor_filters(channels, sample_rate_hz), envelope_filters(channels)
+    model = HubertModel(
+        HubertConfig(
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=4 * config.hidden_size,
+            conv_dim=(channels, channels),
+            conv_kernel=(kernel, 3),
+            conv_stride=(stride, 2),
+            conv_bias=True,
+            feat_extract_norm="layer",
+            num_conv_pos_embeddings=32,
+            num_conv_pos_embedding_groups=16 if config.hidden_size % 16 == 0 else 1,
+            initializer_range=config.hidden_size**-0.5,
+            layerdrop=0.0,
+            apply_spec_augment=False,
+            # No masked_spec_embed: pretraining adds its own.
+            mask_time_prob=0.0,
+        )
+    )
+    with torch.no_grad():
+        for layer, weight in zip(model.feature_extractor.conv_layers, (first, second), strict=True):
+            layer.conv.weight.copy_(weight)
+            layer.conv.bias.zero_()
+    # The level of a clip is heard: it is not normalised away.
+    preprocessor = Wav2Vec2FeatureExtractor(
+        feature_size=1,
+        sampling_rate=sample_rate_hz,
+        padding_value=0.0,
+        do_normalize=False,
+        return_attention_mask=True,
+    )
+    return SpeechEncoder(model, preprocessor)
+
+
+def character_vocabulary(texts: Iterable[str]) -> dict[str, int]:
+    """WordPiece vocabulary of single characters: special tokens, ASCII, punctuation, then every
+    other character that `texts` have at least twice, the most frequent first."""
+    counts = Counter(character for text in texts for character in text.lower())
+    base = [*SPECIAL_TOKENS, *ASCII, *(f"##{character}" for character in ASCII), *PUNCTUATION]
+    known = set(base)
+    seen = [
+        character
+        for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        if count >= MIN_FREQUENCY and character not in known and not character.isspace()
+    ]
+    return {token: number for number, token in enumerate([*base, *seen])}
+
+
+def small_text_encoder(
+    config: SmallTextConfig, texts: Iterable[str], max_tokens: int
+) -> TextEncoder:
+    """A BERT that reads characters, with a vocabulary from `texts` (those of training).
+
+    Draws from torch's global random state. Raises ModelError for sizes that do not fit.
+    """
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    _check_heads("text", config.hidden_size, config.heads)
+    vocabulary = character_vocabulary(texts)
+    longest = max(max_tokens, 128)
+    tokenizer = BertTokenizer(vocab=vocabulary, model_max_length=longest)
+    model = BertModel(
+        BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=4 * config.hidden_size,
+            max_position_embeddings=longest,
+            initializer_range=config.hidden_size**-0.5,
+            pad_token_id=vocabulary["[PAD]"],
+        )
+    )
+    return TextEncoder(model, tokenizer, max_tokens)
+
+
+def _check_heads(tower: str, hidden_size: int, heads: int) -> None:
+    if hidden_size % heads:
+        raise ModelError(
+            f"model.{tower}.small.hidden_size {hidden_size} must be a multiple of heads {heads}"
+        )

@@ -1,0 +1,85 @@
+"""The text tower: any BERT-like Hugging Face model with its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from persona_ray.errors import EncoderError
+from persona_ray.models.tower import Tower
+
+
+class TextEncoder(Tower):
+    """Texts in, the last hidden state of their [CLS] token out."""
+
+    def __init__(self, model: Any, tokenizer: Any, max_tokens: int) -> None:
+        """`max_tokens`: longer texts are cut, [CLS] and [SEP] counted."""
+        super().__init__()
+        if tokenizer.cls_token_id is None or tokenizer.pad_token_id is None:
+            raise EncoderError(
+                f"text encoder of type '{model.config.model_type}' has a tokenizer without [CLS] "
+                "or padding: use a BERT-like checkpoint"
+            )
+        longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+        if max_tokens > longest:
+            raise EncoderError(
+                f"model.text.max_tokens {max_tokens} > {longest}, the longest text the encoder "
+                f"takes: lower it to {longest}"
+            )
+        tokenizer.padding_side = "right"
+        tokenizer.truncation_side = "right"
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        for parameter in self._never_trained():
+            parameter.requires_grad_(False)
+
+    @classmethod
+    def load(cls, path: str, max_tokens: int) -> TextEncoder:
+        """From a Hugging Face folder or name; raises EncoderError."""
+        from transformers import AutoModel, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModel.from_pretrained(path, dtype=torch.float32)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise EncoderError(
+                f"text encoder '{path}' cannot be loaded: {' '.join(str(error).split())[:300]}"
+            ) from None
+        return cls(model, tokenizer, max_tokens)
+
+    def save(self, folder: Path) -> None:
+        """Write a plain Hugging Face folder: model and tokenizer."""
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+
+    @property
+    def features(self) -> int:
+        return int(self.model.config.hidden_size)
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Token tensors (batch, tokens), padded to the longest text."""
+        return dict(
+            self.tokenizer(
+                list(texts),
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+            )
+        )
+
+    def forward(self, tokens: dict[str, Tensor]) -> Tensor:
+        """[CLS] vectors (batch, features)."""
+        hidden: Tensor = self.model(**tokens).last_hidden_state
+        return hidden[:, 0]
+
+    def _never_trained(self) -> Iterator[nn.Parameter]:
+        # The pooler sits behind the vectors that are used here.
+        pooler = getattr(self.model, "pooler", None)
+        if isinstance(pooler, nn.Module):
+            yield from pooler.parameters()
