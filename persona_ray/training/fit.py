@@ -1,0 +1,50 @@
+"""Fine-tune a model in one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from persona_ray.config.learning import TrainingConfig
+from persona_ray.errors import TrainingError
+from persona_ray.models.bimodal import BimodalModel
+from persona_ray.training.context import TrainContext
+from persona_ray.training.history import EpochResult, History
+from persona_ray.training.loop import run_epochs
+from persona_ray.training.trainee import Trainee
+from persona_ray.types import Example, SampleSource
+
+
+def _silent(_result: EpochResult) -> None:
+    return
+
+
+def fit(
+    model: BimodalModel,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    source: SampleSource,
+    config: TrainingConfig,
+    context: TrainContext,
+    on_epoch: Callable[[EpochResult], None] = _silent,
+) -> History:
+    """Train `model` in place on `train`, judging it on `dev` (may be empty) after each epoch.
+
+    Every worker calls this with the same model and the same examples in the same order. Goes on
+    from `context.restore()`. `on_epoch` is called on every worker after each epoch. Raises
+    TrainingError where there is nothing to learn from.
+    """
+    for example in (*train, *dev):
+        if example.label not in model.labels:
+            raise TrainingError(
+                f"clip {example.clip_id} has the label '{example.label}', which the model does not "
+                f"know ({', '.join(model.labels)}): add it to annotation.labels or relabel the clip"
+            )
+    found = {example.label for example in train}
+    if len(found) < 2:
+        raise TrainingError(
+            f"the train split has {len(train)} labelled clips of {len(found)} label(s): training "
+            "needs at least two labels; import more annotations or raise splits.train"
+        )
+    trainee = Trainee(model, train, dev, source, config, context)
+    trainee.restore()
+    return run_epochs(trainee, config, context, on_epoch)

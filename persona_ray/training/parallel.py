@@ -1,0 +1,62 @@
+"""What of the hardware the loop sees: number formats and the few collective operations."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from persona_ray.models.bimodal import Batch, BimodalModel, Encoded
+from persona_ray.training.context import TrainContext
+
+T = TypeVar("T")
+
+
+class Classifier(nn.Module):
+    """The model behind one `forward`, from audio or from cached vectors, as DDP needs it."""
+
+    def __init__(self, model: BimodalModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Batch | Encoded) -> Tensor:
+        """Logits (batch, labels)."""
+        logits = self.model.classify(inputs) if isinstance(inputs, Encoded) else self.model(inputs)
+        assert isinstance(logits, Tensor)
+        return logits
+
+
+def data_parallel(model: BimodalModel, context: TrainContext) -> nn.Module:
+    """Average gradients over the workers. Wrap anew whenever another set of parameters is
+    trained: DDP lays out its buckets once."""
+    classifier = Classifier(model)
+    if context.world_size == 1:
+        return classifier
+    # Encoders bring parameters that classification never uses (a masking vector, a pooler).
+    return nn.parallel.DistributedDataParallel(classifier, find_unused_parameters=True)
+
+
+def total(value: float, context: TrainContext) -> float:
+    """The sum of `value` over the workers, the same number on each."""
+    if context.world_size == 1:
+        return value
+    tensor = torch.tensor([value], dtype=torch.float64, device=context.device)
+    dist.all_reduce(tensor)
+    return float(tensor.item())
+
+
+def gathered(value: T, context: TrainContext) -> list[T]:
+    """`value` of every worker in order of rank, on every worker."""
+    if context.world_size == 1:
+        return [value]
+    values: list[T | None] = [None] * context.world_size
+    dist.all_gather_object(values, value)
+    return [item for item in values if item is not None]
+
+
+def precision(device: torch.device) -> torch.autocast:
+    """bf16 where the hardware computes in it, float32 elsewhere."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)

@@ -1,0 +1,135 @@
+"""What is trained, with everything that changes between two phases of training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from persona_ray.config.learning import TrainingConfig
+from persona_ray.models.bimodal import BimodalModel
+from persona_ray.training.batching import plan_pass
+from persona_ray.training.cache import encode_once
+from persona_ray.training.checkpoint import (
+    RunIdentity,
+    load_moments,
+    load_weights,
+    read_history,
+    save_checkpoint,
+)
+from persona_ray.training.context import TrainContext
+from persona_ray.training.feeds import AudioFeed, Feed
+from persona_ray.training.history import EpochResult, History, Phase
+from persona_ray.training.metrics import Scores, score
+from persona_ray.training.optimizer import head_optimizer, unfreeze
+from persona_ray.training.parallel import data_parallel, gathered, precision
+from persona_ray.types import Example, SampleSource
+
+
+class Trainee:
+    """Model, optimizer, feeds and history of one run; `enter` a phase before training."""
+
+    network: nn.Module
+    feed: Feed
+
+    def __init__(
+        self,
+        model: BimodalModel,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        source: SampleSource,
+        config: TrainingConfig,
+        context: TrainContext,
+    ) -> None:
+        self.model = model.to(context.device)
+        self.train, self.dev = train, dev
+        self.durations_s = [example.duration_s for example in train]
+        index = {label: at for at, label in enumerate(model.labels)}
+        self.targets = torch.tensor(
+            [index[example.label] for example in train], device=context.device
+        )
+        self.optimizer = head_optimizer(model, config)
+        self.history = History(())
+        self._config, self._context = config, context
+        self._audio = AudioFeed(train, source, model, context.device)
+        self._dev_audio = AudioFeed(dev, source, model, context.device)
+        self._dev_feed: Feed = self._dev_audio
+        self._phase: Phase | None = None
+        self._identity = RunIdentity(config.model_dump(mode="json"), len(train), list(model.labels))
+
+    def enter(self, phase: Phase) -> None:
+        """Set model, feeds and data parallelism up for `phase`, unless it is the present one."""
+        if phase == self._phase:
+            return
+        self._phase = phase
+        if phase == Phase.FULL:
+            unfreeze(self.model, self.optimizer)
+            self.feed, self._dev_feed = self._audio, self._dev_audio
+        else:
+            batch_s = self._config.batch_s
+            dev_s = [example.duration_s for example in self.dev]
+            self.feed = encode_once(
+                self.model, self._audio, self.durations_s, batch_s, self._context
+            )
+            if self.dev:
+                self._dev_feed = encode_once(
+                    self.model, self._dev_audio, dev_s, batch_s, self._context
+                )
+        self.network = data_parallel(self.model, self._context)
+
+    def judge(self) -> Scores | None:
+        """Scores of the whole dev split on every worker, each having judged its share; None for
+        an empty one."""
+        if not self.dev:
+            return None
+        probabilities = predict(
+            self.network, self._dev_feed, self.dev, self._config.batch_s, self._context
+        )
+        return score(self.dev, probabilities, self.model.labels)
+
+    def restore(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        folder = self._context.restore()
+        if folder is None:
+            return
+        self.history = read_history(folder, self._identity)
+        load_weights(folder, self.model)
+        if self.history.last.phase == Phase.FULL:
+            self.enter(Phase.FULL)
+        load_moments(folder, self.model, self.optimizer)
+
+    def report(self, result: EpochResult) -> None:
+        metrics = {"epoch": result.epoch, "loss": result.loss}
+        if result.dev is not None:
+            metrics |= {"dev_loss": result.dev.loss, "dev_accuracy": result.dev.clip_accuracy}
+        if self._context.rank > 0:
+            self._context.report(metrics, None)
+            return
+        with tempfile.TemporaryDirectory(prefix="persona-ray-") as folder:
+            save_checkpoint(Path(folder), self.model, self.optimizer, self.history, self._identity)
+            self._context.report(metrics, Path(folder))
+
+
+def predict(
+    network: nn.Module,
+    feed: Feed,
+    examples: Sequence[Example],
+    batch_s: float,
+    context: TrainContext,
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Probabilities (clips, labels) of `examples` in evaluation mode, the same on every worker."""
+    durations_s = [example.duration_s for example in examples]
+    mine: dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+    # The module itself, not its data-parallel shell: workers may have different numbers of batches.
+    module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+    module.eval()
+    with torch.inference_mode(), precision(context.device):
+        for positions in plan_pass(durations_s, batch_s, context.rank, context.world_size):
+            rows = torch.softmax(module(feed.inputs(positions)).double(), dim=-1).cpu().numpy()
+            mine |= dict(zip(positions, rows, strict=True))
+    everyone = {at: row for part in gathered(mine, context) for at, row in part.items()}
+    return np.stack([everyone[at] for at in range(len(examples))])
