@@ -43,7 +43,9 @@ def save_checkpoint(
     identity: RunIdentity,
 ) -> None:
     save_file(_changed(model), folder / "weights.safetensors")
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[torch.Tensor, str] = {
+        parameter: name for name, parameter in model.named_parameters()
+    }
     moments = {
         f"{names[parameter]}:{key}": value.detach().clone().contiguous()
         for parameter, state in optimizer.state.items()

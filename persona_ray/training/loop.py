@@ -44,7 +44,7 @@ def run_epochs(
             loss = summed_cross_entropy(logits.float(), trainee.targets[list(part)])
             trainee.optimizer.zero_grad()
             # DDP takes the mean over workers; this makes it the mean over the step's clips.
-            (loss * (context.world_size / step.clips)).backward()
+            torch.autograd.backward(loss * (context.world_size / step.clips))
             parameters = trained_parameters(trainee.optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
             trainee.optimizer.step()

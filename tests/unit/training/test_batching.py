@@ -90,5 +90,5 @@ def test_a_reading_pass_visits_every_clip_once(
 
 
 def test_more_workers_than_clips_is_an_error() -> None:
-    with pytest.raises(TrainingError, match="lower launch.workers to at most 3"):
+    with pytest.raises(TrainingError, match=r"lower launch.workers to at most 3"):
         plan_epoch([1.0, 2.0, 3.0], 10.0, 4, seed=0, epoch=1)

@@ -139,7 +139,7 @@ def test_stops_below_the_configured_loss() -> None:
     assert history.last.loss < 1.0 <= min(epoch.loss for epoch in history.epochs[:-1])
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -153,7 +153,7 @@ class KilledContext(PlainContext):
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         super().report(metrics, checkpoint)
         if metrics["epoch"] == self.after:
-            raise Killed
+            raise KilledError
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_as_if_undisturbed(tmp_path: Path, after: int) -> N
     undisturbed = tiny_model()
     whole = fit(undisturbed, train, dev, Tones(), config, PlainContext(device=CPU))
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(tiny_model(), train, dev, Tones(), config, KilledContext(tmp_path, after))
     seen: list[EpochResult] = []
     resumed = tiny_model()
