@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from persona_ray.errors import EncoderError
+from persona_ray.models.pretrained import quiet, read_model, reading_encoder
 from persona_ray.models.tower import Tower
 
 # Families whose blocks see a padded clip as they see it alone, given the attention mask. In others
@@ -63,21 +64,18 @@ class SpeechEncoder(Tower):
     @classmethod
     def load(cls, path: str) -> SpeechEncoder:
         """From a Hugging Face folder or name; raises EncoderError."""
-        from transformers import AutoFeatureExtractor, AutoModel
+        from transformers import AutoFeatureExtractor
 
-        try:
+        with reading_encoder("speech", path):
             preprocessor = AutoFeatureExtractor.from_pretrained(path)
-            model = AutoModel.from_pretrained(path, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise EncoderError(
-                f"speech encoder '{path}' cannot be loaded: {' '.join(str(error).split())[:300]}"
-            ) from None
+            model = read_model("speech", path, may_lack=("masked_spec_embed",))
         return cls(model, preprocessor)
 
     def save(self, folder: Path) -> None:
         """Write a plain Hugging Face folder: model and preprocessor_config.json."""
-        self.model.save_pretrained(folder, safe_serialization=True)
-        self.preprocessor.save_pretrained(folder)
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.preprocessor.save_pretrained(folder)
 
     @property
     def layers(self) -> int:

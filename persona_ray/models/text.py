@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from persona_ray.errors import EncoderError
+from persona_ray.models.pretrained import quiet, read_model, reading_encoder
 from persona_ray.models.tower import Tower
 
 
@@ -41,21 +41,18 @@ class TextEncoder(Tower):
     @classmethod
     def load(cls, path: str, max_tokens: int) -> TextEncoder:
         """From a Hugging Face folder or name; raises EncoderError."""
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
-        try:
+        with reading_encoder("text", path):
             tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModel.from_pretrained(path, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise EncoderError(
-                f"text encoder '{path}' cannot be loaded: {' '.join(str(error).split())[:300]}"
-            ) from None
+            model = read_model("text", path, may_lack=("pooler.",))
         return cls(model, tokenizer, max_tokens)
 
     def save(self, folder: Path) -> None:
         """Write a plain Hugging Face folder: model and tokenizer."""
-        self.model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
 
     @property
     def features(self) -> int:

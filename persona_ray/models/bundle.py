@@ -1,0 +1,241 @@
+"""The bundle: a folder that holds a trained model and its contract.
+
+    bundle.json        contract and SHA-256 of every other file
+    speech/            plain Hugging Face folder: AutoModel, AutoFeatureExtractor
+    text/              plain Hugging Face folder: AutoModel, AutoTokenizer
+    head.safetensors   layer weights and the fully connected layer
+
+Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+import torch
+from pydantic import JsonValue, ValidationError
+from torch import Tensor
+
+from persona_ray.errors import BundleError, EncoderError
+from persona_ray.models.bimodal import BimodalModel
+from persona_ray.models.contract import (
+    CONTRACT_VERSION,
+    Contract,
+    Manifest,
+    SpeechContract,
+    TextContract,
+)
+from persona_ray.models.speech import SpeechEncoder
+from persona_ray.models.text import TextEncoder
+
+MANIFEST = "bundle.json"
+HEAD = "head.safetensors"
+# Suffixes of pickles: reading one runs whatever code it names.
+PICKLED = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
+PACKAGES = ("persona-ray", "torch", "transformers", "tokenizers", "safetensors")
+
+
+def contract_of(
+    model: BimodalModel,
+    data_fingerprint: str,
+    metrics: Mapping[str, float],
+    training: Mapping[str, JsonValue],
+) -> Contract:
+    """The contract that `model` keeps; raises BundleError for a metric that is no number."""
+    speech, text = model.speech, model.text
+    try:
+        return Contract(
+            version=CONTRACT_VERSION,
+            labels=model.labels,
+            modality=model.modality,
+            speech=None
+            if speech is None
+            else SpeechContract(
+                sample_rate_hz=speech.sample_rate_hz,
+                max_clip_s=model.max_clip_s,
+                normalize=bool(speech.preprocessor.do_normalize),
+                layers=speech.layers,
+                features=speech.features,
+                pooling="mean",
+            ),
+            text=None
+            if text is None
+            else TextContract(max_tokens=text.max_tokens, features=text.features, pooling="cls"),
+            vector_norm="layer_norm",
+            dropout=float(model.dropout.p),
+            packages={name: version(name) for name in PACKAGES},
+            data_fingerprint=data_fingerprint,
+            metrics=dict(metrics),
+            training=dict(training),
+        )
+    except ValidationError as error:
+        raise BundleError(f"contract cannot be written: {_first(error)}") from None
+
+
+def save_bundle(model: BimodalModel, path: Path, contract: Contract) -> None:
+    """Write `model` to the folder `path`, whole or not at all; an older bundle there is replaced.
+
+    Raises BundleError if `contract` is another model's, or `path` holds something else.
+    """
+    _check_fit(model, contract, path)
+    if (
+        path.exists()
+        and not (path / MANIFEST).is_file()
+        and (path.is_file() or any(path.iterdir()))
+    ):
+        raise BundleError(f"{path} is there and is no bundle: it is not overwritten; name another")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(f".{path.name}.{os.getpid()}.building")
+    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+    for leftover in (building, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    building.mkdir()
+    try:
+        _write(model, building, contract)
+        if path.exists():
+            path.rename(replaced)
+        building.rename(path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def read_contract(path: Path) -> Contract:
+    """The contract alone; raises BundleError."""
+    return _read_manifest(path).contract
+
+
+def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
+    """The model (on the CPU, in eval mode) and its contract.
+
+    Raises BundleError for a folder that is damaged, was changed, or does not keep its contract.
+    """
+    manifest = _read_manifest(path)
+    _check_files(path, manifest)
+    contract = manifest.contract
+    # Making modules draws random numbers; the caller's state is none of this function's.
+    with torch.random.fork_rng(devices=[]):
+        try:
+            speech = text = None
+            if contract.speech is not None:
+                speech = SpeechEncoder.load(str(path / "speech"))
+            if contract.text is not None:
+                text = TextEncoder.load(str(path / "text"), contract.text.max_tokens)
+        except EncoderError as error:
+            raise BundleError(f"bundle {path}: {error}") from None
+        longest = contract.speech.max_clip_s if contract.speech is not None else 0.0
+        model = BimodalModel(speech, text, contract.labels, contract.dropout, longest)
+    _check_fit(model, contract, path)
+    _load_head(model, path)
+    return model.eval(), contract
+
+
+def head_state(model: BimodalModel) -> dict[str, Tensor]:
+    """What head.safetensors holds, by name."""
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if name.startswith(("featurizer.", "classifier."))
+    }
+
+
+def _write(model: BimodalModel, folder: Path, contract: Contract) -> None:
+    from safetensors.torch import save_file
+
+    if model.speech is not None:
+        model.speech.save(folder / "speech")
+    if model.text is not None:
+        model.text.save(folder / "text")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in head_state(model).items()}, folder / HEAD
+    )
+    # safetensors makes files that only their owner reads; a server is often someone else.
+    mode = folder.stat().st_mode & 0o666
+    for name in _files(folder):
+        (folder / name).chmod(mode)
+    files = {name: _sha256(folder / name) for name in _files(folder)}
+    manifest = Manifest(contract=contract, files=files)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json((path / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise BundleError(f"{path / MANIFEST} is damaged: {_first(error)}") from None
+
+
+def _check_files(path: Path, manifest: Manifest) -> None:
+    present = _files(path)
+    for name in present:
+        if PurePosixPath(name).suffix in PICKLED:
+            raise BundleError(f"bundle {path} holds '{name}': pickles are never loaded; remove it")
+    missing = sorted(set(manifest.files) - set(present))
+    if missing:
+        raise BundleError(f"bundle {path} lacks '{missing[0]}': copy the whole folder again")
+    # A stray file among the weights could change what transformers loads; beside them it may lie.
+    stray = sorted(name for name in set(present) - set(manifest.files) if "/" in name)
+    if stray:
+        raise BundleError(f"bundle {path} holds '{stray[0]}' that it does not list: remove it")
+    for name, expected in manifest.files.items():
+        if _sha256(path / name) != expected:
+            raise BundleError(f"bundle {path}: '{name}' was changed or damaged (SHA-256 differs)")
+
+
+def _check_fit(model: BimodalModel, contract: Contract, path: Path) -> None:
+    actual = contract_of(model, contract.data_fingerprint, {}, {})
+    for name in ("labels", "modality", "speech", "text", "dropout"):
+        promised, found = getattr(contract, name), getattr(actual, name)
+        if promised != found:
+            raise BundleError(
+                f"bundle {path}: the contract promises {name} {promised!s}, the model has {found!s}"
+            )
+
+
+def _load_head(model: BimodalModel, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(path / HEAD)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path / HEAD} cannot be read: {error}") from None
+    wanted = head_state(model)
+    if set(found) != set(wanted):
+        raise BundleError(f"{path / HEAD} holds {sorted(found)}, needed are {sorted(wanted)}")
+    for name, value in wanted.items():
+        if found[name].shape != value.shape:
+            raise BundleError(
+                f"{path / HEAD}: '{name}' is {tuple(found[name].shape)}, the contract's labels and "
+                f"layers need {tuple(value.shape)}"
+            )
+    model.load_state_dict(found, strict=False)
+
+
+def _files(folder: Path) -> list[str]:
+    """Names of all files in the bundle but the manifest, as bundle.json writes them."""
+    return sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if not file.is_dir() and file != folder / MANIFEST
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _first(error: ValidationError) -> str:
+    item = error.errors()[0]
+    where = ".".join(str(part) for part in item["loc"])
+    return f"{where}: {item['msg']}" if where else item["msg"]

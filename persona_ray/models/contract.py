@@ -1,0 +1,72 @@
+"""What a bundle promises: read without torch, checked before a weight is loaded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
+
+from persona_ray.types import Modality
+
+CONTRACT_VERSION: Final = 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Of a file inside the bundle: relative, no step upwards.
+FileName = Annotated[str, Field(pattern=r"^(speech/|text/)?[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SpeechContract(_Strict):
+    """The speech tower: what it must be fed and what is taken from it."""
+
+    sample_rate_hz: int = Field(gt=0, description="rate of the waves")
+    max_clip_s: float = Field(gt=0, description="longer audio is cut to this length, in seconds")
+    normalize: bool = Field(description="each clip to zero mean and unit variance")
+    layers: int = Field(ge=1, description="Transformer blocks, the outputs of all are weighted")
+    features: int = Field(ge=1, description="width of a block's output")
+    pooling: Literal["mean"] = Field(description="over a clip's own frames")
+
+
+class TextContract(_Strict):
+    """The text tower."""
+
+    max_tokens: int = Field(ge=4, description="longer texts are cut to this length")
+    features: int = Field(ge=1, description="width of the [CLS] vector")
+    pooling: Literal["cls"] = Field(description="last hidden state of the first token")
+
+
+class Contract(_Strict):
+    """Everything one must know to use a bundle, and where it came from."""
+
+    version: Literal[1] = Field(description="of this form")
+    labels: tuple[str, ...] = Field(min_length=2, description="in the order of the logits")
+    modality: Modality
+    speech: SpeechContract | None
+    text: TextContract | None
+    vector_norm: Literal["layer_norm"] = Field(
+        description="each tower's vector passes a layer norm without weights before concatenation"
+    )
+    dropout: float = Field(ge=0, lt=1, description="before the fully connected layer, in training")
+    packages: dict[str, str] = Field(description="versions that wrote the bundle")
+    data_fingerprint: str = Field(description="of the corpus it was trained on")
+    metrics: dict[str, FiniteFloat] = Field(description="at the end of training")
+    training: dict[str, JsonValue] = Field(description="configuration of the run")
+
+    @model_validator(mode="after")
+    def _towers_fit_modality(self) -> Contract:
+        speech, text = self.modality is not Modality.TEXT, self.modality is not Modality.SPEECH
+        if (self.speech is not None, self.text is not None) != (speech, text):
+            raise ValueError(f"modality '{self.modality}' does not fit the towers described")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels {list(self.labels)} repeat")
+        return self
+
+
+class Manifest(_Strict):
+    """bundle.json."""
+
+    contract: Contract
+    files: dict[FileName, Sha256] = Field(description="SHA-256 of every other file")
