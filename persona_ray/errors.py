@@ -18,6 +18,7 @@
     ├── SynthesisError            a speech synthesiser is missing or failed
     ├── CorpusError               a corpus folder is missing, damaged or of another make
     │   └── LeakageError          one customer or one text stands in two splits
+    ├── StoreError                the product's own database cannot be opened
     ├── AnnotationError           an annotation file or label is wrong
     ├── ModelError                a model cannot be built or fed
     │   ├── EncoderError          an encoder folder cannot be loaded or does not fit
@@ -140,6 +141,12 @@ class LeakageError(CorpusError):
     """One customer or one text stands in two splits."""
 
     exit_code = 5
+
+
+class StoreError(PersonaRayError):
+    """The product's own database cannot be opened, or is of another release."""
+
+    exit_code = 3
 
 
 class AnnotationError(PersonaRayError):

@@ -1,0 +1,130 @@
+"""Connections: one transaction to read, one exclusive transaction to write."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, CursorResult, Engine, Result, create_engine, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
+
+ItemT = TypeVar("ItemT")
+
+BUSY_TIMEOUT_S = 60.0
+# SQLite builds of old take at most 999 variables in one statement.
+_CHUNK = 500
+# Any fixed number will do: it names the product's lock among PostgreSQL's advisory locks.
+_ADVISORY_LOCK = 0x7065_7273_6F6E_61
+_EXCLUSIVE = "persona_ray_exclusive"
+
+
+class Database:
+    """An engine with the two kinds of transactions that repositories use.
+
+    Writers queue for one another (SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock), so a
+    transaction may read, decide and write without seeing the ground move. Readers never wait.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _engine(url)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose transaction commits at the end and rolls back on an error."""
+        with self.exclusive() as connection, Session(connection) as session:
+            yield session
+            session.flush()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            connection.execution_options(**{_EXCLUSIVE: True})
+            with connection.begin():
+                if self.engine.dialect.name == "postgresql":
+                    connection.execute(
+                        text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
+                    )
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: URL) -> Engine:
+    return create_engine(url, pool_pre_ping=True)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    connect_args: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S}
+    if url.database in (None, "", ":memory:"):
+        # Every connection to :memory: is a database of its own, so there must be only one.
+        connect_args["check_same_thread"] = False
+        engine = create_engine(url, connect_args=connect_args, poolclass=StaticPool)
+    else:
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args=connect_args)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:
+    # The driver's own transaction handling begins too late to lock before the first read.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # A forgotten customer's rows are overwritten, not only unlinked.
+    cursor.execute("PRAGMA secure_delete = ON")
+    _switch_to_wal(cursor)
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """SQLite does not wait by itself when two processes switch a new file at the same time."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    exclusive = connection.get_execution_options().get(_EXCLUSIVE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if exclusive else "BEGIN")
+
+
+def reason_of(error: OperationalError) -> str:
+    """The driver's message as one line, without SQL and parameters."""
+    return " ".join(str(error.orig).split())
+
+
+def affected(result: Result[Any]) -> int:
+    """Rows that an UPDATE or DELETE touched."""
+    if not isinstance(result, CursorResult):
+        raise TypeError(f"{type(result).__name__} is not the result of an UPDATE or DELETE")
+    return result.rowcount
+
+
+def chunks(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    """Slices that fit the variables of one statement."""
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]

@@ -1,0 +1,127 @@
+"""Opening the store: connect, migrate, hand out the repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from persona_ray.errors import ConfigError, StoreError
+from persona_ray.store.annotations import AnnotationRepository
+from persona_ray.store.database import Database, reason_of
+from persona_ray.store.splits import SplitRepository
+from persona_ray.store.urls import expand_url, printable_url
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Rows deleted for one customer."""
+
+    annotations: int
+    splits: int
+
+
+class Store:
+    """The product's own database; one repository for each aggregate."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.annotations = AnnotationRepository(database)
+        self.splits = SplitRepository(database)
+
+    @property
+    def url(self) -> str:
+        """For messages: the password is hidden."""
+        return printable_url(self._database.url)
+
+    def forget_customer(self, customer_id: str, call_ids: Collection[str] = ()) -> Forgotten:
+        """Delete everything kept about a customer, in one transaction.
+
+        `call_ids` are the customer's calls: they find annotations that were imported before their
+        call was in the corpus, when nobody could know whose they are.
+        """
+        with self._database.write() as session:
+            return Forgotten(
+                annotations=self.annotations.forget(session, customer_id, call_ids),
+                splits=self.splits.forget(session, customer_id),
+            )
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str) -> Store:
+    """Open the store at a SQLAlchemy URL and bring its tables up to date.
+
+    SQLite files are made with their folder; ${NAME} is taken from the environment. Safe to call
+    from several processes at once. Raises ConfigError for a bad URL, StoreError for a database
+    that cannot be reached, is damaged, or was made by a newer release.
+    """
+    parsed = expand_url(url)
+    shown = printable_url(parsed)
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(f"store.url {shown}: the store is kept in sqlite or postgresql")
+    try:
+        database = Database(parsed)
+    except OSError as error:
+        raise StoreError(f"store {shown} cannot be made: {error}") from None
+    try:
+        _migrate(database, shown)
+    except OperationalError as error:
+        database.close()
+        raise StoreError(f"store {shown} cannot be opened: {reason_of(error)}") from None
+    except DatabaseError as error:
+        database.close()
+        reason = " ".join(str(error.orig).split())
+        raise StoreError(f"store {shown} is not usable: {reason}") from None
+    except StoreError:
+        database.close()
+        raise
+    return Store(database)
+
+
+def _migrate(database: Database, shown: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    with database.engine.connect() as connection:
+        if _is_current(connection, scripts, shown):
+            return
+    with database.exclusive() as connection:
+        # Another process may have migrated while this one waited for the lock.
+        if not _is_current(connection, scripts, shown):
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _is_current(connection: Connection, scripts: ScriptDirectory, shown: str) -> bool:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in known:
+        raise StoreError(
+            f"store {shown} is at revision '{current}', made by a newer release: "
+            "upgrade persona-ray, or name another store.url"
+        )
+    return current == scripts.get_current_head()

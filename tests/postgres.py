@@ -1,0 +1,129 @@
+"""A real PostgreSQL server for tests: `postgres_url` gives the URL of an empty database.
+
+Use it with `pytest_plugins = ["tests.postgres"]` in the root conftest, or import the fixtures.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "p@ss/w:ord"
+_START_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a server on a loopback port, `{database}` open; skips where there is no PostgreSQL.
+
+    The server refuses to run as root; then it runs as `postgres` or `nobody`.
+    """
+    tools = {name: _find(name) for name in ("initdb", "postgres")}
+    missing = [name for name, path in tools.items() if path is None]
+    if missing:
+        pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not found")
+    user = _unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="persona-ray-pg-"))
+    data, secret = folder / "data", folder / "password"
+    secret.write_text(PASSWORD)
+    if user is not None:
+        for path in (folder, secret):
+            os.chown(path, user.pw_uid, user.pw_gid)
+    port = _free_port()
+    with (folder / "log").open("wb") as log:
+        server: subprocess.Popen[bytes] | None = None
+        try:
+            _run(
+                [str(tools["initdb"]), "-D", str(data), "-U", "tester", "--pwfile", str(secret)]
+                + ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-sync"],
+                user,
+                folder,
+            )
+            server = subprocess.Popen(
+                [str(tools["postgres"]), "-D", str(data), "-p", str(port), "-k", str(folder)]
+                + ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "autovacuum=off"],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                **_as(user),
+            )
+            url = f"postgresql://tester:p%40ss%2Fw%3Aord@127.0.0.1:{port}/{{database}}"  # PASSWORD
+            _wait(server, url.format(database="postgres"), folder / "log")
+            yield url
+        finally:
+            if server is not None:
+                server.terminate()
+                server.wait(timeout=30)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """URL of a database of its own, empty."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server.format(database="postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    return postgres_server.format(database=name)
+
+
+def _find(name: str) -> str | None:
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return shutil.which(name) or next((str(path) for path in places), None)
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    if os.getuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    pytest.skip("no PostgreSQL server here: it does not run as root, and there is no other user")
+
+
+def _as(user: pwd.struct_passwd | None) -> dict[str, object]:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _run(command: list[str], user: pwd.struct_passwd | None, folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, **_as(user))
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    import psycopg
+
+    deadline = time.monotonic() + _START_S
+    while True:
+        if server.poll() is not None:
+            raise RuntimeError(f"postgres ended at once: {log.read_text()}")
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"postgres does not answer: {log.read_text()}") from None
+            time.sleep(0.1)
+        else:
+            return
