@@ -1,0 +1,47 @@
+"""espeak-ng as a subprocess: instant and robotic, for trying out archives."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from persona_ray.errors import SynthesisError
+from persona_ray.tts.base import Voice
+
+if TYPE_CHECKING:
+    from persona_ray.types import Samples
+
+_WORDS_PER_MINUTE = 175
+_PITCH = {"female": 60, "male": 35}
+_TIMEOUT_S = 60
+
+
+class EspeakSynthesizer:
+    """Mandarin by `espeak-ng -v cmn`. Timbre is the variant of the voice's sex."""
+
+    name = "espeak-ng-cmn"
+
+    def __init__(self, program: str = "espeak-ng") -> None:
+        """Raises `SynthesisError` when `program` is not installed."""
+        if shutil.which(program) is None:
+            raise SynthesisError(f"{program} is not installed: `apt-get install espeak-ng`")
+        self._program = program
+
+    def synthesize(self, text: str, voice: Voice, speed: float) -> tuple[Samples, int]:
+        """Rate of espeak's own output, usually 22050 Hz."""
+        import soundfile
+
+        variant = "f3" if voice.sex == "female" else "m3"
+        pitch = max(0, min(99, round(_PITCH[voice.sex] * voice.pitch)))
+        rate = str(round(_WORDS_PER_MINUTE * speed))
+        command = [self._program, "-v", f"cmn+{variant}", "-s", rate, "-p", str(pitch), "--stdout"]
+        done = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
+        if done.returncode != 0 or not done.stdout:
+            reason = done.stderr.decode(errors="replace").strip() or f"exit {done.returncode}"
+            raise SynthesisError(f"{' '.join(command)} failed on {text!r}: {reason}")
+        samples, rate_hz = soundfile.read(io.BytesIO(done.stdout), dtype="float32")
+        return samples, int(rate_hz)
