@@ -11,6 +11,7 @@ or seed. No random state is stored either: each epoch seeds its own from (seed, 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from persona_ray.config.learning import TrainingConfig
 from persona_ray.errors import TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.history import History
@@ -33,6 +35,10 @@ class RunIdentity:
     config: dict[str, Any]
     train_clips: int
     labels: list[str]
+
+    @classmethod
+    def of(cls, config: TrainingConfig, train_clips: int, labels: Sequence[str]) -> RunIdentity:
+        return cls(config.model_dump(mode="json"), train_clips, list(labels))
 
 
 def save_checkpoint(

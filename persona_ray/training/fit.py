@@ -33,18 +33,24 @@ def fit(
     from `context.restore()`. `on_epoch` is called on every worker after each epoch. Raises
     TrainingError where there is nothing to learn from.
     """
+    check_examples(train, dev, model.labels)
+    trainee = Trainee(model, train, dev, source, config, context)
+    trainee.restore()
+    return run_epochs(trainee, config, context, on_epoch)
+
+
+def check_examples(train: Sequence[Example], dev: Sequence[Example], labels: Sequence[str]) -> None:
+    """Raise TrainingError where `labels` cannot be learned from `train`."""
     for example in (*train, *dev):
-        if example.label not in model.labels:
+        if example.label not in labels:
             raise TrainingError(
                 f"clip {example.clip_id} has the label '{example.label}', which the model does not "
-                f"know ({', '.join(model.labels)}): add it to annotation.labels or relabel the clip"
+                f"know ({', '.join(labels)}): add it to annotation.labels or relabel the clip"
             )
     found = {example.label for example in train}
     if len(found) < 2:
         raise TrainingError(
             f"the train split has {len(train)} labelled clips of {len(found)} label(s): training "
-            "needs at least two labels; import more annotations or raise splits.train"
+            "needs at least two labels; import annotations (`persona-ray annotate import`) or "
+            "raise splits.train"
         )
-    trainee = Trainee(model, train, dev, source, config, context)
-    trainee.restore()
-    return run_epochs(trainee, config, context, on_epoch)

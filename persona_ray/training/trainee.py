@@ -59,7 +59,7 @@ class Trainee:
         self._dev_audio = AudioFeed(dev, source, model, context.device)
         self._dev_feed: Feed = self._dev_audio
         self._phase: Phase | None = None
-        self._identity = RunIdentity(config.model_dump(mode="json"), len(train), list(model.labels))
+        self._identity = RunIdentity.of(config, len(train), model.labels)
 
     def enter(self, phase: Phase) -> None:
         """Set model, feeds and data parallelism up for `phase`, unless it is the present one."""

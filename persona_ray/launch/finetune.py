@@ -1,0 +1,117 @@
+"""Annotated clips -> bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray.config import RunConfig
+from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.labelled import open_labelled
+from persona_ray.progress import Progress
+from persona_ray.types import Split
+
+if TYPE_CHECKING:
+    from persona_ray.training.history import EpochResult, History
+
+HISTORY = "history.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """`clips` is the number of labelled clips of each split."""
+
+    bundle_dir: Path
+    history: History
+    clips: Mapping[Split, int]
+
+    def __str__(self) -> str:
+        last = self.history.last
+        clips = ", ".join(f"{split} {self.clips.get(split, 0)}" for split in Split)
+        lines = [
+            f"clips: {clips}",
+            f"epochs: {last.epoch}{' (the loss fell below stop_loss)' * self.history.stopped_early}"
+            f", loss {last.loss:.3f}",
+        ]
+        if last.dev is not None:
+            lines.append(
+                f"dev accuracy: clips {last.dev.clip_accuracy:.1%}, "
+                f"customers {last.dev.customer_accuracy:.1%}"
+            )
+        return "\n".join([*lines, f"bundle: {self.bundle_dir}"])
+
+
+def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> FinetuneResult:
+    """Train on the train split and write the bundle of the last epoch to `config.bundle_dir`.
+
+    The last epoch, not the best on dev: with few dev customers the best is chosen by luck, and
+    the stop rule is `training.stop_loss`. A killed run goes on where it was, unless `fresh`.
+    Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError.
+    """
+    from persona_ray.models.bundle import contract_of, save_bundle
+    from persona_ray.training.fit import check_examples
+
+    data = open_labelled(config)
+    job = TrainingJob(
+        model=config.model,
+        training=config.training,
+        labels=config.annotation.labels,
+        train=data.of(Split.TRAIN),
+        dev=data.of(Split.DEV),
+        source=data.dataset,
+    )
+    # Before workers are started for nothing.
+    check_examples(job.train, job.dev, job.labels)
+    folder = config.workspace / "training" / job.fingerprint(data.dataset.fingerprint)
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    with progress.stage("fine-tuning", total=config.training.epochs) as stage:
+        done = 0
+
+        def tell(result: EpochResult) -> None:
+            nonlocal done
+            stage.advance(result.epoch - done, **_figures(result))
+            done = result.epoch
+
+        if config.launch.backend == "plain":
+            from persona_ray.launch.plain import fit_plain
+
+            model, history = fit_plain(job, config.launch, folder, tell)
+        else:
+            from persona_ray.launch.cluster import connect
+            from persona_ray.launch.ray_train import fit_on_ray
+
+            with connect(config.launch):
+                model, history = fit_on_ray(job, config.launch, folder, tell)
+    contract = contract_of(
+        model,
+        data.dataset.fingerprint,
+        _metrics(history.last),
+        {
+            "model": config.model.model_dump(mode="json"),
+            "training": config.training.model_dump(mode="json"),
+            "splits": config.splits.model_dump(mode="json"),
+        },
+    )
+    save_bundle(model, config.bundle_dir, contract)
+    history.write(config.workspace / HISTORY)
+    # The bundle is whole: what a rerun would go on from is no longer needed.
+    shutil.rmtree(folder, ignore_errors=True)
+    counts = Counter(example.split for example in data.examples)
+    return FinetuneResult(config.bundle_dir, history, counts)
+
+
+def _figures(result: EpochResult) -> dict[str, float]:
+    figures = {"loss": result.loss, "audio_s_per_s": result.audio_s_per_s}
+    if result.dev is not None:
+        figures["dev_accuracy"] = result.dev.clip_accuracy
+    return figures
+
+
+def _metrics(last: EpochResult) -> dict[str, float]:
+    dev = {} if last.dev is None else {f"dev_{k}": v for k, v in asdict(last.dev).items()}
+    return {"epochs": float(last.epoch), "loss": last.loss, **dev}

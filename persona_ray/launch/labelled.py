@@ -1,0 +1,45 @@
+"""The corpus of a run with its labels and splits, checked for leakage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from persona_ray.config import RunConfig
+from persona_ray.types import Example, Split
+
+if TYPE_CHECKING:
+    from persona_ray.corpus.annotation.resolve import Resolution
+    from persona_ray.corpus.dataset import CorpusDataset
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCorpus:
+    """`examples` are the clips that have a label and a split; `dataset` has their audio."""
+
+    dataset: CorpusDataset
+    resolution: Resolution
+    examples: tuple[Example, ...]
+
+    def of(self, split: Split) -> tuple[Example, ...]:
+        return tuple(example for example in self.examples if example.split == split)
+
+
+def open_labelled(config: RunConfig) -> LabelledCorpus:
+    """Raises CorpusError without a corpus, AnnotationError for labels that are not configured,
+    LeakageError where a customer or a text stands in two splits."""
+    from persona_ray.corpus.annotation.resolve import resolve_labels
+    from persona_ray.corpus.dataset import CorpusDataset
+    from persona_ray.corpus.examples import labelled_examples
+    from persona_ray.corpus.leakage import check_leakage
+    from persona_ray.corpus.splits import assign_splits
+    from persona_ray.store import open_store
+
+    dataset = CorpusDataset.open(config.corpus_dir)
+    infos = list(dataset.infos())
+    with open_store(config.store_url) as store:
+        resolution = resolve_labels(store, infos, config.annotation)
+        splits = assign_splits(store, infos, resolution.labels, config.splits)
+    check_leakage(infos, splits, config.splits)
+    examples = labelled_examples(infos, resolution.labels, splits)
+    return LabelledCorpus(dataset, resolution, tuple(examples))
