@@ -29,6 +29,7 @@ class QuarantineReason(StrEnum):
     BAD_ROW = "bad_row"
     BAD_TRANSCRIPT = "bad_transcript"
     RECOGNISER_FAILED = "recogniser_failed"
+    FAILED = "failed"
 
 
 class CallStatus(StrEnum):

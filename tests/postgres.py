@@ -1,6 +1,6 @@
 """A real PostgreSQL server for tests: `postgres_url` gives the URL of an empty database.
 
-Use it with `pytest_plugins = ["tests.postgres"]` in the root conftest, or import the fixtures.
+Use it by importing both fixtures into a conftest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -43,21 +44,17 @@ def postgres_server() -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         server: subprocess.Popen[bytes] | None = None
         try:
-            _run(
-                [str(tools["initdb"]), "-D", str(data), "-U", "tester", "--pwfile", str(secret)]
-                + ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-sync"],
-                user,
-                folder,
-            )
+            make = f"{tools['initdb']} -D {data} -U tester --pwfile {secret} --no-sync"
+            _run([*make.split(), "--auth", "scram-sha-256", "--encoding", "UTF8"], user, folder)
+            start = f"{tools['postgres']} -D {data} -p {port} -k {folder} -c fsync=off"
             server = subprocess.Popen(
-                [str(tools["postgres"]), "-D", str(data), "-p", str(port), "-k", str(folder)]
-                + ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "autovacuum=off"],
+                [*start.split(), "-c", "listen_addresses=127.0.0.1", "-c", "autovacuum=off"],
                 stdout=log,
                 stderr=log,
                 cwd=folder,
                 **_as(user),
             )
-            url = f"postgresql://tester:p%40ss%2Fw%3Aord@127.0.0.1:{port}/{{database}}"  # PASSWORD
+            url = f"postgresql://tester:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/{{database}}"
             _wait(server, url.format(database="postgres"), folder / "log")
             yield url
         finally:

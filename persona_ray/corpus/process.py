@@ -1,0 +1,223 @@
+"""One call to clips, in plain Python."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from persona_ray.audio.channels import Track, customer_track
+from persona_ray.audio.coding import encode_flac
+from persona_ray.audio.decode import DecodedAudio, read_audio
+from persona_ray.corpus.cut import Sentence, count_characters, cut_sentences
+from persona_ray.corpus.records import (
+    BadRow,
+    CallOutcome,
+    CallResult,
+    DropReason,
+    EncodedClip,
+    clip_id,
+    quarantined,
+)
+from persona_ray.errors import CallError, EngineUnavailableError, PersonaRayError, SilentError
+from persona_ray.types import (
+    CallRecord,
+    CallStatus,
+    ClipInfo,
+    QuarantineReason,
+    Transcript,
+    Word,
+)
+
+if TYPE_CHECKING:
+    from persona_ray.asr.base import Recognizer
+    from persona_ray.audio.vad import Span
+    from persona_ray.config import RunConfig
+    from persona_ray.types import Samples
+
+# So many different agent phrases on one channel make it the agent's.
+_AGENT_PHRASES = 2
+# Words that end this much after the audio were not said in it.
+_BEYOND_S = 0.25
+CHANNEL_SWAPPED = "channel_swapped"
+
+
+class SpeechDetector(Protocol):
+    """Where somebody speaks; `audio.vad.VoiceActivity` is the one that is used."""
+
+    def speech(self, samples: Samples, rate_hz: int) -> tuple[Span, ...]:
+        """Spans of speech in samples (n,), in order."""
+        ...
+
+
+class _RecogniserError(Exception):
+    """Whatever a recogniser raised, as one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One channel of a call: its audio, where speech is, and what was said."""
+
+    track: Track
+    speech: tuple[Span, ...]
+    transcript: Transcript
+
+    def agent_phrases(self, phrases: Sequence[str]) -> int:
+        text = "".join(self.transcript.text.split())
+        return sum(phrase in text for phrase in phrases)
+
+
+def process_call(
+    call: CallRecord | BadRow, recognizer: Recognizer, vad: SpeechDetector, config: RunConfig
+) -> CallResult:
+    """Clips of the customer of one call, or why there are none.
+
+    A call that cannot be used never raises: it comes back quarantined. What concerns every call
+    (EngineUnavailableError: the recogniser cannot be loaded) is raised.
+    """
+    if isinstance(call, BadRow):
+        return quarantined(call, call.reason, call.detail)
+    try:
+        return _process(call, recognizer, vad, config)
+    except CallError as error:
+        return quarantined(call, error.reason, error.detail)
+    except _RecogniserError as error:
+        return quarantined(call, QuarantineReason.RECOGNISER_FAILED, str(error))
+    except PersonaRayError:
+        raise
+    except Exception as error:
+        # One odd call among a million must not end a job of days; the table names it.
+        return quarantined(call, QuarantineReason.FAILED, f"{type(error).__name__}: {error}")
+
+
+def _process(
+    call: CallRecord, recognizer: Recognizer, vad: SpeechDetector, config: RunConfig
+) -> CallResult:
+    audio = read_audio(
+        call.audio_uri,
+        root=config.archive.audio_root,
+        max_s=config.archive.max_call_s,
+        truncated_below=config.audio.truncated_below,
+    )
+    heard = _hear(audio, call, recognizer, vad, config)
+    heard, flags = _mend_swap(heard, audio, call, recognizer, vad, config)
+    sentences = cut_sentences(heard.transcript, heard.speech, config.cut)
+    dropped: Counter[str] = Counter()
+    clips = []
+    for sentence in sentences:
+        reason = _drop_reason(sentence, heard, config)
+        if reason is not None:
+            dropped[reason.value] += 1
+        else:
+            clips.append(_clip(sentence, heard.track, call, flags))
+    outcome = CallOutcome(
+        call_id=call.call_id,
+        customer_id=call.customer_id,
+        audio_uri=call.audio_uri,
+        status=CallStatus.OK if clips else CallStatus.NOTHING_USABLE,
+        detail="" if clips else _why_nothing(dropped),
+        channel=heard.track.channel,
+        clips=len(clips),
+        dropped=dict(dropped),
+        audio_s=round(heard.track.duration_s, 3),
+        speech_s=round(sum(span.duration_s for span in heard.speech), 3),
+        clips_s=round(sum(clip.info.duration_s for clip in clips), 3),
+        transcript_source=heard.transcript.source,
+        flags=flags,
+    )
+    return CallResult(outcome, tuple(clips))
+
+
+def _hear(
+    audio: DecodedAudio,
+    call: CallRecord,
+    recognizer: Recognizer,
+    vad: SpeechDetector,
+    config: RunConfig,
+) -> _Heard:
+    track = customer_track(audio, call, config.archive, config.audio)
+    speech = vad.speech(track.samples, track.sample_rate_hz)
+    if not speech:
+        raise SilentError(f"{call.audio_uri} channel {track.channel}: no speech detected")
+    transcript = call.transcripts.get(call.customer_channel)
+    if transcript is None or not config.asr.reuse_transcripts:
+        try:
+            transcript = recognizer.transcribe(track.samples, track.sample_rate_hz, speech)
+        except EngineUnavailableError:
+            raise
+        except Exception as error:
+            raise _RecogniserError(f"{type(error).__name__}: {error}") from error
+    return _Heard(track, speech, transcript)
+
+
+def _mend_swap(
+    heard: _Heard,
+    audio: DecodedAudio,
+    call: CallRecord,
+    recognizer: Recognizer,
+    vad: SpeechDetector,
+    config: RunConfig,
+) -> tuple[_Heard, tuple[str, ...]]:
+    """Take the other of two channels where this one says what only agents say."""
+    phrases = config.archive.agent_phrases
+    found = heard.agent_phrases(phrases)
+    if found < _AGENT_PHRASES or audio.channels != 2 or call.channels != 2:
+        return heard, heard.track.flags
+    other = 1 - call.customer_channel
+    try:
+        swapped = _hear(audio, replace(call, customer_channel=other), recognizer, vad, config)
+    except SilentError as error:
+        raise SilentError(
+            f"channel {call.customer_channel} carries the agent, not the customer; {error.detail}"
+        ) from None
+    # Both may greet like agents, as in calls between two branches: then the database is believed.
+    if swapped.agent_phrases(phrases) >= found:
+        return heard, heard.track.flags
+    return swapped, (*swapped.track.flags, CHANNEL_SWAPPED)
+
+
+def _drop_reason(sentence: Sentence, heard: _Heard, config: RunConfig) -> DropReason | None:
+    if sentence.words[-1].end_s > heard.track.duration_s + _BEYOND_S:
+        return DropReason.OUTSIDE_AUDIO
+    if sentence.speech_s <= 0:
+        return DropReason.NO_SPEECH
+    if count_characters(sentence.text) < config.cut.min_chars:
+        return DropReason.SHORT
+    return None
+
+
+def _clip(
+    sentence: Sentence, track: Track, call: CallRecord, flags: tuple[str, ...]
+) -> EncodedClip:
+    start_s = round(sentence.start_s, 3)
+    end_s = round(min(sentence.end_s, track.duration_s), 3)
+    rate_hz = track.sample_rate_hz
+    samples = track.samples[round(start_s * rate_hz) : round(end_s * rate_hz)]
+
+    def inside(moment_s: float) -> float:
+        return min(max(round(moment_s, 3), start_s), end_s)
+
+    info = ClipInfo(
+        clip_id=clip_id(call.call_id, track.channel, start_s, end_s),
+        call_id=call.call_id,
+        customer_id=call.customer_id,
+        channel=track.channel,
+        start_s=start_s,
+        end_s=end_s,
+        text=sentence.text,
+        words=tuple(
+            Word(word.text, inside(word.start_s), inside(word.end_s)) for word in sentence.words
+        ),
+        scene=call.scene,
+        facts=call.facts,
+        flags=flags,
+    )
+    return EncodedClip(info, encode_flac(samples, rate_hz))
+
+
+def _why_nothing(dropped: Counter[str]) -> str:
+    if not dropped:
+        return "no words recognised"
+    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
+    return f"every sentence was dropped ({counts})"
