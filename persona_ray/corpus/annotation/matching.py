@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from persona_ray.store import Annotation
 from persona_ray.types import ClipInfo
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class _Clip(NamedTuple):
@@ -24,6 +27,14 @@ class Match:
 
     clip_id: str
     overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Annotations by clip and annotator, and those that belong to no clip of the corpus."""
+
+    by_clip: Mapping[str, Mapping[str, Annotation]]
+    unmatched: tuple[Annotation, ...]
 
 
 class ClipIndex:
@@ -60,6 +71,30 @@ class ClipIndex:
         ]
         best, clip_id = max(candidates, default=(0.0, ""))
         return Match(clip_id, best) if best >= min_overlap else None
+
+    def match_all(self, annotations: Iterable[Annotation], min_overlap: float) -> Matched:
+        """Match every annotation; one stays for each clip and annotator.
+
+        Where one annotator has several on a clip (named once, and again by times), the latest
+        counts; of those made at the same time, the one that overlaps the clip most.
+        """
+        best: dict[str, dict[str, tuple[datetime, float, str, Annotation]]] = {}
+        unmatched: list[Annotation] = []
+        for item in annotations:
+            match = self.match(item, min_overlap)
+            if match is None:
+                unmatched.append(item)
+                continue
+            # The target decides last, so that the order of the store does not.
+            ranked = (item.created_at or _BEGINNING, match.overlap, item.target, item)
+            clip = best.setdefault(match.clip_id, {})
+            if item.annotator not in clip or ranked[:3] > clip[item.annotator][:3]:
+                clip[item.annotator] = ranked
+        by_clip = {
+            clip_id: {name: clip[name][3] for name in sorted(clip)}
+            for clip_id, clip in best.items()
+        }
+        return Matched(by_clip, tuple(unmatched))
 
     def complete(self, annotation: Annotation) -> Annotation:
         """The annotation with what the corpus knows of its clip: call, customer and times."""

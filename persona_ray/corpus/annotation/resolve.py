@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.agreement import Agreement, measure_agreement
@@ -14,8 +13,6 @@ from persona_ray.corpus.annotation.matching import ClipIndex
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation, Store
 from persona_ray.types import ClipInfo
-
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,11 @@ def resolve_labels(store: Store, infos: Iterable[ClipInfo], config: AnnotationCo
     _check_labels(annotations, config)
     if any(item.customer_id is None for item in annotations):
         store.annotations.link(index.customer_of_call)
-    votes, unmatched = collect_votes(index, annotations, config.min_overlap)
+    matched = index.match_all(annotations, config.min_overlap)
+    votes = {
+        clip_id: {name: item.label for name, item in by_annotator.items()}
+        for clip_id, by_annotator in matched.by_clip.items()
+    }
     labels: dict[str, str] = {}
     conflicts: list[Conflict] = []
     uncertain: list[str] = []
@@ -89,35 +90,9 @@ def resolve_labels(store: Store, infos: Iterable[ClipInfo], config: AnnotationCo
         conflicts=tuple(conflicts),
         uncertain=tuple(uncertain),
         unannotated=len(index) - len(votes),
-        unmatched=tuple(unmatched),
+        unmatched=matched.unmatched,
         agreement=measure_agreement(votes.values(), config.adjudicator),
     )
-
-
-def collect_votes(
-    index: ClipIndex, annotations: Iterable[Annotation], min_overlap: float
-) -> tuple[dict[str, dict[str, str]], list[Annotation]]:
-    """Labels by clip and annotator, and the annotations without a clip.
-
-    Where one annotator has several on a clip (named once, and again by times), the latest counts;
-    of those made at the same time, the one that overlaps the clip most.
-    """
-    best: dict[str, dict[str, tuple[datetime, float, str]]] = {}
-    unmatched: list[Annotation] = []
-    for item in annotations:
-        match = index.match(item, min_overlap)
-        if match is None:
-            unmatched.append(item)
-            continue
-        vote = (item.created_at or _BEGINNING, match.overlap, item.label)
-        clip = best.setdefault(match.clip_id, {})
-        if item.annotator not in clip or vote > clip[item.annotator]:
-            clip[item.annotator] = vote
-    votes = {
-        clip_id: {name: label for name, (_, _, label) in sorted(clip.items())}
-        for clip_id, clip in best.items()
-    }
-    return votes, unmatched
 
 
 def _settle(votes: Mapping[str, str], config: AnnotationConfig) -> str | None:

@@ -1,0 +1,88 @@
+"""What reading an annotation file gives, whatever its format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from persona_ray.errors import AnnotationError
+
+# Errors of one file that are listed in its message.
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The clip or span that a row is about."""
+
+    clip_id: str | None
+    call_id: str | None
+    start_s: float | None
+    end_s: float | None
+
+
+@dataclass(slots=True)
+class Problems:
+    """Errors of one file, gathered so that a person can mend them at once."""
+
+    path: Path
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, place: str, message: object) -> None:
+        self.messages.append(f"{place}: {message}")
+
+    def summary(self) -> str:
+        rest = len(self.messages) - _LISTED
+        listed = "; ".join(self.messages[:_LISTED])
+        more = f"; and {rest} more" if rest > 0 else ""
+        return f"{self.path}: {listed}{more}"
+
+
+def parse_place(values: Mapping[str, object]) -> Place:
+    """The clip or span named by the keys clip_id, call_id, start_s and end_s.
+
+    Raises AnnotationError where there is neither, or the times are no span.
+    """
+    clip_id, call_id = _text(values.get("clip_id")), _text(values.get("call_id"))
+    times = [_text(values.get(key)) for key in ("start_s", "end_s")]
+    if call_id is None or times == [None, None]:
+        if clip_id is None:
+            raise AnnotationError("neither clip_id nor call_id with start_s and end_s is given")
+        return Place(clip_id, call_id, None, None)
+    start_s, end_s = _seconds("start_s", times[0]), _seconds("end_s", times[1])
+    if not 0 <= start_s < end_s:
+        raise AnnotationError(f"start_s {start_s:g} and end_s {end_s:g} are no span of time")
+    return Place(clip_id, call_id, start_s, end_s)
+
+
+def parse_time(text: str) -> datetime | None:
+    """An ISO 8601 time; one without a zone is in UTC, none at all is None.
+
+    Raises AnnotationError for anything else.
+    """
+    if not text.strip():
+        return None
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise AnnotationError(f"created_at '{text}' is no ISO 8601 time") from None
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+
+
+def _text(value: object) -> str | None:
+    """Stripped text; None for nothing."""
+    text = "" if value is None else str(value).strip()
+    return text or None
+
+
+def _seconds(key: str, text: str | None) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise AnnotationError(f"{key} '{text or ''}' is no number of seconds")
+    return value
