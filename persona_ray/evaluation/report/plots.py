@@ -1,0 +1,270 @@
+"""Plots as inline SVG. Their colours are CSS variables of the page, so they follow its theme.
+
+Text in plots is English and stays text, in the page's own font.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from persona_ray.evaluation.scores import Scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from persona_ray.evaluation.quality import CutErrors
+    from persona_ray.evaluation.report.data import Comparison, SplitGap, TrainingRun
+
+# Colours that no plot draws by chance; each becomes a CSS variable when the SVG is written.
+INK, MUTED, GRID = "#010203", "#010204", "#010205"
+FIRST, SECOND, THIRD = "#010206", "#010207", "#010208"
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    FIRST: "var(--plot-1)",
+    SECOND: "var(--plot-2)",
+    THIRD: "var(--plot-3)",
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+
+
+def comparison_plot(comparison: Comparison) -> str:
+    """Accuracy of each modality, for customers and clips, with intervals."""
+    names = [entry.modality.value.capitalize() for entry in comparison.modalities]
+    series = [
+        ("whole customers", FIRST, [entry.customers for entry in comparison.modalities]),
+        ("single clips", SECOND, [entry.clips for entry in comparison.modalities]),
+    ]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        _bars(
+            axes, names, [(label, ink, [_accuracy(s) for s in row]) for label, ink, row in series]
+        )
+        _chance(axes, series[0][2][0].chance)
+
+    return _svg(draw, 5.8, 3.1, "comparison", "Accuracy by modality")
+
+
+def split_gap_plot(gap: SplitGap) -> str:
+    """Clip scores with customers kept apart beside those with clips dealt one by one."""
+
+    def figures(scores: Scores) -> list[_Bar]:
+        return [
+            (estimate.value, estimate.interval)
+            for estimate in (scores.accuracy, scores.macro_f1, scores.unweighted_recall)
+        ]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        series = [
+            ("split by customer", FIRST, figures(gap.by_customer)),
+            ("split by sentence (leaks)", THIRD, figures(gap.by_sentence)),
+        ]
+        _bars(axes, ["Accuracy", "Macro-F1", "Unweighted recall"], series)
+        _chance(axes, gap.by_customer.chance)
+
+    return _svg(draw, 5.8, 3.1, "gap", "Scores by kind of split")
+
+
+def training_plot(run: TrainingRun) -> str:
+    """Loss, and accuracy on the dev split, by epoch; where the encoders are unfrozen is marked."""
+    epochs = [epoch.epoch for epoch in run.epochs]
+    frozen = sum(epoch.frozen for epoch in run.epochs)
+    dev_loss = [(e.epoch, e.dev_loss) for e in run.epochs if e.dev_loss is not None]
+    accuracy = [(e.epoch, e.dev_accuracy) for e in run.epochs if e.dev_accuracy is not None]
+
+    def draw(figure: Figure) -> None:
+        panels = list(figure.subplots(2 if accuracy else 1, 1, sharex=True, squeeze=False)[:, 0])
+        panels[0].plot(epochs, [e.loss for e in run.epochs], "o-", color=FIRST, label="train", ms=3)
+        if dev_loss:
+            panels[0].plot(*zip(*dev_loss, strict=True), "o-", color=SECOND, label="dev", ms=3)
+        panels[0].set_title("Loss (cross entropy)")
+        panels[0].set_ylim(bottom=0)
+        _legend(panels[0], 2)
+        if accuracy:
+            panels[1].plot(*zip(*accuracy, strict=True), "o-", color=SECOND, ms=3)
+            panels[1].set_title("Accuracy on dev clips")
+            panels[1].set_ylim(0, 1)
+            panels[1].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        for panel in panels:
+            if 0 < frozen < len(epochs):
+                panel.axvline(frozen + 0.5, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+        if 0 < frozen < len(epochs):
+            panels[0].annotate(
+                "encoders unfrozen",
+                (frozen + 0.5, 0.08),
+                xycoords=("data", "axes fraction"),
+                xytext=(5, 0),
+                textcoords="offset points",
+                color=MUTED,
+                fontsize=9,
+            )
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.get_major_locator().set_params(integer=True)
+
+    return _svg(draw, 5.8, 4.2 if accuracy else 2.6, "training", "Training curve")
+
+
+def layer_weights_plot(weights: Sequence[float]) -> str:
+    """Learned share of each Transformer block in the speech vector."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        blocks = list(range(1, len(weights) + 1))
+        axes.bar(blocks, weights, color=FIRST, width=0.62)
+        axes.axhline(1 / len(weights), color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+        axes.annotate(
+            "even",
+            (1, 1 / len(weights)),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right",
+            color=MUTED,
+            fontsize=9,
+        )
+        axes.set_xlabel("Transformer block")
+        axes.set_title("Weight of each block (they sum to 1)")
+        if len(blocks) <= 12:
+            axes.set_xticks(blocks)
+        axes.set_xlim(0.4, len(blocks) + 0.6)
+
+    return _svg(draw, 5.8, 2.6, "layers", "Learned layer weights")
+
+
+def cut_error_plot(cut: CutErrors) -> str:
+    """Histogram of border errors."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        lefts, widths = cut.edges_ms[:-1], [b - a for a, b in _pairs(cut.edges_ms)]
+        inks = [THIRD if left < 0 else FIRST for left in lefts]
+        axes.bar(lefts, cut.counts, widths, align="edge", color=inks)
+        axes.axvline(cut.pad_ms, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+        axes.annotate(
+            f"padding {cut.pad_ms:.0f} ms",
+            (cut.pad_ms, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(5, -9),
+            textcoords="offset points",
+            color=MUTED,
+            fontsize=9,
+        )
+        axes.set_xlabel("ms beyond the utterance (below 0: cuts into speech)")
+        axes.set_title("Clip borders")
+
+    return _svg(draw, 5.8, 2.6, "cut", "Cut errors")
+
+
+_Bar = tuple[float, tuple[float, float] | None]
+
+
+def _accuracy(scores: Scores) -> _Bar:
+    return scores.accuracy.value, scores.accuracy.interval
+
+
+def _bars(
+    axes: Axes, names: Sequence[str], series: Sequence[tuple[str, str, Sequence[_Bar]]]
+) -> None:
+    """Groups of bars from 0 to 1 with their intervals and figures."""
+    width = 0.72 / len(series)
+    for k, (label, ink, bars) in enumerate(series):
+        for i, (value, interval) in enumerate(bars):
+            x = i + (k - (len(series) - 1) / 2) * width
+            axes.bar(x, value, width * 0.9, color=ink, label=label if i == 0 else None)
+            top = value
+            if interval is not None:
+                axes.plot([x, x], interval, color=INK, linewidth=1.2)
+                top = max(top, interval[1])
+            axes.annotate(
+                f"{value:.0%}", (x, top), xytext=(0, 3), textcoords="offset points", ha="center"
+            )
+    axes.set_xticks(range(len(names)), names)
+    axes.tick_params(axis="x", labelcolor=INK)
+    axes.set_ylim(0, 1.1)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    _legend(axes, len(series))
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=columns, borderaxespad=0.2, fontsize=9
+    )
+
+
+def _chance(axes: Axes, chance: float) -> None:
+    axes.axhline(chance, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+    axes.annotate(
+        "chance",
+        (1, chance),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        color=MUTED,
+        fontsize=9,
+    )
+
+
+def _pairs(values: Sequence[float]) -> list[tuple[float, float]]:
+    return list(itertools.pairwise(values))
+
+
+def _svg(
+    draw: Callable[[Figure], None], width_in: float, height_in: float, name: str, title: str
+) -> str:
+    """The drawing as an <svg> element that scales with its box; `name` keeps its ids apart."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _embed(buffer.getvalue(), name, title)
+
+
+def _embed(document: str, name: str, title: str) -> str:
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for ink, variable in _VARIABLES.items():
+        svg = svg.replace(ink, variable)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", svg)
+    # Matplotlib numbers its groups alike in every figure; ids must be unique in a page.
+    svg = re.sub(r'<g id="([a-z_0-9]+)"', rf'<g id="{name}-\1"', svg)
+    svg = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg)
+    svg = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" class="plot" ', 1)

@@ -1,0 +1,102 @@
+"""From report data to one HTML file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from persona_ray.errors import CorpusError
+from persona_ray.evaluation.report import plots, words
+from persona_ray.evaluation.report.data import ReportData
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# The four colours of FPA; labels of other models take the rest in turn.
+_KNOWN = {"red": "#d8453e", "blue": "#2f74d0", "yellow": "#d9a400", "green": "#2f9e5b"}
+_OTHERS = ("#8e5bd0", "#1fa3a3", "#d0589a", "#8a7a4f", "#5f7d95", "#b86a2c")
+
+
+def write_report(data: ReportData, path: Path) -> Path:
+    """Write `path` (HTML) and, beside it under the same name, the data as .json; gives `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path.with_suffix(".json"), data.model_dump_json(indent=1))
+    _write(path, render(data))
+    return path
+
+
+def read_report(path: Path) -> ReportData:
+    """The data of a report's .json. Raises CorpusError where it is missing or of another make."""
+    try:
+        return ReportData.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CorpusError(f"report {path} does not exist: run `persona-ray evaluate`") from None
+    except ValidationError as error:
+        raise CorpusError(
+            f"report {path} is of another version ({error.error_count()} fields do not fit): "
+            "make it anew with `persona-ray evaluate`"
+        ) from None
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML. Texts are escaped: transcripts are what strangers said."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        number=words.number,
+        duration=words.duration,
+        clock=words.clock,
+        interval=words.interval,
+    )
+    environment.globals.update(colour=palette(data.labels), ranked=ranked, words=words)
+    return environment.get_template("report.html.j2").render(
+        data=data,
+        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        plots={name: Markup(svg) for name, svg in _plots(data).items()},
+        headline=words.headline(data),
+        lead=words.lead(data),
+    )
+
+
+def palette(labels: Sequence[str]) -> Mapping[str, str]:
+    """A CSS colour for each label."""
+    others = [label for label in labels if label not in _KNOWN]
+    taken = {label: _OTHERS[i % len(_OTHERS)] for i, label in enumerate(others)}
+    return {label: _KNOWN.get(label) or taken[label] for label in labels}
+
+
+def ranked(probabilities: Mapping[str, float]) -> list[str]:
+    """Labels from the most probable down; of equals the first stays first."""
+    return sorted(probabilities, key=lambda label: -probabilities[label])
+
+
+def _plots(data: ReportData) -> dict[str, str]:
+    drawn = {}
+    if data.comparison:
+        drawn["comparison"] = plots.comparison_plot(data.comparison)
+    if data.split_gap:
+        drawn["split_gap"] = plots.split_gap_plot(data.split_gap)
+    if data.training and data.training.epochs:
+        drawn["training"] = plots.training_plot(data.training)
+    if data.training and data.training.layer_weights:
+        drawn["layers"] = plots.layer_weights_plot(data.training.layer_weights)
+    if data.corpus and data.corpus.quality and data.corpus.quality.cut:
+        drawn["cut"] = plots.cut_error_plot(data.corpus.quality.cut)
+    return drawn
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a reader never finds half a report."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
