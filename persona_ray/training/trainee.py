@@ -6,13 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from persona_ray.config.learning import TrainingConfig
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.batching import plan_pass
 from persona_ray.training.cache import encode_once
 from persona_ray.training.checkpoint import (
     RunIdentity,
@@ -26,7 +24,8 @@ from persona_ray.training.feeds import AudioFeed, Feed
 from persona_ray.training.history import EpochResult, History, Phase
 from persona_ray.training.metrics import Scores, score
 from persona_ray.training.optimizer import head_optimizer, unfreeze
-from persona_ray.training.parallel import data_parallel, gathered, precision
+from persona_ray.training.parallel import data_parallel
+from persona_ray.training.predict import predict
 from persona_ray.types import Example, SampleSource
 
 
@@ -112,24 +111,3 @@ class Trainee:
         with tempfile.TemporaryDirectory(prefix="persona-ray-") as folder:
             save_checkpoint(Path(folder), self.model, self.optimizer, self.history, self._identity)
             self._context.report(metrics, Path(folder))
-
-
-def predict(
-    network: nn.Module,
-    feed: Feed,
-    examples: Sequence[Example],
-    batch_s: float,
-    context: TrainContext,
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Probabilities (clips, labels) of `examples` in evaluation mode, the same on every worker."""
-    durations_s = [example.duration_s for example in examples]
-    mine: dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
-    # The module itself, not its data-parallel shell: workers may have different numbers of batches.
-    module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    module.eval()
-    with torch.inference_mode(), precision(context.device):
-        for positions in plan_pass(durations_s, batch_s, context.rank, context.world_size):
-            rows = torch.softmax(module(feed.inputs(positions)).double(), dim=-1).cpu().numpy()
-            mine |= dict(zip(positions, rows, strict=True))
-    everyone = {at: row for part in gathered(mine, context) for at, row in part.items()}
-    return np.stack([everyone[at] for at in range(len(examples))])
