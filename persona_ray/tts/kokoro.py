@@ -113,7 +113,7 @@ class KokoroSynthesizer:
             "speed": np.array([speed / voice.pitch], dtype=np.float32),
         }
         spoken = np.asarray(self._session.run(None, feeds)[0], dtype=np.float32).ravel()
-        return _play_faster(spoken, voice.pitch), RATE_HZ
+        return play_faster(spoken, voice.pitch), RATE_HZ
 
     def _tokens(self, text: str) -> list[int]:
         said = self._phonemes(text)
@@ -157,7 +157,7 @@ def _read_voice(path: Path) -> NDArray[np.float32]:
     return values.reshape(_MOST_TOKENS, _STYLE_DIMS)
 
 
-def _play_faster(samples: Samples, ratio: float) -> Samples:
+def play_faster(samples: Samples, ratio: float) -> Samples:
     """`samples` (n,) played `ratio` times faster, (n / ratio,): pitch and formants rise by it."""
     if abs(ratio - 1.0) < 1e-3:
         return samples
