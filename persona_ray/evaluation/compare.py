@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from persona_ray.config.learning import EvaluationConfig, ModelConfig, TrainingConfig
+from persona_ray.corpus.leakage import normalised
 from persona_ray.errors import TrainingError
 from persona_ray.evaluation.scores import Prediction
 from persona_ray.types import Example, Modality, SampleSource
@@ -165,8 +166,10 @@ def _customer_fold(
 ) -> Fold:
     held_out = tuple(e for e in examples if fold_of[e.customer_id] == number)
     # A sentence that a held-out customer says too would be learned by heart.
-    known = {example.text for example in held_out}
-    train = tuple(e for e in examples if fold_of[e.customer_id] != number and e.text not in known)
+    known = {normalised(example.text) for example in held_out}
+    train = tuple(
+        e for e in examples if fold_of[e.customer_id] != number and normalised(e.text) not in known
+    )
     return Fold(arm, number, train, held_out)
 
 

@@ -11,14 +11,17 @@ from persona_ray.types import Example, Split
 if TYPE_CHECKING:
     from persona_ray.corpus.annotation.resolve import Resolution
     from persona_ray.corpus.dataset import CorpusDataset
+    from persona_ray.corpus.leakage import LeakageReport
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledCorpus:
-    """`examples` are the clips that have a label and a split; `dataset` has their audio."""
+    """`examples` are the clips that have a label and a split and leak nothing; `dataset` has
+    their audio."""
 
     dataset: CorpusDataset
     resolution: Resolution
+    leakage: LeakageReport
     examples: tuple[Example, ...]
 
     def of(self, split: Split) -> tuple[Example, ...]:
@@ -40,6 +43,6 @@ def open_labelled(config: RunConfig) -> LabelledCorpus:
     with open_store(config.store_url) as store:
         resolution = resolve_labels(store, infos, config.annotation)
         splits = assign_splits(store, infos, resolution.labels, config.splits)
-    check_leakage(infos, splits, config.splits)
-    examples = labelled_examples(infos, resolution.labels, splits)
-    return LabelledCorpus(dataset, resolution, tuple(examples))
+    leakage = check_leakage(infos, splits, config.splits)
+    examples = labelled_examples(infos, resolution.labels, leakage.clean)
+    return LabelledCorpus(dataset, resolution, leakage, tuple(examples))
