@@ -1,0 +1,252 @@
+"""The bundle on customers it never heard, and the report of the run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray import __version__
+from persona_ray.config import RunConfig
+from persona_ray.errors import CorpusError
+from persona_ray.launch.compare import compare_modalities
+from persona_ray.launch.finetune import HISTORY
+from persona_ray.launch.journal import journalled, read_journal
+from persona_ray.launch.labelled import LabelledCorpus, open_labelled
+from persona_ray.launch.parts import (
+    annotation_part,
+    changed_settings,
+    corpus_part,
+    leakage_part,
+    training_run,
+)
+from persona_ray.progress import Progress
+from persona_ray.types import Clip, Modality, NothingUsable, Recognition, Split
+
+if TYPE_CHECKING:
+    from persona_ray.evaluation.compare import ArmPredictions
+    from persona_ray.evaluation.report.data import (
+        Comparison,
+        HeldOut,
+        RecognisedCall,
+        ReportData,
+        SplitGap,
+        Stage,
+    )
+    from persona_ray.evaluation.scores import Prediction
+    from persona_ray.inference.personality import PersonalityRecognizer
+
+REPORT = "report.html"
+STAGE = "evaluate"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """`data` is what the report at `report` shows."""
+
+    report: Path
+    data: ReportData
+
+    def __str__(self) -> str:
+        held_out = self.data.held_out
+        lines = []
+        if held_out is not None:
+            clips, customers = held_out.clips, held_out.customers
+            lines.append(
+                f"unheard customers ({held_out.split}): {customers.right} of {customers.count} "
+                f"recognised, clips {clips.accuracy.value:.1%} of {clips.count}"
+            )
+        if self.data.comparison is not None:
+            lines += [
+                f"{arm.modality:>6} over {self.data.comparison.folds} rotated folds: "
+                f"customers {arm.customers.accuracy.value:.1%} of {arm.customers.count}, "
+                f"clips {arm.clips.accuracy.value:.1%}"
+                for arm in self.data.comparison.modalities
+            ]
+        return "\n".join([*lines, f"report: {self.report}"])
+
+
+def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
+    """Judge the workspace's bundle and write report.html with report.json beside it.
+
+    Raises CorpusError without a corpus, BundleError without a bundle.
+    """
+    from persona_ray.evaluation.report.render import write_report
+
+    with journalled(config, STAGE):
+        data = open_labelled(config)
+        report = _report(config, data, progress)
+    path = config.workspace / REPORT
+    stages = tuple(_stages(config))
+    write_report(report.model_copy(update={"stages": stages}), path)
+    return EvaluationResult(path, report)
+
+
+def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> ReportData:
+    from persona_ray.evaluation.report.data import ReportData
+    from persona_ray.inference.personality import PersonalityRecognizer
+    from persona_ray.models.bundle import read_contract
+    from persona_ray.training.history import History
+
+    contract = read_contract(config.bundle_dir)
+    recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
+    calls, predictions = _recognise(recognizer, data, progress)
+    arms = compare_modalities(config, data.examples, data.dataset, progress)
+    history = config.workspace / HISTORY
+    if not history.is_file():
+        raise CorpusError(f"{history} is missing: run `persona-ray finetune` in this workspace")
+    return ReportData(
+        subtitle=f"Workspace {config.workspace.name}",
+        made_at=datetime.now(UTC),
+        version=__version__,
+        command="persona-ray evaluate",
+        labels=config.annotation.labels,
+        held_out=_held_out(config, data, predictions),
+        calls=calls,
+        comparison=_comparison(config, arms),
+        split_gap=_gap(config, arms),
+        training=training_run(config, History.read(history), recognizer.model),
+        corpus=corpus_part(config, data.dataset, read_journal(config).get("corpus build", {})),
+        annotation=annotation_part(data.resolution, data.examples),
+        leakage=leakage_part(data.leakage),
+        settings=changed_settings(config),
+        versions={"python": platform.python_version(), **contract.packages},
+        machine=f"{platform.system()} {platform.machine()}",
+        synthetic=bool(config.corpus.truth),
+    )
+
+
+def _recognise(
+    recognizer: PersonalityRecognizer, data: LabelledCorpus, progress: Progress
+) -> tuple[tuple[RecognisedCall, ...], list[Prediction]]:
+    """Every call of the test customers, and a prediction for each of their labelled clips."""
+    from persona_ray.evaluation.scores import Prediction
+
+    held_out = {example.clip_id: example for example in data.of(Split.TEST)}
+    customers = {example.customer_id for example in held_out.values()}
+    ids = [info.clip_id for info in data.dataset.infos() if info.customer_id in customers]
+    labels = _customer_labels(data)
+    calls: list[RecognisedCall] = []
+    predictions: list[Prediction] = []
+    with progress.stage("recognising held-out calls", total=len(ids)) as stage:
+        for _, group in groupby(data.dataset.clips(ids), key=lambda clip: clip.call_id):
+            clips = list(group)
+            call, results = _call(recognizer, clips, labels)
+            calls.append(call)
+            for clip, result in zip(clips, results, strict=True):
+                if clip.clip_id in held_out and isinstance(result, Recognition):
+                    example = held_out[clip.clip_id]
+                    predictions.append(
+                        Prediction(
+                            clip.clip_id, clip.customer_id, example.label, result.probabilities
+                        )
+                    )
+            stage.advance(len(clips))
+    return tuple(calls), predictions
+
+
+def _call(
+    recognizer: PersonalityRecognizer, clips: Sequence[Clip], labels: dict[str, str]
+) -> tuple[RecognisedCall, list[Recognition | NothingUsable]]:
+    from persona_ray.evaluation.report.data import RecognisedCall, RecognisedSentence
+    from persona_ray.inference.clips import ClipInput
+
+    inputs = [ClipInput(clip.samples, clip.sample_rate_hz, clip.text) for clip in clips]
+    results = [recognition.result for recognition in recognizer.clips(inputs)]
+    whole = recognizer.combine(results)
+    first = clips[0]
+    sentences = tuple(
+        RecognisedSentence(
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            text=clip.text,
+            probabilities=dict(result.probabilities),
+        )
+        for clip, result in zip(clips, results, strict=True)
+        if isinstance(result, Recognition)
+    )
+    call = RecognisedCall(
+        call_id=first.call_id,
+        customer_id=first.customer_id,
+        scene=first.scene,
+        label=labels.get(first.customer_id, ""),
+        probabilities=dict(whole.probabilities) if isinstance(whole, Recognition) else None,
+        reason=whole.reason if isinstance(whole, NothingUsable) else "",
+        sentences=sentences,
+    )
+    return call, results
+
+
+def _customer_labels(data: LabelledCorpus) -> dict[str, str]:
+    """The label that most of a customer's clips have."""
+    from persona_ray.evaluation.scores import Prediction, by_customer
+
+    labels = tuple(dict.fromkeys(example.label for example in data.examples))
+    even = dict.fromkeys(labels, 1 / len(labels)) if labels else {}
+    rows = [Prediction(e.clip_id, e.customer_id, e.label, even) for e in data.examples]
+    return {customer.customer_id: customer.label for customer in by_customer(rows, labels)}
+
+
+def _held_out(
+    config: RunConfig, data: LabelledCorpus, predictions: Sequence[Prediction]
+) -> HeldOut | None:
+    from persona_ray.evaluation.report.data import HeldOut
+    from persona_ray.evaluation.scores import score_clips, score_customers
+
+    if not predictions:
+        return None
+    labels, resamples = config.annotation.labels, config.evaluation.bootstrap
+    train = data.of(Split.TRAIN)
+    return HeldOut(
+        split=Split.TEST,
+        clips=score_clips(predictions, labels, resamples),
+        customers=score_customers(predictions, labels, resamples=resamples),
+        train_clips=len(train),
+        train_customers=len({example.customer_id for example in train}),
+        train_audio_s=sum(example.duration_s for example in train),
+        held_out_audio_s=sum(example.duration_s for example in data.of(Split.TEST)),
+    )
+
+
+def _comparison(config: RunConfig, arms: Iterable[ArmPredictions]) -> Comparison | None:
+    from persona_ray.evaluation.compare import FoldUnit
+    from persona_ray.evaluation.report.data import Comparison, ModalityScores
+    from persona_ray.evaluation.scores import score_clips, score_customers
+
+    labels, resamples = config.annotation.labels, config.evaluation.bootstrap
+    rows = tuple(
+        ModalityScores(
+            modality=answers.arm.modality,
+            clips=score_clips(answers.predictions, labels, resamples),
+            customers=score_customers(answers.predictions, labels, resamples=resamples),
+        )
+        for answers in arms
+        if answers.arm.unit == FoldUnit.CUSTOMER
+    )
+    return Comparison(folds=config.evaluation.folds, modalities=rows) if rows else None
+
+
+def _gap(config: RunConfig, arms: Iterable[ArmPredictions]) -> SplitGap | None:
+    from persona_ray.evaluation.compare import FoldUnit
+    from persona_ray.evaluation.report.data import SplitGap
+    from persona_ray.evaluation.scores import score_clips
+
+    both = {a.arm.unit: a.predictions for a in arms if a.arm.modality == Modality.BOTH}
+    if set(both) != {FoldUnit.CUSTOMER, FoldUnit.SENTENCE}:
+        return None
+    labels, resamples = config.annotation.labels, config.evaluation.bootstrap
+    return SplitGap(
+        by_customer=score_clips(both[FoldUnit.CUSTOMER], labels, resamples),
+        by_sentence=score_clips(both[FoldUnit.SENTENCE], labels, resamples),
+    )
+
+
+def _stages(config: RunConfig) -> Iterable[Stage]:
+    from persona_ray.evaluation.report.data import Stage
+
+    for name, figures in read_journal(config).items():
+        yield Stage(name=name, wall_s=figures["wall_s"])

@@ -1,0 +1,62 @@
+"""The main job: from the archive to the report, stage after stage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from persona_ray.config import RunConfig, write_config
+from persona_ray.errors import ConfigError
+from persona_ray.launch.annotate import import_annotations
+from persona_ray.launch.cluster import connect
+from persona_ray.launch.corpus import build_corpus
+from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
+from persona_ray.launch.finetune import finetune
+from persona_ray.progress import Progress
+
+# What a run writes into its workspace and `fresh` may therefore remove.
+OWN = (
+    "bundle",
+    "corpus",
+    "history.json",
+    "report.html",
+    "report.json",
+    "run.yaml",
+    "stages.json",
+    "store.sqlite",
+    "store.sqlite-shm",
+    "store.sqlite-wal",
+    "training",
+)
+
+
+def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> EvaluationResult:
+    """Corpus, annotation, fine-tuning, evaluation. `fresh` starts over; otherwise each stage goes
+    on with what the workspace holds. All stages share one cluster."""
+    if not config.annotation.files:
+        raise ConfigError(
+            "annotation.files is empty: name the annotators' files (CSV, Label Studio JSON), or "
+            "run the steps one by one (`persona-ray corpus build`, `annotate export`, ...)"
+        )
+    for name in config.annotation.files:
+        if not Path(name).is_file():
+            raise ConfigError(f"annotation.files: {name} does not exist")
+    if fresh:
+        for name in OWN:
+            path = config.workspace / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    write_config(config, config.workspace / "run.yaml")
+    if config.launch.backend == "plain":
+        return _stages(config, progress)
+    with connect(config.launch):
+        return _stages(config, progress)
+
+
+def _stages(config: RunConfig, progress: Progress) -> EvaluationResult:
+    build_corpus(config, progress)
+    import_annotations(config, [Path(name) for name in config.annotation.files], progress)
+    finetune(config, progress)
+    return evaluate_run(config, progress)
