@@ -9,13 +9,24 @@ import torch
 
 from persona_ray.config.learning import SmallSpeechConfig, SmallTextConfig
 from persona_ray.errors import ModelError
-from persona_ray.models.front import envelope_filters, gabor_filters, kernels
+from persona_ray.models.front import (
+    envelope_filters,
+    gabor_filters,
+    kernels,
+    modulation_filters,
+    reference_bias,
+)
 from persona_ray.models.speech import SpeechEncoder
 from persona_ray.models.text import TextEncoder
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ASCII = "abcdefghijklmnopqrstuvwxyz0123456789"
 PUNCTUATION = "，。？！、；：,.?!"
+# Frames that the positional convolution sees: 0.64 s.
+POSITIONAL_KERNEL = 32
+POSITIONAL_GROUPS = 16
+# Small enough for the untrained blocks to pass on what the front heard.
+SPEECH_INIT_STD = 0.03
 # A character seen once teaches nothing but itself; read as [UNK] it teaches what [UNK] means.
 MIN_FREQUENCY = 2
 
@@ -31,6 +42,7 @@ def small_speech_encoder(config: SmallSpeechConfig, sample_rate_hz: int) -> Spee
     kernel, stride = kernels(sample_rate_hz)
     channels = config.conv_channels
     first, second = gabor_filters(channels, sample_rate_hz), envelope_filters(channels)
+    groups = POSITIONAL_GROUPS if config.hidden_size % POSITIONAL_GROUPS == 0 else 1
     model = HubertModel(
         HubertConfig(
             hidden_size=config.hidden_size,
@@ -42,19 +54,26 @@ def small_speech_encoder(config: SmallSpeechConfig, sample_rate_hz: int) -> Spee
             conv_stride=(stride, 2),
             conv_bias=True,
             feat_extract_norm="layer",
-            num_conv_pos_embeddings=32,
-            num_conv_pos_embedding_groups=16 if config.hidden_size % 16 == 0 else 1,
-            initializer_range=config.hidden_size**-0.5,
+            num_conv_pos_embeddings=POSITIONAL_KERNEL,
+            num_conv_pos_embedding_groups=groups,
+            initializer_range=SPEECH_INIT_STD,
             layerdrop=0.0,
             apply_spec_augment=False,
             # No masked_spec_embed: pretraining adds its own.
             mask_time_prob=0.0,
         )
     )
+    frame_hz = sample_rate_hz / (2 * stride)
+    positional = modulation_filters(config.hidden_size, groups, POSITIONAL_KERNEL, frame_hz)
     with torch.no_grad():
         for layer, weight in zip(model.feature_extractor.conv_layers, (first, second), strict=True):
             layer.conv.weight.copy_(weight)
-            layer.conv.bias.zero_()
+        model.feature_extractor.conv_layers[0].conv.bias.zero_()
+        model.feature_extractor.conv_layers[1].conv.bias.copy_(reference_bias(channels))
+        torch.nn.init.orthogonal_(model.feature_projection.projection.weight)
+        # An assignment, since weight norm keeps the weight as size and direction.
+        model.encoder.pos_conv_embed.conv.weight = positional
+        model.encoder.pos_conv_embed.conv.bias.zero_()
     # The level of a clip is heard: it is not normalised away.
     preprocessor = Wav2Vec2FeatureExtractor(
         feature_size=1,
