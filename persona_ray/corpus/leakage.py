@@ -26,9 +26,11 @@ from persona_ray.types import ClipInfo, Split
 LISTED_PAIRS = 100
 # Examples named in an error.
 _NAMED = 3
-_PERMUTATIONS = 128
-# A missed pair is worse than one more candidate to verify.
+# Of hashing: 64 permutations, bands for a threshold somewhat below the wanted one, since a missed
+# pair is worse than one more candidate to verify. Pairs at the threshold are found with 99 %.
+_PERMUTATIONS = 64
 _LSH_WEIGHTS = (0.1, 0.9)
+_LSH_MARGIN = 0.85
 _BATCH = 2000
 
 
@@ -193,7 +195,9 @@ def _near_duplicates(
     # Imported here because it takes its time and most commands do without.
     from datasketch import MinHashLSH
 
-    index: Any = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS, weights=_LSH_WEIGHTS)
+    index: Any = MinHashLSH(
+        threshold=_LSH_MARGIN * threshold, num_perm=_PERMUTATIONS, weights=_LSH_WEIGHTS
+    )
     best: list[tuple[float, str, str]] = []
     pairs = 0
     resembling: set[str] = set()

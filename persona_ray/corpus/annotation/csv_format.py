@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.labels import parse_label
-from persona_ray.corpus.annotation.parsed import Problems, parse_time, parse_place
+from persona_ray.corpus.annotation.parsed import Problems, parse_place, parse_time
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 from persona_ray.types import ClipInfo
@@ -192,8 +192,9 @@ def _body(path: Path, header: Sequence[str], reader: Iterator[list[str]]) -> Ite
 
 
 def _guard(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 
 
 def _unguard(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    guarded = text.startswith("'") and text.lstrip("'").startswith(_FORMULA)
+    return text[1:] if guarded else text

@@ -17,7 +17,7 @@ from typing import Any
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.labels import parse_label
-from persona_ray.corpus.annotation.parsed import Problems, parse_time, parse_place
+from persona_ray.corpus.annotation.parsed import Problems, parse_place, parse_time
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 
