@@ -1,6 +1,6 @@
 """Call archive -> clips, on Ray Data.
 
-    ray job submit --working-dir . -- python jobs/build_corpus.py --set workspace=/shared/runs/one
+ray job submit --working-dir . -- python jobs/build_corpus.py --set workspace=/shared/runs/one
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bundle -> report on customers never heard.
 
-    ray job submit --working-dir . -- python jobs/evaluate.py --set workspace=/shared/runs/one
+ray job submit --working-dir . -- python jobs/evaluate.py --set workspace=/shared/runs/one
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Annotated clips -> bundle, on Ray Train.
 
-    ray job submit --working-dir . -- python jobs/finetune.py --set workspace=/shared/runs/one
+ray job submit --working-dir . -- python jobs/finetune.py --set workspace=/shared/runs/one
 """
 
 from __future__ import annotations

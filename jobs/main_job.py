@@ -1,6 +1,6 @@
 """All steps, from the archive to the report.
 
-    ray job submit --working-dir . -- python jobs/main_job.py --set workspace=/shared/runs/one
+ray job submit --working-dir . -- python jobs/main_job.py --set workspace=/shared/runs/one
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ from persona_ray.config import RunConfig, load_config
 ConfigPath = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="YAML with what differs from the defaults (`persona-ray config keys`)."
+        "--config",
+        "-c",
+        help="YAML with what differs from the defaults (`persona-ray config keys`).",
     ),
 ]
 Overrides = Annotated[
