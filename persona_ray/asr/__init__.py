@@ -1,0 +1,1 @@
+"""Speech recognition: the Recognizer protocol, its engines, and how texts are compared."""

@@ -1,0 +1,15 @@
+"""Texts as they are compared and counted."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def normalise(text: str) -> str:
+    """Letters and digits alone: no punctuation, no spaces, half width, lower case.
+
+    >>> normalise("ＶＩＰ 客户，你好！")
+    'vip客户你好'
+    """
+    folded = unicodedata.normalize("NFKC", text).lower()
+    return "".join(char for char in folded if unicodedata.category(char)[0] in "LNM")
