@@ -32,6 +32,8 @@ _PERMUTATIONS = 64
 _LSH_WEIGHTS = (0.1, 0.9)
 _LSH_MARGIN = 0.85
 _BATCH = 2000
+# One set for each split, shared by all texts that stand in it alone.
+_ALONE = {split: frozenset([split]) for split in Split}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ def find_leakage(
 ) -> LeakageReport:
     """What leaks between the splits, without judging it. Clips without a split are passed over."""
     customers: dict[str, set[Split]] = {}
-    texts: dict[str, Counter[Split]] = {}
+    texts: dict[str, frozenset[Split]] = {}
+    counts: dict[str, Counter[Split]] = {}  # of texts that occur more than once
     clips_of: dict[str, list[str]] = {}
     shown: dict[str, str] = {}
     for info in infos:
@@ -137,11 +140,15 @@ def find_leakage(
         key = normalised(info.text)
         if not key:
             continue
-        texts.setdefault(key, Counter())[split] += 1
-        shown.setdefault(key, info.text)
+        if key not in texts:
+            texts[key] = _ALONE[split]
+            shown[key] = info.text
+        else:
+            counts.setdefault(key, Counter(texts[key]))[split] += 1
+            texts[key] = frozenset(counts[key])
         if split is not Split.TRAIN:
             clips_of.setdefault(key, []).append(info.clip_id)
-    repeated = [key for key, counts in texts.items() if len(counts) > 1]
+    repeated = [key for key, found in texts.items() if len(found) > 1]
     dropped: tuple[str, ...] = ()
     if config.repeated_text == "drop":
         dropped = tuple(sorted(clip for key in repeated for clip in clips_of[key]))
@@ -154,7 +161,7 @@ def find_leakage(
             for name, found in sorted(customers.items())
             if len(found) > 1
         ),
-        texts=tuple(TextLeak(shown[key], dict(texts[key])) for key in sorted(repeated)),
+        texts=tuple(TextLeak(shown[key], dict(counts[key])) for key in sorted(repeated)),
         dropped=dropped,
         near_duplicates=near.listed,
         near_duplicate_pairs=near.pairs,
@@ -187,11 +194,11 @@ class _Near(NamedTuple):
 
 
 def _near_duplicates(
-    texts: Mapping[str, Counter[Split]], shown: Mapping[str, str], threshold: float
+    texts: Mapping[str, frozenset[Split]], shown: Mapping[str, str], threshold: float
 ) -> _Near:
     """Pairs of different texts, of which one is held out and the other in another split."""
-    held_out = sorted(key for key, counts in texts.items() if counts.keys() - {Split.TRAIN})
-    train_only = sorted(key for key, counts in texts.items() if counts.keys() == {Split.TRAIN})
+    held_out = sorted(key for key, found in texts.items() if found != _ALONE[Split.TRAIN])
+    train_only = sorted(key for key, found in texts.items() if found == _ALONE[Split.TRAIN])
     # Imported here because it takes its time and most commands do without.
     from datasketch import MinHashLSH
 
@@ -206,7 +213,7 @@ def _near_duplicates(
             own = character_pairs(key)
             for other in index.query(sketch):
                 similarity = jaccard(own, character_pairs(other))
-                if similarity < threshold or not _apart(texts[key], texts[other]):
+                if similarity < threshold or len(texts[key] | texts[other]) < 2:
                     continue
                 pairs += 1
                 resembling.add(other)
@@ -233,14 +240,9 @@ def _sketches(keys: list[str]) -> Iterator[tuple[str, Any]]:
         yield from zip(batch, MinHash.bulk(sets, num_perm=_PERMUTATIONS), strict=True)
 
 
-def _apart(first: Counter[Split], second: Counter[Split]) -> bool:
-    """Whether the two texts stand in different splits."""
-    return len(first.keys() | second.keys()) > 1
-
-
-def _two_splits(held: Counter[Split], other: Counter[Split]) -> tuple[Split, Split]:
+def _two_splits(held: frozenset[Split], other: frozenset[Split]) -> tuple[Split, Split]:
     """One split of each, different ones, the first not training."""
-    for held_split in _ordered(held.keys() - {Split.TRAIN}):
+    for held_split in _ordered(held - {Split.TRAIN}):
         for other_split in _ordered(other):
             if held_split is not other_split:
                 return held_split, other_split

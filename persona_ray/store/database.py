@@ -15,6 +15,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from persona_ray.errors import StoreError
+from persona_ray.store.urls import printable_url
+
 ItemT = TypeVar("ItemT")
 
 BUSY_TIMEOUT_S = 60.0
@@ -38,7 +41,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self.engine) as session:
+        """Raises StoreError where the database fails (gone, full, locked for too long)."""
+        with self._failures_named(), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -50,7 +54,8 @@ class Database:
 
     @contextmanager
     def exclusive(self) -> Iterator[Connection]:
-        with self.engine.connect() as connection:
+        """The connection of the only transaction that may write; StoreError as in `read`."""
+        with self._failures_named(), self.engine.connect() as connection:
             connection.execution_options(**{_EXCLUSIVE: True})
             with connection.begin():
                 if self.engine.dialect.name == "postgresql":
@@ -59,8 +64,22 @@ class Database:
                     )
                 yield connection
 
+    def flush_deleted(self) -> None:
+        """Take deleted rows out of SQLite's write-ahead log too."""
+        if self.engine.dialect.name == "sqlite":
+            with self._failures_named(), self.engine.connect() as connection:
+                autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+                autocommit.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         self.engine.dispose()
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise StoreError(f"store {printable_url(self.url)}: {reason_of(error)}") from None
 
 
 def _engine(url: URL) -> Engine:

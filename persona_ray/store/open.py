@@ -52,10 +52,12 @@ class Store:
         call was in the corpus, when nobody could know whose they are.
         """
         with self._database.write() as session:
-            return Forgotten(
+            forgotten = Forgotten(
                 annotations=self.annotations.forget(session, customer_id, call_ids),
                 splits=self.splits.forget(session, customer_id),
             )
+        self._database.flush_deleted()
+        return forgotten
 
     def close(self) -> None:
         self._database.close()

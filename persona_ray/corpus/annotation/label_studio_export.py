@@ -32,7 +32,7 @@ _README = """\
 1. Start Label Studio so that it may read this folder:
    `LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \\
     LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder} label-studio start`
-2. Make a project. Settings > Labeling Interface > Code: paste `labels.xml`.
+2. Make a project. Settings > Labeling Interface > Code: paste `labelling.xml`.
 3. Settings > Cloud Storage > Add Source Storage > Local files: `{folder}/audio`. Save it; do not
    sync, the tasks come next.
 4. Import `tasks.json`.
@@ -45,9 +45,16 @@ _README = """\
 class Exported:
     """What was written: tasks, and annotations and predictions among them."""
 
+    folder: Path
     tasks: int
     annotations: int
     predictions: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.folder}: {self.tasks} tasks with {self.annotations} annotations and "
+            f"{self.predictions} predictions; README.md says how to load them"
+        )
 
 
 def write_label_studio(
@@ -58,13 +65,13 @@ def write_label_studio(
     config: AnnotationConfig,
     audio_prefix: str = LOCAL_FILES,
 ) -> Exported:
-    """Write `labels.xml`, `tasks.json`, `audio/*.wav` and a README, one clip at a time.
+    """Write `labelling.xml`, `tasks.json`, `audio/*.wav` and a README, one clip at a time.
 
     `annotations` by clip id and annotator, `predictions` by clip id. `audio_prefix` goes before
     the name of a wav file to make the URL that Label Studio opens.
     """
     (folder / _AUDIO).mkdir(parents=True, exist_ok=True)
-    (folder / "labels.xml").write_text(labelling_config(config), encoding="utf-8")
+    (folder / "labelling.xml").write_text(labelling_config(config), encoding="utf-8")
     (folder / "README.md").write_text(_README.format(folder=folder.absolute()), encoding="utf-8")
     tasks = annotated = predicted = 0
     # Written beside and moved: a half-written list is no JSON.
@@ -83,7 +90,7 @@ def write_label_studio(
             predicted += prediction is not None
         file.write("\n]\n" if tasks else "[]\n")
     partial.replace(folder / "tasks.json")
-    return Exported(tasks, annotated, predicted)
+    return Exported(folder, tasks, annotated, predicted)
 
 
 def labelling_config(config: AnnotationConfig) -> str:

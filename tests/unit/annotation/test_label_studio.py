@@ -125,7 +125,7 @@ def test_the_exported_folder_is_what_label_studio_loads(
     assert (data[1]["call_id"], data[1]["start_s"], data[1]["end_s"]) == ("call-1", 5.0, 8.0)
 
     # Everything that the labelling configuration shows is in every task (Label Studio checks it).
-    view = ElementTree.fromstring((tmp_path / "labels.xml").read_text(encoding="utf-8"))
+    view = ElementTree.fromstring((tmp_path / "labelling.xml").read_text(encoding="utf-8"))
     shown = {element.get("value", "")[1:] for element in view if element.get("value")}
     assert {"audio", "text", "facts"} == shown
     assert all(item[key] for item in data for key in shown)

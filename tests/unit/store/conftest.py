@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from persona_ray.store import Store, open_store
-from tests.postgres import postgres_server, postgres_url
+from tests.postgres import PASSWORD, postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database."""
+def store_url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """URL of an empty database, its password in the environment as users are told to keep it."""
     if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
+        url = str(request.getfixturevalue("postgres_url"))
+        monkeypatch.setenv("PERSONA_STORE_PASSWORD", PASSWORD)
+        return url.replace(quote(PASSWORD, safe=""), "${PERSONA_STORE_PASSWORD}")
     return f"sqlite:///{tmp_path / 'new folder' / 'store.sqlite'}"
 
 

@@ -91,12 +91,10 @@ def test_a_foreign_sqlite_database_keeps_its_tables(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
 
 
-def test_a_wrong_password_is_an_error_without_the_password(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PERSONA_TEST_PASSWORD", "wrong-0ne")
+def test_a_wrong_password_is_an_error_without_the_password(postgres_url: str) -> None:
+    wrong = expand_url(postgres_url).set(password="wrong-0ne")
     with pytest.raises(StoreError) as caught:
-        open_store(postgres_url)
+        open_store(wrong.render_as_string(hide_password=False))
     assert "password authentication failed" in str(caught.value)
     assert "wrong-0ne" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -145,3 +143,31 @@ def test_bad_urls_are_configuration_errors(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         open_store(url)
     assert "hush" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"s\.sqlite cannot be made"):
+        open_store(f"sqlite:///{tmp_path / 'file' / 's.sqlite'}")
+    with pytest.raises(StoreError, match="unable to open database file"):
+        open_store(f"sqlite:///{tmp_path}")
+
+
+def test_a_server_that_goes_away_is_a_store_error(postgres_url: str) -> None:
+    with open_store(postgres_url) as store:
+        engine = create_engine(expand_url(postgres_url))
+        name = engine.url.database
+        engine.dispose()
+        admin = create_engine(
+            expand_url(postgres_url.replace(f"/{name}", "/postgres")), isolation_level="AUTOCOMMIT"
+        )
+        with admin.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :n"),
+                {"n": name},
+            )
+        admin.dispose()
+        with pytest.raises(StoreError, match="not currently accepting connections") as caught:
+            store.annotations.count()
+        assert PASSWORD not in str(caught.value)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -182,3 +183,24 @@ def test_a_forgotten_customer_leaves_no_row(store: Store, store_url: str) -> Non
 def test_an_annotation_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="clip_id"):
         Annotation(annotator="a", label="red", call_id="k", start_s=1.0)
+
+
+def test_sqlite_files_hold_no_byte_of_a_forgotten_customer(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path / 's.sqlite'}") as store:
+        store.annotations.save(
+            Annotation(
+                annotator="a", label="red", clip_id=f"c{n}", note="private matter",
+                customer_id="stays" if n % 7 else "customer-31337",
+            )
+            for n in range(300)
+        )  # fmt: skip
+        deal = [Assignment("customer-31337", "customer-31337", Split.TRAIN, "red")]
+        store.splits.extend("s", "customer", lambda _: deal)
+
+        def found() -> bool:
+            return any(b"customer-31337" in path.read_bytes() for path in tmp_path.iterdir())
+
+        assert found()
+        store.forget_customer("customer-31337")
+        assert not found()
+        assert store.annotations.count() == 257
