@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What the corpus flags and the dirt it stands for.
 FLAGGED_DIRT = {
-    "swapped": "swapped_channels",
+    "channel_swapped": "swapped_channels",
     "converted_rate": "flac_16k",
     "mulaw": "mulaw_wav",
 }
@@ -112,15 +112,16 @@ class Quality(Part):
         return self.utterances_found / self.utterances if self.utterances else None
 
 
-def measure_quality(archive: Path, dataset: CorpusDataset, min_chars: int, pad_s: float) -> Quality:
-    """Compare `dataset` with the truth of the synthetic archive it was built from.
+def measure_quality(truth: Path, dataset: CorpusDataset, min_chars: int, pad_s: float) -> Quality:
+    """Compare `dataset` with the planted truth of the synthetic archive it was built from.
 
-    `min_chars` and `pad_s` are those that clips were cut with. Raises ArchiveError where the
-    archive has no truth.
+    `truth` is the archive's folder or the folder `truth` in it; `min_chars` and `pad_s` are those
+    that clips were cut with. Raises ArchiveError where there is no truth.
     """
     from persona_ray.asr.text import normalise
     from persona_ray.synth.truth import read_calls, read_utterances
 
+    archive = truth.parent if truth.name == "truth" else truth
     return compare(
         read_calls(archive),
         read_utterances(archive),

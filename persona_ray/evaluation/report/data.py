@@ -97,7 +97,7 @@ class TrainingRun(Part):
     """How the bundle was trained. `layer_weights` (layers,) are after the softmax, sum 1."""
 
     epochs: tuple[Epoch, ...]
-    stopped: str = Field("", description="why training ended, in words")
+    stopped: str = Field("", description="why training ended: `the epochs were out`")
     chosen_epoch: int | None = None
     layer_weights: tuple[float, ...] = ()
     parameters: int | None = None
@@ -169,7 +169,7 @@ class NearDuplicate(Part):
 
 
 class LeakagePart(Part):
-    """Whether anything stands in two splits."""
+    """What stood in two splits. Repeated texts are mended by dropping their held-out clips."""
 
     customers_in_two_splits: tuple[str, ...] = ()
     texts_in_two_splits: tuple[str, ...] = ()
@@ -179,7 +179,8 @@ class LeakagePart(Part):
 
     @property
     def clean(self) -> bool:
-        return not self.customers_in_two_splits and not self.texts_in_two_splits
+        mended = self.clips_dropped > 0
+        return not self.customers_in_two_splits and (mended or not self.texts_in_two_splits)
 
 
 class Stage(Part):

@@ -33,7 +33,7 @@ _VARIABLES = {
 }
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "font.size": 9.5,
+    "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
@@ -71,7 +71,7 @@ def comparison_plot(comparison: Comparison) -> str:
         )
         _chance(axes, series[0][2][0].chance)
 
-    return _svg(draw, 5.8, 3.1, "comparison", "Accuracy by modality")
+    return _svg(draw, 5.3, 3.1, "comparison", "Accuracy by modality")
 
 
 def split_gap_plot(gap: SplitGap) -> str:
@@ -92,7 +92,7 @@ def split_gap_plot(gap: SplitGap) -> str:
         _bars(axes, ["Accuracy", "Macro-F1", "Unweighted recall"], series)
         _chance(axes, gap.by_customer.chance)
 
-    return _svg(draw, 5.8, 3.1, "gap", "Scores by kind of split")
+    return _svg(draw, 5.3, 3.1, "gap", "Scores by kind of split")
 
 
 def training_plot(run: TrainingRun) -> str:
@@ -131,7 +131,7 @@ def training_plot(run: TrainingRun) -> str:
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.get_major_locator().set_params(integer=True)
 
-    return _svg(draw, 5.8, 4.2 if accuracy else 2.6, "training", "Training curve")
+    return _svg(draw, 5.3, 4.2 if accuracy else 2.6, "training", "Training curve")
 
 
 def layer_weights_plot(weights: Sequence[float]) -> str:
@@ -158,7 +158,7 @@ def layer_weights_plot(weights: Sequence[float]) -> str:
             axes.set_xticks(blocks)
         axes.set_xlim(0.4, len(blocks) + 0.6)
 
-    return _svg(draw, 5.8, 2.6, "layers", "Learned layer weights")
+    return _svg(draw, 5.3, 2.6, "layers", "Learned layer weights")
 
 
 def cut_error_plot(cut: CutErrors) -> str:
@@ -169,12 +169,14 @@ def cut_error_plot(cut: CutErrors) -> str:
         lefts, widths = cut.edges_ms[:-1], [b - a for a, b in _pairs(cut.edges_ms)]
         inks = [THIRD if left < 0 else FIRST for left in lefts]
         axes.bar(lefts, cut.counts, widths, align="edge", color=inks)
+        # Headroom for the name of the line.
+        axes.set_ylim(0, 1.18 * max(cut.counts))
         axes.axvline(cut.pad_ms, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
         axes.annotate(
             f"padding {cut.pad_ms:.0f} ms",
             (cut.pad_ms, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(5, -9),
+            xytext=(5, -8),
             textcoords="offset points",
             color=MUTED,
             fontsize=9,
@@ -182,7 +184,7 @@ def cut_error_plot(cut: CutErrors) -> str:
         axes.set_xlabel("ms beyond the utterance (below 0: cuts into speech)")
         axes.set_title("Clip borders")
 
-    return _svg(draw, 5.8, 2.6, "cut", "Cut errors")
+    return _svg(draw, 5.3, 2.6, "cut", "Cut errors")
 
 
 _Bar = tuple[float, tuple[float, float] | None]
@@ -210,6 +212,8 @@ def _bars(
             )
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", labelcolor=INK)
+    # Room at the right, where the level of chance is named.
+    axes.set_xlim(-0.5, len(names) - 0.22)
     axes.set_ylim(0, 1.1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

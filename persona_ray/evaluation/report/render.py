@@ -16,6 +16,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 # The four colours of FPA; labels of other models take the rest in turn.
 _KNOWN = {"red": "#d8453e", "blue": "#2f74d0", "yellow": "#d9a400", "green": "#2f9e5b"}
 _OTHERS = ("#8e5bd0", "#1fa3a3", "#d0589a", "#8a7a4f", "#5f7d95", "#b86a2c")
+# A page with thousands of rows helps nobody; the .json has them all.
+_SHOWN_CALLS = 100
+_SHOWN_SENTENCES = 12
 
 
 def write_report(data: ReportData, path: Path) -> Path:
@@ -58,7 +61,13 @@ def render(data: ReportData) -> str:
         clock=words.clock,
         interval=words.interval,
     )
-    environment.globals.update(colour=palette(data.labels), ranked=ranked, words=words)
+    environment.globals.update(
+        colour=palette(data.labels),
+        ranked=ranked,
+        words=words,
+        shown_calls=_SHOWN_CALLS,
+        shown_sentences=_SHOWN_SENTENCES,
+    )
     return environment.get_template("report.html.j2").render(
         data=data,
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),

@@ -148,7 +148,7 @@ def quality() -> Quality:
             for name, n in reasons
         ),
         flags=(
-            Found(name="swapped", planted=3, found=3, right=3),
+            Found(name="channel_swapped", planted=3, found=3, right=3),
             Found(name="mulaw", planted=3, found=3, right=3),
         ),
     )
@@ -182,7 +182,7 @@ def corpus() -> CorpusPart:
         call_audio_s=11240.0,
         dropped_short=88,
         min_chars=10,
-        flags={"mulaw": 3, "converted_rate": 2, "swapped": 3},
+        flags={"mulaw": 3, "converted_rate": 2, "channel_swapped": 3},
         recogniser="whisper base",
         recognised_anew=6,
         audio_s_per_s=14.2,
@@ -242,7 +242,7 @@ def full_report() -> ReportData:
         ),
         training=TrainingRun(
             epochs=epochs,
-            stopped="All 15 epochs were run; the encoders were frozen for the first 5.",
+            stopped="the epochs were out",
             chosen_epoch=15,
             layer_weights=(0.21, 0.35, 0.44),
             parameters=1_934_212,
