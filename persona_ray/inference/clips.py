@@ -38,11 +38,11 @@ class ClipRecognition:
 
 @dataclass(frozen=True, slots=True)
 class SentenceRecognition:
-    """One sentence of a call, from `start_s` to `end_s`."""
+    """One sentence of a call, from `start_s` to `end_s`; `text` None where it was not read."""
 
     start_s: float
     end_s: float
-    text: str
+    text: str | None
     result: Recognition | NothingUsable
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.inference.clips import ClipInput, ClipRecognition, combine
-from persona_ray.types import NothingUsable, Recognition
+from persona_ray.audio.channels import loudest_db
+from persona_ray.audio.vad import VoiceActivity
+from persona_ray.inference.calls import LazyRecognizer, Pieces, hear_sentences, read_sentences
+from persona_ray.inference.clips import (
+    CallRecognition,
+    ClipInput,
+    ClipRecognition,
+    SentenceRecognition,
+    combine,
+)
+from persona_ray.types import CallRecord, NothingUsable, Recognition, Transcript
 
 if TYPE_CHECKING:
     from persona_ray.asr.base import Recognizer
-    from persona_ray.audio.vad import VoiceActivity
     from persona_ray.config import RunConfig
     from persona_ray.models.bimodal import BimodalModel
 
@@ -38,13 +47,11 @@ class PersonalityRecognizer:
         device: str = "cpu",
     ) -> None:
         """`recognizer`: None builds the one that `config.asr` names, once it is needed."""
-        from persona_ray.audio.vad import VoiceActivity
-
         self.model = model.to(device).eval()
         self.config = config
         self.device = device
-        self._recognizer = recognizer
-        self._voice: VoiceActivity = VoiceActivity(config.vad)
+        self._recognizer: Recognizer = recognizer or LazyRecognizer(config.asr)
+        self._voice = VoiceActivity(config.vad)
 
     @classmethod
     def load(
@@ -93,6 +100,59 @@ class PersonalityRecognizer:
         """The colour of one speaker from the results of the speaker's clips."""
         return combine(results)
 
+    def call(self, record: CallRecord) -> CallRecognition:
+        """The customer's colour in a whole call.
+
+        The call is read, cut and recognised as the corpus job does it, by the same configuration; a
+        transcript in `record` is used where `config.asr.reuse_transcripts` says so. A model that
+        does not read gets its sentences from detected speech, and no recogniser runs. Nobody
+        speaking, or nothing long enough, is a result. Raises CallError for audio that cannot be
+        used, RecognitionError where the speech recogniser fails.
+        """
+        return self._call(record, self.config)
+
+    def recording(
+        self, uri: str, channel: int, transcript: Transcript | None = None
+    ) -> CallRecognition:
+        """The same for a recording outside any database: who speaks on `channel` (from 0)?
+
+        `uri` is a path or an fsspec URI, relative to the working directory.
+        """
+        record = CallRecord(
+            call_id=uri,
+            customer_id="",
+            audio_uri=uri if "://" in uri else str(Path(uri).absolute()),
+            customer_channel=channel,
+            channels=channel + 1,
+            transcripts={} if transcript is None else {channel: transcript},
+        )
+        # The channel was named by a person: it is not taken for swapped, whatever is said on it.
+        archive = self.config.archive.model_copy(update={"agent_phrases": ()})
+        found = self._call(record, self.config.model_copy(update={"archive": archive}))
+        # Nor was a number of channels promised that the file could miss.
+        return replace(found, flags=tuple(flag for flag in found.flags if flag != "channels"))
+
+    def _call(self, record: CallRecord, config: RunConfig) -> CallRecognition:
+        found = self._sentences(record, config)
+        inputs = [
+            ClipInput(piece.samples, piece.sample_rate_hz, piece.text) for piece in found.pieces
+        ]
+        sentences = tuple(
+            SentenceRecognition(piece.start_s, piece.end_s, piece.text, judged.result)
+            for piece, judged in zip(found.pieces, self.clips(inputs), strict=True)
+        )
+        if sentences:
+            whole = combine([sentence.result for sentence in sentences])
+        else:
+            whole = NothingUsable(found.reason)
+        return CallRecognition(whole, sentences, found.flags)
+
+    def _sentences(self, record: CallRecord, config: RunConfig) -> Pieces:
+        known = record.customer_channel in record.transcripts
+        if self.model.text is None and not (known and config.asr.reuse_transcripts):
+            return hear_sentences(record, self._voice, config)
+        return read_sentences(record, self._recognizer, self._voice, config)
+
     def _text(self, clip: ClipInput) -> str | None:
         """The clip's text as the model will read it; None where it does not read."""
         if self.model.text is None:
@@ -104,16 +164,7 @@ class PersonalityRecognizer:
         speech = self._voice.speech(clip.samples, clip.sample_rate_hz)
         if not speech:
             return ""
-        return self.recognizer.transcribe(clip.samples, clip.sample_rate_hz, speech).text.strip()
-
-    @property
-    def recognizer(self) -> Recognizer:
-        """The speech recogniser; loads it. Raises EngineUnavailableError."""
-        if self._recognizer is None:
-            from persona_ray.asr.build import build_recognizer
-
-            self._recognizer = build_recognizer(self.config.asr)
-        return self._recognizer
+        return self._recognizer.transcribe(clip.samples, clip.sample_rate_hz, speech).text
 
     def _unusable(self, clip: ClipInput, text: str | None) -> str | None:
         """Why the model cannot judge the clip, or None if it can."""
@@ -122,8 +173,7 @@ class PersonalityRecognizer:
                 return "no audio"
             if not np.isfinite(clip.samples).all():
                 return "audio with samples that are no numbers"
-            level_db = 20 * np.log10(max(float(np.abs(clip.samples).max()), 1e-9))
-            if level_db < self.config.audio.min_level_db:
+            if loudest_db(clip.samples, clip.sample_rate_hz) < self.config.audio.min_level_db:
                 return "silence"
         if text == "":
             return "no words"

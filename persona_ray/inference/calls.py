@@ -1,0 +1,157 @@
+"""From a whole call to the customer's sentences, with or without their text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from persona_ray.audio.channels import customer_track
+from persona_ray.audio.coding import decode_flac
+from persona_ray.audio.decode import read_audio
+from persona_ray.audio.vad import Span
+from persona_ray.corpus.process import SpeechDetector, process_call
+from persona_ray.errors import CallError, RecognitionError, SilentError
+from persona_ray.types import CallRecord, CallStatus, QuarantineReason, Transcript
+
+if TYPE_CHECKING:
+    from persona_ray.asr.base import Recognizer
+    from persona_ray.config import RunConfig
+    from persona_ray.config.corpus import AsrConfig, CutConfig
+    from persona_ray.types import Samples
+
+# Without text, sentences that cannot have the fewest characters even of a fast speaker are left
+# out, as they are from the corpus.
+FASTEST_CHARACTERS_PER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One sentence: `samples` (n,) at `sample_rate_hz`; `text` None where it is not read."""
+
+    start_s: float
+    end_s: float
+    text: str | None
+    samples: Samples
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The usable sentences in order of time; `reason` says why there are none."""
+
+    pieces: tuple[Piece, ...]
+    reason: str
+    flags: tuple[str, ...]
+
+
+class LazyRecognizer:
+    """The recogniser that `config` names, loaded at the first sentence it must write down."""
+
+    def __init__(self, config: AsrConfig) -> None:
+        self._config = config
+        self._engine: Recognizer | None = None
+
+    @property
+    def name(self) -> str:
+        return self._loaded().name
+
+    def transcribe(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Transcript:
+        """Words of samples (n,); raises EngineUnavailableError, RecognitionError."""
+        return self._loaded().transcribe(samples, rate_hz, speech)
+
+    def _loaded(self) -> Recognizer:
+        if self._engine is None:
+            from persona_ray.asr.build import build_recognizer
+
+            self._engine = build_recognizer(self._config)
+        return self._engine
+
+
+def read_sentences(
+    record: CallRecord, recognizer: Recognizer, voice: SpeechDetector, config: RunConfig
+) -> Pieces:
+    """Sentences with text, by the very code that made the clips of training.
+
+    Silence is a result. Raises the CallError that says why the file cannot be used, and
+    RecognitionError where the recogniser failed.
+    """
+    result = process_call(record, recognizer, voice, config)
+    outcome = result.outcome
+    if outcome.status is CallStatus.QUARANTINED:
+        if outcome.reason is QuarantineReason.SILENT:
+            return Pieces((), outcome.detail, outcome.flags)
+        raise _error(outcome.reason, f"call {record.call_id}: {outcome.detail}")
+    pieces = []
+    for clip in result.clips:
+        samples, rate_hz = decode_flac(clip.audio)
+        info = clip.info
+        pieces.append(Piece(info.start_s, info.end_s, info.text, samples, rate_hz))
+    return Pieces(tuple(pieces), outcome.detail, outcome.flags)
+
+
+def hear_sentences(record: CallRecord, voice: SpeechDetector, config: RunConfig) -> Pieces:
+    """Sentences without text, from detected speech alone; raises CallError as above."""
+    audio = read_audio(
+        record.audio_uri,
+        root=config.archive.audio_root,
+        max_s=config.archive.max_call_s,
+        truncated_below=config.audio.truncated_below,
+    )
+    try:
+        track = customer_track(audio, record, config.archive, config.audio)
+    except SilentError as error:
+        return Pieces((), error.detail, audio.flags)
+    rate_hz = track.sample_rate_hz
+    speech = voice.speech(track.samples, rate_hz)
+    pieces = tuple(
+        Piece(
+            span.start_s,
+            span.end_s,
+            None,
+            track.samples[round(span.start_s * rate_hz) : round(span.end_s * rate_hz)],
+            rate_hz,
+        )
+        for span in cut_spans(speech, config.cut)
+    )
+    reason = "" if pieces else "no speech detected" if not speech else "no sentence is long enough"
+    return Pieces(pieces, reason, track.flags)
+
+
+def cut_spans(speech: Sequence[Span], config: CutConfig) -> list[Span]:
+    """Spans joined across gaps shorter than a sentence's end, as long as they fit a clip; what is
+    still longer than a clip is divided evenly, what is too short for a sentence left out."""
+    joined: list[Span] = []
+    for span in speech:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and span.start_s - last.end_s < config.sentence_gap_s
+            and span.end_s - last.start_s <= config.max_clip_s
+        ):
+            joined[-1] = Span(last.start_s, span.end_s)
+        else:
+            joined.append(span)
+    shortest_s = config.min_chars / FASTEST_CHARACTERS_PER_S
+    return [
+        part
+        for span in joined
+        if span.duration_s >= shortest_s
+        for part in _divided(span, config.max_clip_s)
+    ]
+
+
+def _divided(span: Span, longest_s: float) -> list[Span]:
+    count = max(1, -int(-span.duration_s // longest_s))
+    step_s = span.duration_s / count
+    return [
+        Span(span.start_s + number * step_s, span.start_s + (number + 1) * step_s)
+        for number in range(count)
+    ]
+
+
+def _error(reason: QuarantineReason | None, detail: str) -> CallError | RecognitionError:
+    for kind in CallError.__subclasses__():
+        if kind.reason is reason:
+            return kind(detail)
+    return RecognitionError(detail)
