@@ -117,6 +117,9 @@ class CorpusConfig(Section):
     """How the corpus job runs."""
 
     workers: int = Field(2, ge=1, description="recognisers side by side")
+    gpus_per_worker: float = Field(
+        0, ge=0, description="GPUs of one recogniser on Ray, a share is fine (asr.device = cuda)"
+    )
     clips_per_shard: int = Field(2048, ge=1, description="clips in one Parquet file")
     truth: str = Field(
         "",

@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from persona_ray.corpus.database import Database, expand_url
+from persona_ray.corpus.database import Database
 from persona_ray.corpus.records import BadRow
 from persona_ray.corpus.rows import REQUIRED_COLUMNS, Row, call_from_rows, row_key
 from persona_ray.errors import ArchiveError, MissingColumnError, QueryError
+from persona_ray.store.urls import expand_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Subquery
@@ -59,31 +60,30 @@ class CallArchive:
 
         Raises ConfigError for a URL that is none or needs a variable that is not set.
         """
-        self._database = Database(expand_url(config.url))
+        self._database = Database(expand_url(config.url, "archive.url"))
         self._query = _without_binds(config.query)
         self._page_size = config.page_size
         self._transcripts = transcripts
 
     def check(self) -> int:
-        """The number of calls (rows without call id are none).
+        """The number of calls; each row without call id counts as one.
 
         Raises ArchiveError (no connection), QueryError (the query fails) or MissingColumnError.
         """
         calls = self._calls()
         with self._database.connect() as connection:
             self._check_columns(connection)
-            return self._number(connection, select(func.count(distinct(calls.c.call_id))))
+            named = self._number(connection, select(func.count(distinct(calls.c.call_id))))
+            return named + self._nameless(connection)
 
     def pages(self) -> Iterator[Page]:
         """Pages of `page_size` calls in the order of call ids, rows without call id first.
 
         Raises what `check` raises.
         """
-        calls = self._calls()
         with self._database.connect() as connection:
             self._check_columns(connection)
-            nulls = select(func.count()).select_from(calls).where(calls.c.call_id.is_(None))
-            count = self._number(connection, nulls)
+            count = self._nameless(connection)
         if count:
             yield Page(None, None, count)
         last: Any = None
@@ -147,6 +147,11 @@ class CallArchive:
                 f"archive.query gives no column {', '.join(missing)}; it gives "
                 f"{', '.join(present)}: name the columns with AS"
             )
+
+    def _nameless(self, connection: Connection) -> int:
+        calls = self._calls()
+        nulls = select(func.count()).select_from(calls).where(calls.c.call_id.is_(None))
+        return self._number(connection, nulls)
 
     def _number(self, connection: Connection, statement: Select[Any]) -> int:
         try:

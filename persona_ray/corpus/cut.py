@@ -157,7 +157,7 @@ def _snap(
     more than `room_s` between them.
     """
     start_s, end_s = group[0].start_s, group[-1].end_s
-    spare_s = room_s - (end_s - start_s)
+    spare_s = max(0.0, room_s - (end_s - start_s))
     lead_s = trail_s = 0.0
     for span in speech:
         if span.start_s < start_s <= span.end_s:
@@ -167,6 +167,6 @@ def _snap(
             free_s = min(span.end_s, (end_s + after_s) / 2) - end_s
             trail_s = max(0.0, min(free_s, _SNAP_S))
     if lead_s + trail_s > spare_s:
-        share = max(0.0, spare_s) / (lead_s + trail_s)
+        share = spare_s / (lead_s + trail_s)
         lead_s, trail_s = lead_s * share, trail_s * share
     return start_s - lead_s, end_s + trail_s

@@ -1,47 +1,17 @@
-"""Opening the business database: URL, driver, and errors without passwords."""
+"""Opening the business database to read, and saying what went wrong without passwords."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from persona_ray.errors import ArchiveError, ConfigError
-
-_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
-_USERINFO = re.compile(r"^(?P<scheme>[^:/]+://)(?P<user>[^/]*@)?(?P<rest>.*)$", re.DOTALL)
-# The driver that is installed with the product, where a URL names the database alone.
-_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-
-
-def expand_url(text: str, key: str = "archive.url") -> URL:
-    """`text` with ${NAME} taken from the environment; ConfigError where a name is not set.
-
-    Values inside the user and password part are quoted, so that any password works.
-    """
-    match = _USERINFO.match(text)
-    scheme, user, rest = match.group("scheme", "user", "rest") if match else ("", "", text)
-    expanded = (
-        _expand(scheme, key, str)
-        + _expand(user or "", key, lambda value: quote(value, safe=""))
-        + _expand(rest, key, str)
-    )
-    try:
-        url = make_url(expanded)
-    except (ArgumentError, ValueError):
-        # The message would repeat the URL, password included.
-        raise ConfigError(
-            f"{key} is no database URL: it looks like postgresql://user:${{NAME}}@host/database "
-            "or sqlite:///path"
-        ) from None
-    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+from persona_ray.errors import ArchiveError
+from persona_ray.store.urls import printable_url
 
 
 class Database:
@@ -51,7 +21,7 @@ class Database:
         self._url = url
 
     def __str__(self) -> str:
-        return self._url.render_as_string(hide_password=True)
+        return printable_url(self._url)
 
     def __repr__(self) -> str:
         return f"Database({self})"
@@ -60,18 +30,8 @@ class Database:
     def connect(self) -> Iterator[Connection]:
         """A connection that cannot write. ArchiveError where there is none to be had."""
         self._check_file()
-        try:
-            # No pool: the connection goes with the walk that opened it.
-            engine = create_engine(self._url, poolclass=NullPool)
-        except NoSuchModuleError:
-            raise ArchiveError(
-                f"database {self}: SQLAlchemy knows no '{self._url.drivername}'"
-            ) from None
-        except ImportError as error:
-            raise ArchiveError(
-                f"database {self}: the driver of '{self._url.drivername}' is not installed "
-                f"({error.name}): install it beside persona-ray"
-            ) from None
+        # No pool: the connection goes with the walk that opened it.
+        engine = create_engine(self._url, poolclass=NullPool)
         try:
             connection = engine.connect()
             if engine.dialect.name == "postgresql":
@@ -110,13 +70,3 @@ class Database:
                 f"the business database {path} does not exist: set archive.url "
                 f"(now {self}; relative paths start at {Path.cwd()})"
             )
-
-
-def _expand(text: str, key: str, encode: Callable[[str], str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ConfigError(f"{key} needs the environment variable {name}, which is not set")
-        return encode(os.environ[name])
-
-    return _PLACEHOLDER.sub(value, text)

@@ -20,7 +20,13 @@ from persona_ray.corpus.records import (
     clip_id,
     quarantined,
 )
-from persona_ray.errors import CallError, EngineUnavailableError, PersonaRayError, SilentError
+from persona_ray.errors import (
+    CallError,
+    EngineUnavailableError,
+    PersonaRayError,
+    RecognitionError,
+    SilentError,
+)
 from persona_ray.types import (
     CallRecord,
     CallStatus,
@@ -144,11 +150,15 @@ def _hear(
     if transcript is None or not config.asr.reuse_transcripts:
         try:
             transcript = recognizer.transcribe(track.samples, track.sample_rate_hz, speech)
-        except EngineUnavailableError:
-            raise
         except Exception as error:
+            if isinstance(error, PersonaRayError) and not _concerns_one_call(error):
+                raise
             raise _RecogniserError(f"{type(error).__name__}: {error}") from error
     return _Heard(track, speech, transcript)
+
+
+def _concerns_one_call(error: PersonaRayError) -> bool:
+    return isinstance(error, RecognitionError) and not isinstance(error, EngineUnavailableError)
 
 
 def _mend_swap(

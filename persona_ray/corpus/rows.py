@@ -54,7 +54,7 @@ def call_from_rows(rows: Sequence[Row], transcripts: bool = True) -> CallRecord 
 def row_key(row: Row) -> str:
     """The call id as text; for a row without one, `row:` and a hash of what it holds."""
     if _text(row.get("call_id")):
-        return str(row["call_id"])
+        return _clean(str(row["call_id"]))
     return "row:" + hashlib.sha256(_canonical(row).encode()).hexdigest()[:16]
 
 
@@ -148,7 +148,7 @@ def _words(value: Any) -> tuple[Word, ...]:
         start_s, end_s = (_seconds(item, name, number) for name in ("start_s", "end_s"))
         if end_s < start_s:
             raise _bad_words(f"word {number} ends at {end_s:g} s, before it starts")
-        words.append(Word(text, start_s, end_s))
+        words.append(Word(_clean(text), start_s, end_s))
     # Some recognisers list words by channel or segment; sentences need them in order of time.
     return tuple(sorted(words, key=lambda word: word.start_s))
 
@@ -203,7 +203,12 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else _clean(str(value)).strip()
+
+
+def _clean(text: str) -> str:
+    """Halves of surrogate pairs, which JSON can carry and UTF-8 cannot, become `?`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _canonical(row: Row) -> str:

@@ -67,7 +67,8 @@ def call_table(outcomes: Iterable[CallOutcome]) -> pa.Table:
 def result_table(result: CallResult) -> pa.Table:
     """The clips of one call, with its outcome in the table's metadata."""
     outcome = json.dumps(_call_row(result.outcome), ensure_ascii=False, sort_keys=True)
-    return clip_table(result.clips).replace_schema_metadata({"outcome": outcome})
+    metadata = {"outcome": outcome, "call_id": result.outcome.call_id}
+    return clip_table(result.clips).replace_schema_metadata(metadata)
 
 
 def outcome_of(metadata: Mapping[bytes, bytes]) -> CallOutcome:

@@ -1,0 +1,116 @@
+"""Staged calls to shards: in order, in constant memory, and all or nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from persona_ray.corpus.manifest import Manifest, write_manifest
+from persona_ray.corpus.records import CallOutcome
+from persona_ray.corpus.shards import CALLS_PREFIX, CLIPS_PREFIX, ShardWriter
+from persona_ray.corpus.staging import Staging
+from persona_ray.corpus.tables import (
+    CALL_SCHEMA,
+    CLIP_SCHEMA,
+    call_outcome,
+    call_table,
+    outcome_of,
+)
+from persona_ray.progress import Stage
+from persona_ray.types import CallStatus
+
+QUARANTINE = "quarantine.csv"
+QUARANTINE_COLUMNS = ("call_id", "customer_id", "audio_uri", "reason", "detail")
+CLIPS_PER_GROUP = 64
+_CALLS_PER_SHARD = 65_536
+_CALLS_PER_GROUP = 1024
+
+
+def compact(
+    folder: Path, staging: Staging, manifest: Manifest, clips_per_shard: int, stage: Stage
+) -> Manifest:
+    """Append the calls of `staging` to the corpus in `folder`, then empty the staging.
+
+    Shards of `manifest` stay as they are. New ones count only once the manifest names them: a
+    kill before that leaves the old corpus and the whole staging, and a rerun writes the same
+    bytes again.
+    """
+    counts: Counter[str] = Counter(manifest.counts)
+    seconds = {name: manifest.seconds.get(name, 0.0) for name in ("audio", "speech", "clips")}
+    clip_writer = ShardWriter(
+        folder,
+        CLIPS_PREFIX,
+        CLIP_SCHEMA,
+        first=len(manifest.clip_shards),
+        rows_per_shard=clips_per_shard,
+        rows_per_group=CLIPS_PER_GROUP,
+    )
+    call_writer = ShardWriter(
+        folder,
+        CALLS_PREFIX,
+        CALL_SCHEMA,
+        first=len(manifest.call_shards),
+        rows_per_shard=_CALLS_PER_SHARD,
+        rows_per_group=_CALLS_PER_GROUP,
+    )
+    with clip_writer, call_writer:
+        for table in staging.tables():
+            outcome = outcome_of(table.schema.metadata)
+            clip_writer.write(table)
+            call_writer.write(call_table([outcome]))
+            _count(outcome, counts, seconds)
+            stage.advance()
+    grown = manifest.model_copy(
+        update={
+            "generation": manifest.generation + 1,
+            "counts": dict(sorted(counts.items())),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "clip_shards": (*manifest.clip_shards, *clip_writer.shards),
+            "call_shards": (*manifest.call_shards, *call_writer.shards),
+        }
+    )
+    _write_quarantine(folder, grown)
+    write_manifest(folder, grown)
+    staging.remove()
+    return grown
+
+
+def read_outcomes(folder: Path, manifest: Manifest) -> Iterator[CallOutcome]:
+    """What became of every call, shard by shard."""
+    for shard in manifest.call_shards:
+        for batch in pq.ParquetFile(folder / shard.name).iter_batches(_CALLS_PER_GROUP):
+            for row in batch.to_pylist():
+                yield call_outcome(row)
+
+
+def _count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]) -> None:
+    counts["calls"] += 1
+    counts["clips"] += outcome.clips
+    counts[f"calls_{outcome.status.value}"] += 1
+    if outcome.reason is not None:
+        counts[f"quarantined_{outcome.reason.value}"] += 1
+    for reason, number in outcome.dropped.items():
+        counts[f"dropped_{reason}"] += number
+    for flag in outcome.flags:
+        counts[f"flag_{flag}"] += 1
+    seconds["audio"] += outcome.audio_s
+    seconds["speech"] += outcome.speech_s
+    seconds["clips"] += outcome.clips_s
+
+
+def _write_quarantine(folder: Path, manifest: Manifest) -> None:
+    part = folder / f"{QUARANTINE}.part"
+    with part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(QUARANTINE_COLUMNS)
+        for outcome in read_outcomes(folder, manifest):
+            if outcome.status is CallStatus.QUARANTINED:
+                table.writerow([getattr(outcome, name) for name in QUARANTINE_COLUMNS])
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / QUARANTINE)

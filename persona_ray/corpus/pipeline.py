@@ -1,0 +1,181 @@
+"""The corpus job: calls of the archive to a corpus folder, on Ray Data or in this process."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray.asr.build import build_recognizer
+from persona_ray.config import RunConfig
+from persona_ray.corpus.archive import CallArchive
+from persona_ray.corpus.compaction import compact
+from persona_ray.corpus.manifest import Manifest
+from persona_ray.corpus.worker import BuildRecognizer, CallWorker, Finished, pending_calls
+from persona_ray.corpus.workspace import FinishedCalls, Workspace, open_workspace
+from persona_ray.errors import ArchiveError
+from persona_ray.progress import Progress, SilentProgress
+from persona_ray.types import CallStatus
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusSummary:
+    """What a build found and did.
+
+    `manifest` describes the whole corpus. `new_calls` were processed by this build, `recognised`
+    of them by the recogniser (the others had a transcript or were set aside); they have `audio_s`
+    of audio and took `elapsed_s`.
+    """
+
+    folder: Path
+    manifest: Manifest
+    new_calls: int
+    recognised: int
+    audio_s: float
+    elapsed_s: float
+
+    @property
+    def audio_s_per_s(self) -> float:
+        """Throughput: seconds of call audio per second; 0 where there was nothing to do."""
+        return self.audio_s / self.elapsed_s if self.new_calls else 0.0
+
+    def count(self, name: str) -> int:
+        """One of the manifest's counts: calls, clips, calls_ok, calls_quarantined, ..."""
+        return self.manifest.counts.get(name, 0)
+
+    def table(self) -> Table:
+        """For people."""
+        from rich.table import Table
+
+        table = Table("corpus", str(self.folder), title_justify="left")
+        for name in (f"calls_{status.value}" for status in CallStatus):
+            table.add_row(
+                name.replace("_", " ", 1).replace("calls", "calls:"), _n(self.count(name))
+            )
+        for name, count in self.manifest.counts.items():
+            kind, _, what = name.partition("_")
+            if kind in ("quarantined", "dropped", "flag"):
+                table.add_row(f"  {kind}: {what}", _n(count))
+        table.add_row("clips", _n(self.count("clips")))
+        table.add_row("minutes of clips", f"{self.manifest.seconds.get('clips', 0.0) / 60:.1f}")
+        table.add_row("calls in this build", f"{_n(self.new_calls)} ({self.recognised} recognised)")
+        if self.new_calls:
+            table.add_row("audio seconds per second", f"{self.audio_s_per_s:.1f}")
+        return table
+
+
+def build_corpus(
+    config: RunConfig,
+    progress: Progress | None = None,
+    *,
+    cluster: AbstractContextManager[object] | None = None,
+    fresh: bool = False,
+    build: BuildRecognizer = build_recognizer,
+) -> CorpusSummary:
+    """Bring every call of the archive that is not in the corpus yet into it.
+
+    `cluster` connects to Ray, and is entered only where there are calls to process and
+    `config.launch.backend` is `ray`; without it Ray must run already. A build that was killed goes
+    on where it was and ends with the same bytes. `fresh` removes the corpus that is there first.
+
+    Raises ArchiveError and its kin (no database, no calls, a failing query), CorpusError (other
+    settings, another build at work, a damaged corpus) and what the recogniser needs.
+    """
+    progress = progress or SilentProgress()
+    archive = CallArchive(config.archive, transcripts=config.asr.reuse_transcripts)
+    total = archive.check()
+    if total == 0:
+        raise ArchiveError("archive.query gives no calls: nothing to build a corpus from")
+    with open_workspace(config, fresh=fresh) as workspace:
+        finished = FinishedCalls(workspace.folder, workspace.manifest)
+        figures = _Figures()
+        if next(pending_calls(archive, workspace.staging, finished), None) is not None:
+            done = workspace.staging.count() + workspace.manifest.counts.get("calls", 0)
+            ray = config.launch.backend == "ray"
+            with cluster if ray and cluster is not None else nullcontext():
+                source = _on_ray if ray else _here
+                with progress.stage("calls", total) as stage:
+                    stage.advance(min(done, total))
+                    figures.start()
+                    for call in source(config, workspace, archive, finished, build):
+                        figures.add(call)
+                        stage.advance(1, audio_s_per_s=figures.audio_s_per_s)
+                    figures.stop()
+        manifest = workspace.manifest
+        staged = workspace.staging.count()
+        if staged or not manifest.generation:
+            with progress.stage("shards", staged) as stage:
+                manifest = compact(
+                    workspace.folder,
+                    workspace.staging,
+                    manifest,
+                    config.corpus.clips_per_shard,
+                    stage,
+                )
+    return CorpusSummary(
+        folder=workspace.folder,
+        manifest=manifest,
+        new_calls=figures.calls,
+        recognised=figures.recognised,
+        audio_s=round(figures.audio_s, 3),
+        elapsed_s=figures.elapsed_s,
+    )
+
+
+class _Figures:
+    """Counts and times of the calls of this build."""
+
+    def __init__(self) -> None:
+        self.calls = self.recognised = 0
+        self.audio_s = self.elapsed_s = 0.0
+        self._started = 0.0
+
+    @property
+    def audio_s_per_s(self) -> float:
+        return self.audio_s / max(time.perf_counter() - self._started, 1e-9)
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self.elapsed_s = time.perf_counter() - self._started
+
+    def add(self, call: Finished) -> None:
+        self.calls += 1
+        self.recognised += call.recognised
+        self.audio_s += call.audio_s
+
+
+def _here(
+    config: RunConfig,
+    workspace: Workspace,
+    archive: CallArchive,
+    finished: FinishedCalls,
+    build: BuildRecognizer,
+) -> Iterator[Finished]:
+    worker = CallWorker(config, workspace.staging, uuid.uuid4().hex, build)
+    for call in pending_calls(archive, workspace.staging, finished):
+        yield worker.finish(call)
+
+
+def _on_ray(
+    config: RunConfig,
+    workspace: Workspace,
+    archive: CallArchive,
+    finished: FinishedCalls,
+    build: BuildRecognizer,
+) -> Iterator[Finished]:
+    from persona_ray.corpus.pipeline_ray import stream_calls
+
+    yield from stream_calls(config, workspace.staging, archive, finished, build)
+
+
+def _n(count: int) -> str:
+    return f"{count:,}"

@@ -1,0 +1,165 @@
+"""The calls stage on Ray Data: one task reads the archive, actors hold recognisers.
+
+    read the archive (task, a generator) -> packets of calls -> recognisers (actors) -> figures
+
+Clips do not pass through Ray: an actor writes them to the staging, which for several machines
+lies on a file system that they share (as the checkpoints of training do).
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import pyarrow as pa
+import ray
+from ray.data import DataContext, Datasource, ReadTask
+from ray.data.block import BlockMetadata
+
+from persona_ray.config import RunConfig
+from persona_ray.corpus.archive import CallArchive
+from persona_ray.corpus.staging import Staging
+from persona_ray.corpus.worker import (
+    BuildRecognizer,
+    Call,
+    CallWorker,
+    Finished,
+    pending_calls,
+)
+from persona_ray.corpus.workspace import FinishedCalls
+from persona_ray.errors import PersonaRayError
+
+# Calls that travel together: enough to make Ray's cost per task small beside theirs, few enough
+# to keep all workers busy at the end.
+_PACKET_CALLS = 4
+# Read ahead this much, so that memory does not grow with the archive.
+_READ_AHEAD_BYTES = 16 * 1024 * 1024
+_READER_CPUS = 0.1
+_WORKER_CPUS = 0.5
+
+
+def stream_calls(
+    config: RunConfig,
+    staging: Staging,
+    archive: CallArchive,
+    finished: FinishedCalls,
+    build: BuildRecognizer,
+) -> Iterator[Finished]:
+    """Process the pending calls on the connected cluster; figures of each as it is committed.
+
+    Raises the PersonaRayError that a worker or the reader raised.
+    """
+    with _context():
+        calls = ray.data.read_datasource(
+            _PendingCalls(archive, staging, finished),
+            override_num_blocks=1,
+            ray_remote_args={"num_cpus": _READER_CPUS, "max_retries": 3},
+        )
+        outcomes = calls.map_batches(
+            _Recogniser,
+            fn_constructor_args=(config, staging, uuid.uuid4().hex, build),
+            batch_size=None,
+            batch_format="pyarrow",
+            concurrency=config.corpus.workers,
+            num_cpus=_WORKER_CPUS,
+            num_gpus=config.corpus.gpus_per_worker or None,
+            scheduling_strategy="SPREAD",
+        )
+        try:
+            for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
+                for row in batch.to_pylist():
+                    yield Finished(row["audio_s"], row["recognised"])
+        except Exception as error:
+            ours = _our_error(error)
+            if ours is None:
+                raise
+            raise ours from None
+
+
+class _PendingCalls(Datasource):  # type: ignore[misc]
+    """Pending calls as packets: one row, one packet, one block."""
+
+    def __init__(self, archive: CallArchive, staging: Staging, finished: FinishedCalls) -> None:
+        super().__init__()
+        self._source = (archive, staging, finished)
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Not known before the archive is read."""
+        return None
+
+    def get_read_tasks(
+        self,
+        parallelism: int,  # noqa: ARG002
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,  # noqa: ARG002
+    ) -> list[ReadTask]:
+        """One task: pages are found one after the other."""
+        archive, staging, finished = self._source
+
+        def read() -> Iterator[pa.Table]:
+            for packet in _packets(pending_calls(archive, staging, finished)):
+                yield pa.table({"calls": pa.array([pickle.dumps(packet)], pa.binary())})
+
+        metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+        return [ReadTask(read, metadata, per_task_row_limit=per_task_row_limit)]
+
+
+class _Recogniser:
+    """The actor: one recogniser and speech detector for all its calls."""
+
+    def __init__(
+        self, config: RunConfig, staging: Staging, run: str, build: BuildRecognizer
+    ) -> None:
+        self._worker = CallWorker(config, staging, run, build)
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        for packet in batch.column("calls").to_pylist():
+            for call in pickle.loads(packet):
+                figures = self._worker.finish(call)
+                yield pa.table({"audio_s": [figures.audio_s], "recognised": [figures.recognised]})
+
+
+def _packets(calls: Iterable[Call]) -> Iterator[list[Call]]:
+    calls = iter(calls)
+    while packet := list(islice(calls, _PACKET_CALLS)):
+        yield packet
+
+
+@contextmanager
+def _context() -> Iterator[None]:
+    """Ray Data set for small blocks and silence, here alone."""
+    context = DataContext.get_current().copy()
+    # Every packet its own block, or the reader would collect the archive into blocks of 128 MiB.
+    context.target_max_block_size = 1
+    context.execution_options.resource_limits = context.execution_options.resource_limits.copy(
+        object_store_memory=_READ_AHEAD_BYTES
+    )
+    context.execution_options.preserve_order = False
+    context.enable_progress_bars = False
+    context.log_internal_stack_trace_to_stdout = False
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with DataContext.current(context):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _our_error(error: BaseException) -> PersonaRayError | None:
+    """What was raised in a worker, out of Ray's wrapping."""
+    seen: BaseException | None = error
+    while seen is not None:
+        inner = getattr(seen, "cause", None)
+        for candidate in (inner, seen):
+            if isinstance(candidate, PersonaRayError) and not isinstance(
+                candidate, ray.exceptions.RayError
+            ):
+                return candidate
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+    return None

@@ -1,0 +1,139 @@
+"""What one worker of the corpus job does: takes a call, commits what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray.asr.build import build_recognizer
+from persona_ray.audio.vad import VoiceActivity
+from persona_ray.config import RunConfig
+from persona_ray.config.corpus import AsrConfig
+from persona_ray.corpus.archive import CallArchive
+from persona_ray.corpus.process import process_call
+from persona_ray.corpus.records import BadRow, quarantined
+from persona_ray.corpus.staging import Staging
+from persona_ray.corpus.workspace import FinishedCalls
+from persona_ray.errors import EngineUnavailableError, PersonaRayError
+from persona_ray.types import CallRecord, QuarantineReason
+
+if TYPE_CHECKING:
+    from persona_ray.asr.base import Recognizer
+    from persona_ray.audio.vad import Span
+    from persona_ray.types import Samples, Transcript
+
+Call = CallRecord | BadRow
+BuildRecognizer = Callable[[AsrConfig], "Recognizer"]
+ARCHIVE_SOURCE = "archive"
+# A call that has ended this many workers is set aside.
+_MOST_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Figures of one call that is committed now. Both are nothing where it was so before."""
+
+    audio_s: float = 0.0
+    recognised: bool = False
+
+
+class LazyRecognizer:
+    """A recogniser that is loaded by the first call without a transcript."""
+
+    def __init__(self, config: AsrConfig, build: BuildRecognizer = build_recognizer) -> None:
+        self._config = config
+        self._build = build
+        self._loaded: Recognizer | None = None
+
+    @property
+    def name(self) -> str:
+        return self._recognizer().name
+
+    def transcribe(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Transcript:
+        """As Recognizer; also raises EngineUnavailableError and ConfigError at the first call."""
+        return self._recognizer().transcribe(samples, rate_hz, speech)
+
+    def _recognizer(self) -> Recognizer:
+        if self._loaded is None:
+            try:
+                self._loaded = self._build(self._config)
+            except PersonaRayError:
+                raise
+            except Exception as error:
+                said = " ".join(f"{type(error).__name__}: {error}".split())
+                raise EngineUnavailableError(
+                    f"recogniser {self._config.engine} '{self._config.model}' cannot be loaded "
+                    f"({said}): check asr.model, asr.device and asr.compute_type"
+                ) from error
+        return self._loaded
+
+
+class CallWorker:
+    """Holds a recogniser and a speech detector, and brings calls one by one into the staging."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        staging: Staging,
+        run: str,
+        build: BuildRecognizer = build_recognizer,
+    ) -> None:
+        """`run` names this build among others, for counting the tries of a call."""
+        self._config = config
+        self._staging = staging
+        self._run = run
+        self._recognizer = LazyRecognizer(config.asr, build)
+        self._vad = VoiceActivity(config.vad)
+
+    def finish(self, call: Call) -> Finished:
+        """Process one call and commit it, unless that has been done."""
+        if self._staging.has(call.call_id):
+            return Finished()
+        note = self._staging.path(call.call_id).with_suffix(".tries")
+        tries = self._tries(note)
+        if tries >= _MOST_TRIES:
+            result = quarantined(
+                call,
+                QuarantineReason.FAILED,
+                f"{tries} workers died on this call (out of memory, or a crash in a library)",
+            )
+        else:
+            # Written before, because a crash in a native library leaves no time after.
+            note.parent.mkdir(exist_ok=True)
+            note.write_text(f"{self._run} {tries + 1}")
+            result = process_call(call, self._recognizer, self._vad, self._config)
+        self._staging.commit(result)
+        note.unlink(missing_ok=True)
+        source = result.outcome.transcript_source
+        return Finished(result.outcome.audio_s, bool(source) and source != ARCHIVE_SOURCE)
+
+    def _tries(self, note: Path) -> int:
+        """How many workers of this run have begun the call.
+
+        Earlier runs do not count: they were killed from outside.
+        """
+        try:
+            run, _, tries = note.read_text().partition(" ")
+        except FileNotFoundError:
+            return 0
+        return int(tries) if run == self._run and tries.isdigit() else 0
+
+
+def pending_calls(
+    archive: CallArchive, staging: Staging, finished: FinishedCalls
+) -> Iterator[Call]:
+    """Calls of the archive that are neither staged nor in shards, a page in memory at a time."""
+    for page in archive.pages():
+        if page.first is None:
+            # Rows without call id are not bounded by the page size.
+            for call in archive.read(page):
+                if not staging.has(call.call_id) and not finished.among([call.call_id]):
+                    yield call
+            continue
+        calls = list(archive.read(page))
+        done = finished.among([call.call_id for call in calls])
+        for call in calls:
+            if call.call_id not in done and not staging.has(call.call_id):
+                yield call

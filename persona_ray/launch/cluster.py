@@ -1,0 +1,53 @@
+"""Joining or starting a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from persona_ray.config.learning import LaunchConfig
+from persona_ray.errors import ConfigError
+
+# A local cluster has at least so many logical processors: readers, drivers and recognisers take
+# shares of them, and on a machine with one they would wait for each other.
+_LEAST_CPUS = 4
+
+
+@contextmanager
+def connect(config: LaunchConfig) -> Iterator[None]:
+    """A cluster is connected inside the block; what was started here is shut down after it.
+
+    Joins, in this order: the cluster this process is connected to, `config.address`, RAY_ADDRESS
+    (set inside `ray job submit`). Otherwise a local one starts, without dashboard. ConfigError
+    where no cluster answers at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = config.address or os.environ.get("RAY_ADDRESS", "")
+    if address and address != "local":
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            said = " ".join(str(error).split())
+            raise ConfigError(
+                f"no Ray cluster answers at '{address}' (launch.address or RAY_ADDRESS): {said}"
+            ) from None
+    else:
+        wanted = config.workers * (config.cpus_per_worker + 1)
+        ray.init(
+            # Named, because RAY_ADDRESS=local and other sessions on the machine must not matter.
+            address="local",
+            num_cpus=int(max(os.cpu_count() or 1, wanted, _LEAST_CPUS)),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
