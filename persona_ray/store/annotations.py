@@ -7,11 +7,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected, chunks
 from persona_ray.store.tables import AnnotationRow
+
+# Plain columns: 150,000 rows as mapped objects take twice as long.
+_COLUMNS = (
+    AnnotationRow.annotator,
+    AnnotationRow.label,
+    AnnotationRow.clip_id,
+    AnnotationRow.call_id,
+    AnnotationRow.customer_id,
+    AnnotationRow.start_s,
+    AnnotationRow.end_s,
+    AnnotationRow.note,
+    AnnotationRow.source,
+    AnnotationRow.created_at,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +105,9 @@ class AnnotationRepository:
     def all(self) -> Iterator[Annotation]:
         """Every annotation in the order of saving, streamed."""
         with self._database.read() as session:
-            query = select(AnnotationRow).order_by(AnnotationRow.id)
-            for row in session.scalars(query.execution_options(yield_per=1000)):
+            query = select(*_COLUMNS).order_by(AnnotationRow.id)
+            rows = session.execute(query.execution_options(yield_per=1000)).mappings()
+            for row in rows:
                 yield _annotation(row)
 
     def count(self) -> int:
@@ -134,10 +149,12 @@ class AnnotationRepository:
 def _stored(
     session: Session, targets: Collection[str]
 ) -> dict[tuple[str, str], tuple[int, Annotation]]:
-    query = select(AnnotationRow).where(AnnotationRow.target.in_(targets))
-    return {
-        (row.target, row.annotator): (row.id, _annotation(row)) for row in session.scalars(query)
-    }
+    query = select(AnnotationRow.id, *_COLUMNS).where(AnnotationRow.target.in_(targets))
+    stored = {}
+    for row in session.execute(query).mappings():
+        item = _annotation(row)
+        stored[item.target, item.annotator] = (int(row["id"]), item)
+    return stored
 
 
 def _update(session: Session, row_id: int, old: Annotation, new: Annotation) -> int:
@@ -176,16 +193,5 @@ def _values(item: Annotation, now: datetime) -> dict[str, Any]:
     }
 
 
-def _annotation(row: AnnotationRow) -> Annotation:
-    return Annotation(
-        annotator=row.annotator,
-        label=row.label,
-        clip_id=row.clip_id,
-        call_id=row.call_id,
-        customer_id=row.customer_id,
-        start_s=row.start_s,
-        end_s=row.end_s,
-        note=row.note,
-        source=row.source,
-        created_at=row.created_at,
-    )
+def _annotation(row: RowMapping) -> Annotation:
+    return Annotation(**{column.key: row[column.key] for column in _COLUMNS})
