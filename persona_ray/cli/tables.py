@@ -11,6 +11,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from persona_ray.evaluation.report.data import RecognisedCall
+    from persona_ray.inference.clips import CallRecognition, ClipRecognition
+    from persona_ray.types import NothingUsable, Recognition
 
 _STYLES = {"red": "red", "blue": "blue", "yellow": "yellow", "green": "green"}
 
@@ -44,3 +46,34 @@ def print_calls(calls: Iterable[RecognisedCall]) -> None:
             figures,
         )
     Console().print(table)
+
+
+def print_recognitions(
+    rows: Sequence[tuple[str, CallRecognition | ClipRecognition]],
+    whole: Recognition | NothingUsable,
+    labels: Sequence[str],
+) -> None:
+    """Each source with its sentences, then all together as one speaker."""
+    from persona_ray.inference.clips import CallRecognition
+
+    table = Table("source", "primary", "secondary", *labels, "text")
+    for source, answer in rows:
+        parts = answer.sentences if isinstance(answer, CallRecognition) else ()
+        text = "" if isinstance(answer, CallRecognition) else answer.text or ""
+        table.add_row(source, *_answer(answer.result, labels), text, style="bold" if parts else "")
+        for part in parts:
+            span = f"  {part.start_s:.1f} - {part.end_s:.1f} s"
+            table.add_row(span, *_answer(part.result, labels), part.text or "")
+    if len(rows) > 1:
+        table.add_section()
+        table.add_row("together", *_answer(whole, labels), "", style="bold")
+    Console().print(table)
+
+
+def _answer(result: Recognition | NothingUsable, labels: Sequence[str]) -> list[Text]:
+    from persona_ray.types import Recognition
+
+    if not isinstance(result, Recognition):
+        return [Text(f"nothing usable: {result.reason}"), Text(""), *(Text("-") for _ in labels)]
+    figures = [Text(f"{result.probabilities[label]:.2f}") for label in labels]
+    return [colour(result.primary), colour(result.secondary), *figures]
