@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.evaluation.matching import compare_call
+from persona_ray.evaluation.numerals import spoken
 from persona_ray.evaluation.part import Part
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ def measure_quality(truth: Path, dataset: CorpusDataset, min_chars: int, pad_s: 
     `truth` is the archive's folder or the folder `truth` in it; `min_chars` and `pad_s` are those
     that clips were cut with. Raises ArchiveError where there is no truth.
     """
-    from persona_ray.asr.text import normalise
     from persona_ray.synth.truth import read_calls, read_utterances
 
     archive = truth.parent if truth.name == "truth" else truth
@@ -127,10 +127,17 @@ def measure_quality(truth: Path, dataset: CorpusDataset, min_chars: int, pad_s: 
         read_utterances(archive),
         list(dataset.calls()),
         dataset.infos(),
-        normalise,
+        said,
         min_chars,
         pad_s,
     )
+
+
+def said(text: str) -> str:
+    """The characters that are compared: numerals as spoken, no punctuation."""
+    from persona_ray.asr.text import normalise
+
+    return normalise(spoken(text))
 
 
 def compare(

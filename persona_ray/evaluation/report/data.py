@@ -197,7 +197,7 @@ class Setting(Part):
 class ReportData(Part):
     """The whole report."""
 
-    title: str = "Callers' personality colours"
+    title: str = "Personality colours of callers"
     subtitle: str = ""
     made_at: datetime
     version: str

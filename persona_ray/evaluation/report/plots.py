@@ -268,7 +268,7 @@ def _embed(document: str, name: str, title: str) -> str:
         svg = svg.replace(ink, variable)
     svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", svg)
     # Matplotlib numbers its groups alike in every figure; ids must be unique in a page.
-    svg = re.sub(r'<g id="([a-z_0-9]+)"', rf'<g id="{name}-\1"', svg)
+    svg = re.sub(r'<g id="([^"]+)"', rf'<g id="{name}-\1"', svg)
     svg = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg)
     svg = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" class="plot" ', 1)

@@ -90,7 +90,8 @@ def ranked(probabilities: Mapping[str, float]) -> list[str]:
 
 
 def _plots(data: ReportData) -> dict[str, str]:
-    drawn = {}
+    """SVG by name, empty where there is nothing to draw."""
+    drawn = dict.fromkeys(("comparison", "split_gap", "training", "layers", "cut"), "")
     if data.comparison:
         drawn["comparison"] = plots.comparison_plot(data.comparison)
     if data.split_gap:
