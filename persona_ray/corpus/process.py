@@ -130,6 +130,7 @@ def _process(
         speech_s=round(sum(span.duration_s for span in heard.speech), 3),
         clips_s=round(sum(clip.info.duration_s for clip in clips), 3),
         transcript_source=heard.transcript.source,
+        words=heard.transcript.words,
         flags=flags,
     )
     return CallResult(outcome, tuple(clips))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from persona_ray.types import CallRecord, CallStatus, ClipInfo, QuarantineReason
+from persona_ray.types import CallRecord, CallStatus, ClipInfo, QuarantineReason, Word
 
 
 class DropReason(StrEnum):
@@ -37,6 +37,8 @@ class CallOutcome:
     usable. `channel` is the one that clips were cut from (-1 where none was read). `audio_s` is the
     length of the customer's track, `speech_s` what voice activity detection left of it, `clips_s`
     what stands in clips. `dropped` counts sentences that are no clip, by DropReason.
+    `words` are all that were recognised on the channel, those of dropped sentences too: the call's
+    transcript, which the business database may keep.
     """
 
     call_id: str
@@ -52,6 +54,7 @@ class CallOutcome:
     speech_s: float = 0.0
     clips_s: float = 0.0
     transcript_source: str = ""
+    words: tuple[Word, ...] = ()
     flags: tuple[str, ...] = ()
 
 

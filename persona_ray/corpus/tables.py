@@ -49,6 +49,7 @@ CALL_SCHEMA = pa.schema(
         ("speech_s", pa.float64()),
         ("clips_s", pa.float64()),
         ("transcript_source", pa.string()),
+        ("words", pa.list_(_WORD)),
         ("flags", pa.list_(pa.string())),
     ]
 )
@@ -86,7 +87,7 @@ def clip_info(row: Mapping[str, Any]) -> ClipInfo:
         start_s=row["start_s"],
         end_s=row["end_s"],
         text=row["text"],
-        words=tuple(Word(word["text"], word["start_s"], word["end_s"]) for word in row["words"]),
+        words=_words(row),
         scene=row["scene"],
         facts=dict(row["facts"]),
         flags=tuple(row["flags"]),
@@ -110,6 +111,7 @@ def call_outcome(row: Mapping[str, Any]) -> CallOutcome:
         speech_s=row["speech_s"],
         clips_s=row["clips_s"],
         transcript_source=row["transcript_source"],
+        words=_words(row),
         flags=tuple(row["flags"]),
     )
 
@@ -124,9 +126,7 @@ def _clip_row(clip: EncodedClip) -> dict[str, Any]:
         "start_s": info.start_s,
         "end_s": info.end_s,
         "text": info.text,
-        "words": [
-            {"text": word.text, "start_s": word.start_s, "end_s": word.end_s} for word in info.words
-        ],
+        "words": _word_rows(info.words),
         "scene": info.scene,
         "facts": sorted(info.facts.items()),
         "flags": list(info.flags),
@@ -149,5 +149,14 @@ def _call_row(outcome: CallOutcome) -> dict[str, Any]:
         "speech_s": outcome.speech_s,
         "clips_s": outcome.clips_s,
         "transcript_source": outcome.transcript_source,
+        "words": _word_rows(outcome.words),
         "flags": list(outcome.flags),
     }
+
+
+def _words(row: Mapping[str, Any]) -> tuple[Word, ...]:
+    return tuple(Word(word["text"], word["start_s"], word["end_s"]) for word in row["words"])
+
+
+def _word_rows(words: Sequence[Word]) -> list[dict[str, Any]]:
+    return [{"text": word.text, "start_s": word.start_s, "end_s": word.end_s} for word in words]
