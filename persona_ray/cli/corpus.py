@@ -51,3 +51,26 @@ def show(config: ConfigPath = None, overrides: Overrides = None) -> None:
     console = Console()
     console.print(calls)
     console.print(f"{clips:.0f} clips, {seconds / 60:.1f} min, fingerprint {dataset.fingerprint}")
+
+
+@app.command()
+def transcripts(
+    url: Annotated[str, typer.Option("--url", help="SQLAlchemy URL of the database to write to.")],
+    leave: Annotated[
+        list[str] | None,
+        typer.Option("--leave", metavar="CALL_ID", help="A call to leave without a transcript."),
+    ] = None,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write the recognised words of every call into a database's table `transcripts`.
+
+    A later build that reads them (asr.reuse_transcripts) need not recognise these calls again.
+    """
+    from persona_ray.corpus.dataset import CorpusDataset
+    from persona_ray.corpus.transcripts import write_transcripts
+
+    run = read(config, overrides)
+    left = set(leave or ())
+    calls = (c for c in CorpusDataset.open(run.corpus_dir).calls() if c.call_id not in left)
+    typer.echo(f"{write_transcripts(url, calls)} transcripts written")
