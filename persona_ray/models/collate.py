@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from persona_ray.errors import ModelError
@@ -47,10 +48,8 @@ def collate(
     counts = set()
     if model.speech is not None:
         counts.add(len(waves))
-        clips = [
-            torch.tensor(fit_clip(wave, sample_rate_hz, model), dtype=torch.float32)
-            for wave in waves
-        ]
+        fitted = [fit_clip(wave, sample_rate_hz, model) for wave in waves]
+        clips = [torch.tensor(np.ascontiguousarray(wave, dtype=np.float32)) for wave in fitted]
         lengths = torch.tensor([len(clip) for clip in clips], dtype=torch.int64)
         wave_batch = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
     if model.text is not None:
