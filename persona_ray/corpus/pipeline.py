@@ -119,6 +119,8 @@ def build_corpus(
                     config.corpus.clips_per_shard,
                     stage,
                 )
+        else:
+            workspace.staging.remove()
     return CorpusSummary(
         folder=workspace.folder,
         manifest=manifest,

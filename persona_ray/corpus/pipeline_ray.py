@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import pickle
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -57,27 +58,22 @@ def stream_calls(
         calls = ray.data.read_datasource(
             _PendingCalls(archive, staging, finished),
             override_num_blocks=1,
-            ray_remote_args={"num_cpus": _READER_CPUS, "max_retries": 3},
+            num_cpus=_READER_CPUS,
         )
-        outcomes = calls.map_batches(
+        figures = calls.map_batches(
             _Recogniser,
             fn_constructor_args=(config, staging, uuid.uuid4().hex, build),
             batch_size=None,
             batch_format="pyarrow",
-            concurrency=config.corpus.workers,
+            compute=ray.data.ActorPoolStrategy(size=config.corpus.workers),
             num_cpus=_WORKER_CPUS,
             num_gpus=config.corpus.gpus_per_worker or None,
-            scheduling_strategy="SPREAD",
         )
-        try:
-            for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
-                for row in batch.to_pylist():
-                    yield Finished(row["audio_s"], row["recognised"])
-        except Exception as error:
-            ours = _our_error(error)
-            if ours is None:
-                raise
-            raise ours from None
+        for batch in figures.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for row in batch.to_pylist():
+                if row["error"] is not None:
+                    raise pickle.loads(row["error"])
+                yield Finished(row["audio_s"], row["recognised"])
 
 
 class _PendingCalls(Datasource):  # type: ignore[misc]
@@ -101,8 +97,12 @@ class _PendingCalls(Datasource):  # type: ignore[misc]
         archive, staging, finished = self._source
 
         def read() -> Iterator[pa.Table]:
-            for packet in _packets(pending_calls(archive, staging, finished)):
-                yield pa.table({"calls": pa.array([pickle.dumps(packet)], pa.binary())})
+            try:
+                for packet in _packets(pending_calls(archive, staging, finished)):
+                    yield _packet_table(packet)
+            except PersonaRayError as error:
+                # As a value: what is raised in a task comes out wrapped and lengthened by Ray.
+                yield _packet_table(error)
 
         metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [ReadTask(read, metadata, per_task_row_limit=per_task_row_limit)]
@@ -117,10 +117,30 @@ class _Recogniser:
         self._worker = CallWorker(config, staging, run, build)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        for packet in batch.column("calls").to_pylist():
-            for call in pickle.loads(packet):
-                figures = self._worker.finish(call)
-                yield pa.table({"audio_s": [figures.audio_s], "recognised": [figures.recognised]})
+        for data in batch.column("calls").to_pylist():
+            packet: list[Call] | PersonaRayError = pickle.loads(data)
+            try:
+                if isinstance(packet, PersonaRayError):
+                    raise packet
+                for call in packet:
+                    yield _figures_table(self._worker.finish(call), None)
+            except PersonaRayError as error:
+                yield _figures_table(Finished(), error)
+
+
+def _packet_table(packet: list[Call] | PersonaRayError) -> pa.Table:
+    return pa.table({"calls": pa.array([pickle.dumps(packet)], pa.binary())})
+
+
+def _figures_table(call: Finished, error: PersonaRayError | None) -> pa.Table:
+    data = None if error is None else pickle.dumps(error)
+    return pa.table(
+        {
+            "audio_s": [call.audio_s],
+            "recognised": [call.recognised],
+            "error": pa.array([data], pa.binary()),
+        }
+    )
 
 
 def _packets(calls: Iterable[Call]) -> Iterator[list[Call]]:
@@ -145,21 +165,9 @@ def _context() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with DataContext.current(context):
+        with DataContext.current(context), warnings.catch_warnings():
+            # One reader is meant, and few calls may be pending.
+            warnings.filterwarnings("ignore", "The minimum number of concurrent actors")
             yield
     finally:
         logger.setLevel(level)
-
-
-def _our_error(error: BaseException) -> PersonaRayError | None:
-    """What was raised in a worker, out of Ray's wrapping."""
-    seen: BaseException | None = error
-    while seen is not None:
-        inner = getattr(seen, "cause", None)
-        for candidate in (inner, seen):
-            if isinstance(candidate, PersonaRayError) and not isinstance(
-                candidate, ray.exceptions.RayError
-            ):
-                return candidate
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
-    return None

@@ -5,6 +5,7 @@ A call is committed by a rename, so that a kill at any moment loses at most the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -81,6 +82,8 @@ class Staging:
     def remove(self) -> None:
         """Delete everything; what is gone already is no error."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()
 
     def _paths(self) -> Iterator[Path]:
         if not self.folder.is_dir():

@@ -23,6 +23,8 @@ def connect(config: LaunchConfig) -> Iterator[None]:
     where no cluster answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's C++ side writes past the log files to the terminal, in the middle of progress bars.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     if ray.is_initialized():

@@ -99,10 +99,10 @@ def make_archive(
     return url
 
 
-def run_config(folder: Path, url: str, **changes: Any) -> RunConfig:
-    """A configuration for the archive in `folder`; `changes` are whole sections."""
+def run_config(folder: Path, url: str, name: str = "run", **changes: Any) -> RunConfig:
+    """A configuration for the archive in `folder` and the workspace `name`, with `changes`."""
     tree: dict[str, Any] = {
-        "workspace": folder / "run",
+        "workspace": folder / name,
         "archive": {"url": url, "audio_root": str(folder), "page_size": 8},
         "corpus": {"clips_per_shard": 16},
         "launch": {"backend": "plain"},

@@ -1,0 +1,192 @@
+"""The corpus job on a real Ray cluster: equal to the plain job, and killed without mercy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from persona_ray.audio.vad import Span
+from persona_ray.config import RunConfig
+from persona_ray.config.corpus import AsrConfig
+from persona_ray.corpus.dataset import CorpusDataset
+from persona_ray.corpus.pipeline import build_corpus
+from persona_ray.errors import EngineUnavailableError, QueryError
+from persona_ray.types import CallStatus, QuarantineReason, Transcript, Word
+from tests.unit.corpus.business import call_row, fill
+from tests.unit.corpus.calls import SENTENCES, make_archive, run_config, words_at
+from tests.unit.corpus.test_pipeline import digests
+
+CALLS = 40
+BUILD = """
+import sys
+from pathlib import Path
+from persona_ray.config import load_config
+from persona_ray.corpus.pipeline import build_corpus
+from persona_ray.launch.cluster import connect
+
+config = load_config(Path(sys.argv[1]))
+build_corpus(config, cluster=connect(config.launch))
+"""
+
+
+class Engine:
+    """A recogniser for calls without transcripts; loaded in the workers of the cluster."""
+
+    name = "engine"
+
+    def __init__(self, config: AsrConfig) -> None:
+        if config.model == "absent":
+            raise EngineUnavailableError("no weights of 'absent': install them")
+        self._model = config.model
+
+    def transcribe(self, _: object, __: int, speech: Sequence[Span]) -> Transcript:
+        # The poisoned call is the only one with a single stretch of speech.
+        if self._model == "poison" and len(speech) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        words = [word for span in speech for word in words_at(SENTENCES[0], span.start_s, 1.8)]
+        return Transcript(tuple(Word(*word) for word in words), self.name)
+
+
+def on_ray(config: RunConfig) -> RunConfig:
+    launch = config.launch.model_copy(update={"backend": "ray"})
+    return config.model_copy(update={"launch": launch})
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, str]]:
+    """(folder, URL of its archive, files that an undisturbed plain build makes)."""
+    folder = tmp_path_factory.mktemp("archive")
+    url = make_archive(folder, CALLS)
+    config = run_config(folder, url, name="plain")
+    build_corpus(config)
+    return folder, url, digests(config.corpus_dir)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_cluster")
+class TestOnRay:
+    def test_it_equals_the_plain_job(self, plain: tuple[Path, str, dict[str, str]]) -> None:
+        folder, url, expected = plain
+        config = on_ray(run_config(folder, url, name="ray"))
+        summary = build_corpus(config)
+        assert (summary.new_calls, summary.recognised) == (CALLS, 0)
+        assert digests(config.corpus_dir) == expected
+        assert build_corpus(config).new_calls == 0
+
+    def test_calls_without_transcripts_go_through_the_recogniser(self, tmp_path: Path) -> None:
+        make_archive(tmp_path, 1)
+        url = f"sqlite:///{tmp_path / 'other.sqlite'}"
+        fill(url, [call_row(f"c{n}", audio_uri="audio/0.wav") for n in range(6)])
+        config = on_ray(run_config(tmp_path, url))
+        summary = build_corpus(config, build=Engine)
+        assert (summary.new_calls, summary.recognised) == (6, 6)
+        assert summary.count("clips") == 12
+
+    def test_a_call_that_kills_workers_is_set_aside(self, tmp_path: Path) -> None:
+        from tests.unit.corpus.calls import track, write_call
+
+        make_archive(tmp_path, 1)
+        write_call(tmp_path / "audio" / "poison.wav", track([1.0], 4.0))
+        url = f"sqlite:///{tmp_path / 'other.sqlite'}"
+        sound = [call_row(f"c{n}", audio_uri="audio/0.wav") for n in range(6)]
+        fill(url, [*sound, call_row("c3-poison", audio_uri="audio/poison.wav")])
+        config = on_ray(run_config(tmp_path, url, asr={"model": "poison"}))
+        build_corpus(config, build=Engine)
+        calls = {call.call_id: call for call in CorpusDataset.open(config.corpus_dir).calls()}
+        poison = calls.pop("c3-poison")
+        assert poison.reason is QuarantineReason.FAILED
+        assert poison.detail.startswith("3 workers died on this call")
+        assert {call.status for call in calls.values()} == {CallStatus.OK}
+        assert len(calls) == 6
+
+    def test_what_concerns_every_call_ends_the_job_as_itself(self, tmp_path: Path) -> None:
+        make_archive(tmp_path, 1)
+        url = f"sqlite:///{tmp_path / 'other.sqlite'}"
+        fill(url, [call_row("c1", audio_uri="audio/0.wav")])
+        config = on_ray(run_config(tmp_path, url, asr={"model": "absent"}))
+        with pytest.raises(EngineUnavailableError, match=r"^no weights of 'absent': install them$"):
+            build_corpus(config, build=Engine)
+
+    def test_a_database_that_fails_in_the_reader_ends_the_job_as_itself(
+        self, tmp_path: Path
+    ) -> None:
+        # The second page has a number that is none; SQLite notices when it gets there.
+        url = make_archive(tmp_path, 8)
+        fill(url, [call_row("call-9")])
+        query = (
+            "SELECT *, CASE WHEN call_id = 'call-9' THEN json(audio_uri) END AS fact_x FROM calls"
+        )
+        config = on_ray(run_config(tmp_path, url, archive={"query": query}))
+        with pytest.raises(QueryError, match="malformed JSON"):
+            build_corpus(config)
+
+    def test_kill_9_and_rerun_give_the_same_bytes(
+        self, plain: tuple[Path, str, dict[str, str]], ray_cluster: str
+    ) -> None:
+        folder, url, expected = plain
+        config = on_ray(run_config(folder, url, name="killed", launch={"address": ray_cluster}))
+        killed = kill_after(config, committed=8)
+        assert killed
+        done = wait_until_still(config.corpus_dir)
+        assert 8 <= done < CALLS
+        assert build_corpus(config).new_calls == CALLS - done
+        assert digests(config.corpus_dir) == expected
+
+
+def test_killed_again_and_again(plain: tuple[Path, str, dict[str, str]]) -> None:
+    """Each run is killed after a few more calls, the last ones while shards are written."""
+    folder, url, expected = plain
+    config = run_config(folder, url, name="again")
+    for committed in (1, 12, 27, CALLS):
+        kill_after(config, committed)
+    build_corpus(config)
+    assert digests(config.corpus_dir) == expected
+
+
+def kill_after(config: RunConfig, committed: int) -> bool:
+    """Build in a process of its own and kill -9 it when so many calls are staged.
+
+    False where it ended before.
+    """
+    from persona_ray.config import write_config
+
+    path = config.workspace / "run.yaml"
+    write_config(config, path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILD, str(path)], stdout=subprocess.DEVNULL, stderr=sys.stderr
+    )
+    deadline = time.monotonic() + 120
+    try:
+        while process.poll() is None:
+            if staged(config.corpus_dir) >= committed:
+                process.kill()
+                process.wait()
+                return True
+            assert time.monotonic() < deadline, "the build does not get on"
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    return False
+
+
+def staged(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("staging/*/*/*.parquet"))
+
+
+def wait_until_still(folder: Path) -> int:
+    """Workers of a killed driver may finish a call before they are told."""
+    count, since = staged(folder), time.monotonic()
+    while time.monotonic() - since < 3:
+        time.sleep(0.1)
+        if staged(folder) != count:
+            count, since = staged(folder), time.monotonic()
+    return count
