@@ -43,7 +43,16 @@ class ArchiveConfig(Section):
         "as the customer alone",
     )
     agent_phrases: tuple[str, ...] = Field(
-        ("工号", "为您服务", "请问有什么可以帮"),
+        (
+            "工号",
+            "为您服务",
+            "请问有什么可以帮",
+            "感谢来电",
+            "祝您",
+            "给您说明",
+            "系统显示",
+            "我来跟进",
+        ),
         description="phrases that only agents say: two of them on the customer's channel mean "
         "that the channels are swapped",
     )
