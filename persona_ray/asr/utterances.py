@@ -75,10 +75,17 @@ def _quietest(samples: Samples, rate_hz: int, span: Span) -> float:
     return span.start_s + (int(np.argmin(smooth)) + width / 2) * step / rate_hz
 
 
-def believable(words: Sequence[Word], speech: Sequence[Span]) -> tuple[Word, ...]:
-    """Words with times trimmed to the speech they belong to, in order and not overlapping.
+def within(speech: Sequence[Span], utterance: Span) -> list[Span]:
+    """The spans of `speech` that `utterance` covers, wholly or in part."""
+    return [
+        span for span in speech if span.start_s < utterance.end_s and utterance.start_s < span.end_s
+    ]
 
-    A word that touches no speech (within 0.25 s) is a hallucination and is dropped.
+
+def believable(words: Sequence[Word], speech: Sequence[Span]) -> list[Word]:
+    """Words with times trimmed to the span they share most with.
+
+    A word further than 0.25 s from all speech is a hallucination and is dropped.
     """
     out: list[Word] = []
     for word in words:
@@ -86,12 +93,26 @@ def believable(words: Sequence[Word], speech: Sequence[Span]) -> tuple[Word, ...
         if span is None or _overlap(word, span) < -_TOLERANCE_S:
             continue
         start_s = min(max(word.start_s, span.start_s), span.end_s)
-        end_s = max(min(word.end_s, span.end_s), start_s)
-        if out:
-            start_s = max(start_s, out[-1].end_s)
-            end_s = max(end_s, start_s)
-        out.append(Word(word.text, round(start_s, 3), round(end_s, 3)))
+        out.append(Word(word.text, start_s, max(min(word.end_s, span.end_s), start_s)))
+    return out
+
+
+def in_order(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Words by start, none before the end of the one before it, in whole milliseconds."""
+    out: list[Word] = []
+    for word in sorted(words, key=lambda word: word.start_s):
+        start_s = max(round(word.start_s, 3), out[-1].end_s if out else 0.0)
+        out.append(Word(word.text, start_s, max(round(word.end_s, 3), start_s)))
     return tuple(out)
+
+
+def unheard(words: Sequence[Word], speech: Sequence[Span], min_s: float) -> tuple[Span, ...]:
+    """The spans of at least `min_s` in which no word was heard."""
+    return tuple(
+        span
+        for span in speech
+        if span.duration_s >= min_s and not any(_overlap(word, span) > 0 for word in words)
+    )
 
 
 def _overlap(word: Word, span: Span) -> float:

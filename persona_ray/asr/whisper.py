@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_ray.asr.text import normalise
-from persona_ray.asr.utterances import believable, has_loop, utterances, without_loops
+from persona_ray.asr.utterances import (
+    believable,
+    has_loop,
+    in_order,
+    unheard,
+    utterances,
+    within,
+    without_loops,
+)
 from persona_ray.asr.weights import whisper_base_dir
 from persona_ray.audio.resample import resample
 from persona_ray.errors import ConfigError, EngineUnavailableError, RecognitionError
@@ -41,6 +49,8 @@ _BASE_TAIL_S = 8.0
 _UTTERANCE_GAP_S = 0.5
 _UTTERANCE_KEEP_S = 0.4
 _BASE_UTTERANCE_S = 15.0
+# Speech without a word that is worth a second look.
+_UNHEARD_S = 0.5
 _LONGEST_UTTERANCE_S = 28.0
 # Nobody speaks faster than 10 syllables a second; rare characters take up to 3 tokens.
 _TOKENS_PER_S, _SPARE_TOKENS = 15, 12
@@ -123,26 +133,35 @@ class WhisperRecognizer:
         """See Recognizer. A word is a token: in Chinese one character or a few."""
         wave = resample(samples, rate_hz, _RATE_HZ)
         words: list[Word] = []
-        for span in utterances(
+        try:
+            for span in self._utterances(wave, speech):
+                inside = within(speech, span)
+                found = believable(self._utterance(wave, span), inside)
+                words.extend(found)
+                # After a full stop the model may stop, or leave a sentence out: what it left is
+                # decoded alone.
+                left = unheard(found, inside, _UNHEARD_S)
+                if found and left:
+                    for again in self._utterances(wave, left):
+                        words.extend(believable(self._utterance(wave, again), left))
+        except RuntimeError as error:
+            raise RecognitionError(f"{self.name} failed: {error}") from error
+        return Transcript(in_order(words), self.name)
+
+    def _utterances(self, wave: Samples, speech: Sequence[Span]) -> tuple[Span, ...]:
+        return utterances(
             wave,
             _RATE_HZ,
             speech,
             gap_s=_UTTERANCE_GAP_S,
             max_s=_LONGEST_UTTERANCE_S if self._full_window else _BASE_UTTERANCE_S,
             keep_s=_UTTERANCE_KEEP_S,
-        ):
-            part = wave[round(span.start_s * _RATE_HZ) : round(span.end_s * _RATE_HZ)]
-            try:
-                found = self._utterance(part, span.start_s)
-            except RuntimeError as error:
-                raise RecognitionError(f"{self.name} failed: {error}") from error
-            words.extend(believable(found, [s for s in speech if _touch(s, span)]))
-        return Transcript(believable(words, speech), self.name)
+        )
 
-    def _utterance(self, wave: Samples, start_s: float) -> list[Word]:
-        """Words of one utterance wave (n,) at 16 kHz that starts at `start_s` of the call."""
-        duration_s = len(wave) / _RATE_HZ
-        encoded = self._encode(wave)
+    def _utterance(self, wave: Samples, span: Span) -> list[Word]:
+        """Words of one utterance of a call's wave (n,) at 16 kHz, in times of the call."""
+        start_s, duration_s = span.start_s, span.duration_s
+        encoded = self._encode(wave[round(start_s * _RATE_HZ) : round(span.end_s * _RATE_HZ)])
         decoded = self._decode(encoded, duration_s, no_repeat=0)
         if has_loop(decoded.text):
             decoded = self._decode(encoded, duration_s, no_repeat=4)
@@ -221,7 +240,3 @@ class WhisperRecognizer:
                 token for token in range(self._tokenizer.eot) if _DIGITS.search(decode([token]))
             }
         return unwanted
-
-
-def _touch(one: Span, other: Span) -> bool:
-    return one.start_s < other.end_s and other.start_s < one.end_s

@@ -47,6 +47,14 @@ def wav_share(file: Seekable, size: int) -> float:
     return 1.0
 
 
+def wav_is_unfinished(file: Seekable, size: int) -> bool:
+    """Whether a RIFF file of `size` bytes says that it ends before it does: its writer was stopped
+    before it could fill in the lengths."""
+    file.seek(0)
+    head = file.read(12)
+    return head[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") + 8 < size
+
+
 def ogg_is_closed(file: Seekable, size: int) -> bool:
     """Whether the last page of an Ogg file of `size` bytes is whole and marked as the last.
 

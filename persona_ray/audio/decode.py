@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.audio.container import ogg_is_closed, wav_share
+from persona_ray.audio.container import ogg_is_closed, wav_is_unfinished, wav_share
 from persona_ray.errors import (
     EmptyFileError,
     NotAudioError,
@@ -57,7 +57,7 @@ class DecodedAudio:
 
     @property
     def duration_s(self) -> float:
-        return self.samples.shape[1] / self.sample_rate_hz
+        return float(self.samples.shape[1] / self.sample_rate_hz)
 
 
 def resolve_uri(uri: str, root: str = "") -> str:
@@ -161,6 +161,8 @@ def _decode(raw: IO[bytes], name: str, max_s: float, truncated_below: float) -> 
         raise TruncatedError(
             f"{name} ends after {frames / rate_hz:.1f} s in the middle of its Ogg stream"
         )
+    if frames == 0 and wav_is_unfinished(raw, size):
+        raise TruncatedError(f"{name} was never finished: its header has no length")
     if frames == 0:
         raise EmptyFileError(f"{name} is a {container} file with no audio in it")
     flags = [_TELEPHONE_CODES[coding]] if coding in _TELEPHONE_CODES else []
@@ -174,7 +176,11 @@ def _open(file: _Watched, name: str) -> soundfile.SoundFile:
 
     file.seek(0)
     try:
-        return soundfile.SoundFile(file)
+        handle = soundfile.SoundFile(file)
+        # After each read soundfile seeks to where the read ended, which fails in a stream without
+        # a length and makes decoders start anew.
+        handle.seekable = lambda: False
+        return handle
     except (soundfile.LibsndfileError, TypeError) as error:
         file.check(name)
         file.seek(0)
