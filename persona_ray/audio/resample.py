@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Odd pairs of rates (44101 -> 8000) would need a filter for each of 8000 phases: the ratio is
 # taken as the nearest fraction with at most this denominator. 8, 16, 11.025, 44.1 and 48 kHz among
-# each other stay exact; the others are off by less than 1e-6, 7 ms in two hours.
+# each other stay exact; others are off by a few millionths, 0.02 s in two hours at the worst.
 _MAX_DENOMINATOR = 1280
 
 
