@@ -59,6 +59,8 @@ def small_speech_encoder(config: SmallSpeechConfig, sample_rate_hz: int) -> Spee
             num_conv_pos_embeddings=POSITIONAL_KERNEL,
             num_conv_pos_embedding_groups=groups,
             initializer_range=SPEECH_INIT_STD,
+            # Dropout between frames would cost a fifth of a training step, and fused attention.
+            attention_dropout=0.0,
             layerdrop=0.0,
             apply_spec_augment=False,
             # No masked_spec_embed: pretraining adds its own.
