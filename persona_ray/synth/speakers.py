@@ -47,8 +47,8 @@ _LEANS: Mapping[str, Prosody] = {
     "yellow": Prosody(1.15, 1.01, 1.5, 2.0, 0.00, 0.25),
     "green": Prosody(0.88, 0.99, -2.5, -2.0, 0.16, 0.60),
 }
-_SPEAKER_SCATTER = Prosody(0.06, 0.05, 1.8, 1.5, 0.06, 0.15)
-_SENTENCE_SCATTER = Prosody(0.05, 0.03, 1.0, 0.8, 0.05, 0.12)
+_SPEAKER_SCATTER = Prosody(0.06, 0.05, 0.9, 0.7, 0.03, 0.15)
+_SENTENCE_SCATTER = Prosody(0.05, 0.03, 1.8, 1.8, 0.08, 0.12)
 # Base voices whose manner each colour's prosody leans to: (female, male).
 _MANNERS: Mapping[str, tuple[str, str]] = {
     "red": ("zf_xiaoyi", "zm_yunxi"),
