@@ -83,6 +83,11 @@ class TrainingConfig(Section):
         60.0, gt=0, description="audio seconds in one batch of one worker, padding included"
     )
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this")
+    kept_frozen: tuple[Literal["speech", "text"], ...] = Field(
+        (),
+        description="encoders that stay frozen after the threshold too, so that each clip passes "
+        "them once in the whole run; for an untrained speech encoder and little speech",
+    )
     freeze_front: bool = Field(
         True, description="the speech encoder's convolutional front is never trained"
     )

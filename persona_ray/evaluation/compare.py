@@ -124,7 +124,7 @@ def fit_and_predict(
     """Fit one model in this process and answer for the held-out clips."""
     from persona_ray.models.build import build_model
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.feeds import AudioFeed
+    from persona_ray.training.feeds import Feed
     from persona_ray.training.fit import fit
     from persona_ray.training.parallel import Classifier
     from persona_ray.training.predict import predict
@@ -138,7 +138,7 @@ def fit_and_predict(
     )
     context = PlainContext()
     history = fit(fitted, fold.train, [], source, training, context)
-    feed = AudioFeed(fold.held_out, source, fitted, context.device)
+    feed = Feed(fold.held_out, source, fitted, context.device)
     rows = predict(Classifier(fitted), feed, fold.held_out, training.batch_s, context)
     return [
         Prediction(

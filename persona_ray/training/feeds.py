@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,43 +12,63 @@ from persona_ray.models.bimodal import Batch, BimodalModel, Encoded
 from persona_ray.models.collate import collate
 from persona_ray.types import Example, SampleSource
 
-
-class Feed(Protocol):
-    """Inputs of the clips at `positions` of one list of examples."""
-
-    def inputs(self, positions: Sequence[int]) -> Batch | Encoded: ...
+NOTHING = Encoded(None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class AudioFeed:
-    """Reads audio clip by clip when a step needs it; nothing is kept."""
+class Inputs:
+    """Clips for the classifier: `cached` vectors of the towers that need not run again, `batch`
+    for those that must; None where none must."""
+
+    cached: Encoded
+    batch: Batch | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What frozen towers said of all clips, on the CPU: `speech` (clips, layers, features), `text`
+    (clips, features); None where a tower is not frozen or not there."""
+
+    speech: Tensor | None = None
+    text: Tensor | None = None
+
+    def rows(self, positions: Sequence[int], device: torch.device) -> Encoded:
+        at = torch.tensor(positions, dtype=torch.long)
+        return Encoded(
+            speech=None if self.speech is None else self.speech[at].to(device),
+            text=None if self.text is None else self.text[at].to(device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Inputs of the clips at some positions of `examples`.
+
+    A tower that `vectors` has is fed from there; the others get audio, which is read clip by clip
+    when a step needs it, and text.
+    """
 
     examples: Sequence[Example]
     source: SampleSource
     model: BimodalModel
     device: torch.device
+    vectors: Vectors = Vectors()
 
-    def inputs(self, positions: Sequence[int]) -> Batch:
+    def with_vectors(self, vectors: Vectors) -> Feed:
+        return replace(self, vectors=vectors)
+
+    def inputs(self, positions: Sequence[int]) -> Inputs:
+        hears = self.model.speech is not None and self.vectors.speech is None
+        reads = self.model.text is not None and self.vectors.text is None
+        batch = self._batch(positions, hears, reads).to(self.device) if hears or reads else None
+        return Inputs(self.vectors.rows(positions, self.device), batch)
+
+    def _batch(self, positions: Sequence[int], hears: bool, reads: bool) -> Batch:
         chosen = [self.examples[position] for position in positions]
-        hears = self.model.speech is not None
-        waves = [self.source.samples(example.clip_id) for example in chosen] if hears else []
         texts = [example.text for example in chosen]
-        rate = self.source.sample_rate_hz
-        return collate(texts, waves, None, self.model, rate).to(self.device)
-
-
-@dataclass(frozen=True, slots=True)
-class VectorFeed:
-    """What the frozen encoders said of each clip: `speech` (clips, layers, features), `text`
-    (clips, features), both on the CPU, either None where the model lacks that tower."""
-
-    speech: Tensor | None
-    text: Tensor | None
-    device: torch.device
-
-    def inputs(self, positions: Sequence[int]) -> Encoded:
-        rows = torch.tensor(positions, dtype=torch.long)
-        return Encoded(
-            speech=None if self.speech is None else self.speech[rows].to(self.device),
-            text=None if self.text is None else self.text[rows].to(self.device),
-        )
+        if hears or self.model.speech is None:
+            waves = [self.source.samples(example.clip_id) for example in chosen] if hears else []
+            whole = collate(texts, waves, None, self.model, self.source.sample_rate_hz)
+            return whole if reads else replace(whole, tokens=None)
+        assert self.model.text is not None
+        return Batch(None, None, self.model.text.tokenize(texts))

@@ -17,10 +17,16 @@ def head_optimizer(model: BimodalModel, config: TrainingConfig) -> torch.optim.A
     return torch.optim.Adam(model.head_parameters(), lr=config.learning_rate)
 
 
-def unfreeze(model: BimodalModel, optimizer: torch.optim.Adam) -> None:
-    """Train the encoders too; the head's moments stay as they are."""
-    model.set_encoders_frozen(False)
-    optimizer.add_param_group({"params": model.encoder_parameters()})
+def unfreeze(model: BimodalModel, optimizer: torch.optim.Adam, config: TrainingConfig) -> None:
+    """Train the encoders too, but for those in `kept_frozen`; the head's moments stay as they
+    are."""
+    opened: list[nn.Parameter] = []
+    for name, tower in (("speech", model.speech), ("text", model.text)):
+        if tower is not None and name not in config.kept_frozen:
+            tower.set_frozen(False)
+            opened += tower.trainable()
+    if opened:
+        optimizer.add_param_group({"params": opened})
 
 
 def set_learning_rates(

@@ -8,24 +8,29 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from persona_ray.models.bimodal import Batch, BimodalModel, Encoded
+from persona_ray.models.bimodal import BimodalModel, Encoded
 from persona_ray.training.context import TrainContext
+from persona_ray.training.feeds import Inputs
 
 T = TypeVar("T")
 
 
 class Classifier(nn.Module):
-    """The model behind one `forward`, from audio or from cached vectors, as DDP needs it."""
+    """The model behind one `forward`, as DDP needs it, for fresh and cached towers alike."""
 
     def __init__(self, model: BimodalModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Batch | Encoded) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Logits (batch, labels)."""
-        logits = self.model.classify(inputs) if isinstance(inputs, Encoded) else self.model(inputs)
-        assert isinstance(logits, Tensor)
-        return logits
+        speech, text, batch = inputs.cached.speech, inputs.cached.text, inputs.batch
+        if batch is not None and batch.waves is not None and self.model.speech is not None:
+            assert batch.lengths is not None
+            speech = self.model.speech.pooled(batch.waves, batch.lengths)
+        if batch is not None and batch.tokens is not None and self.model.text is not None:
+            text = self.model.text(batch.tokens)
+        return self.model.classify(Encoded(speech, text))
 
 
 def data_parallel(model: BimodalModel, context: TrainContext) -> nn.Module:

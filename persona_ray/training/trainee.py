@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from persona_ray.training.checkpoint import (
     save_checkpoint,
 )
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import AudioFeed, Feed
+from persona_ray.training.feeds import Feed, Vectors
 from persona_ray.training.history import EpochResult, History, Phase
 from persona_ray.training.metrics import Scores, score
 from persona_ray.training.optimizer import head_optimizer, unfreeze
@@ -54,9 +54,10 @@ class Trainee:
         self.optimizer = head_optimizer(model, config)
         self.history = History(())
         self._config, self._context = config, context
-        self._audio = AudioFeed(train, source, model, context.device)
-        self._dev_audio = AudioFeed(dev, source, model, context.device)
-        self._dev_feed: Feed = self._dev_audio
+        self._fresh = Feed(train, source, model, context.device)
+        self._fresh_dev = Feed(dev, source, model, context.device)
+        self._dev_feed = self._fresh_dev
+        self._vectors: tuple[Vectors, Vectors] | None = None
         self._phase: Phase | None = None
         self._identity = RunIdentity.of(config, len(train), model.labels)
 
@@ -65,20 +66,22 @@ class Trainee:
         if phase == self._phase:
             return
         self._phase = phase
+        kept = {"speech", "text"} if phase == Phase.FROZEN else set(self._config.kept_frozen)
+        if self._vectors is None and kept & _towers(self.model):
+            self._vectors = (self._encoded(self._fresh), self._encoded(self._fresh_dev))
         if phase == Phase.FULL:
-            unfreeze(self.model, self.optimizer)
-            self.feed, self._dev_feed = self._audio, self._dev_audio
-        else:
-            batch_s = self._config.batch_s
-            dev_s = [example.duration_s for example in self.dev]
-            self.feed = encode_once(
-                self.model, self._audio, self.durations_s, batch_s, self._context
-            )
-            if self.dev:
-                self._dev_feed = encode_once(
-                    self.model, self._dev_audio, dev_s, batch_s, self._context
-                )
+            unfreeze(self.model, self.optimizer, self._config)
+        train, dev = self._vectors or (Vectors(), Vectors())
+        self.feed = self._fresh.with_vectors(_only(train, kept))
+        self._dev_feed = self._fresh_dev.with_vectors(_only(dev, kept))
+        if phase == Phase.FULL:
+            self._vectors = None  # the feeds hold what is still needed
         self.network = data_parallel(self.model, self._context)
+
+    def _encoded(self, feed: Feed) -> Vectors:
+        if not feed.examples:
+            return Vectors()
+        return encode_once(feed, self._config.batch_s, self._context)
 
     def judge(self) -> Scores | None:
         """Scores of the whole dev split on every worker, each having judged its share; None for
@@ -111,3 +114,15 @@ class Trainee:
         with tempfile.TemporaryDirectory(prefix="persona-ray-") as folder:
             save_checkpoint(Path(folder), self.model, self.optimizer, self.history, self._identity)
             self._context.report(metrics, Path(folder))
+
+
+def _towers(model: BimodalModel) -> set[str]:
+    towers = {"speech": model.speech, "text": model.text}
+    return {name for name, tower in towers.items() if tower is not None}
+
+
+def _only(vectors: Vectors, towers: Set[str]) -> Vectors:
+    return Vectors(
+        speech=vectors.speech if "speech" in towers else None,
+        text=vectors.text if "text" in towers else None,
+    )

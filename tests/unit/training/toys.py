@@ -90,7 +90,7 @@ def training_config(epochs: int, frozen_epochs: int) -> TrainingConfig:
         epochs=epochs,
         frozen_epochs=frozen_epochs,
         learning_rate=0.02,
-        encoder_learning_rate=0.003,
+        encoder_learning_rate=0.01,
         batch_s=12.0,
         stop_loss=0.0,
     )
