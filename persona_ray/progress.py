@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 
 class Stage(Protocol):
@@ -40,15 +43,21 @@ class SilentProgress:
 
 
 class RichProgress:
-    """A bar on a terminal; without a terminal, one line when a stage ends."""
+    """A bar on a terminal; elsewhere (logs), a line every `line_every_s` and one at the end."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, line_every_s: float = 20.0) -> None:
         from rich.console import Console
 
         self._console = console or Console(stderr=True)
+        self._line_every_s = line_every_s
 
     @contextmanager
     def stage(self, name: str, total: float | None) -> Iterator[Stage]:
+        if not self._console.is_terminal:
+            lines = _Lines(self._console, name, total, self._line_every_s)
+            yield lines
+            lines.say()
+            return
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -61,35 +70,51 @@ class RichProgress:
 
         bar = Progress(
             SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", markup=False, style="bold"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=self._console,
-            disable=not self._console.is_terminal,
         )
         with bar:
-            shown = _RichStage(bar.add_task(name, total=total, figures=""), bar)
-            yield shown
-        if not self._console.is_terminal:
-            of = f" of {total:g}" if total is not None else ""
-            self._console.print(f"{name}: {shown.done:g}{of} {shown.figures}".rstrip())
+            yield _Bar(bar, bar.add_task(name, total=total, figures=""))
 
 
-class _RichStage:
-    def __init__(self, task: object, bar: object) -> None:
-        self._task = task
+class _Bar:
+    def __init__(self, bar: Bars, task: TaskID) -> None:
         self._bar = bar
-        self.done: float = 0
-        self.figures = ""
+        self._task = task
 
     def advance(self, n: float = 1, **figures: float) -> None:
-        self.done += n
         if figures:
-            self.figures = format_figures(figures)
-        self._bar.update(self._task, advance=n, figures=self.figures)  # type: ignore[attr-defined]
+            self._bar.update(self._task, advance=n, figures=format_figures(figures))
+        else:
+            self._bar.update(self._task, advance=n)
+
+
+class _Lines:
+    def __init__(self, console: Console, name: str, total: float | None, every_s: float) -> None:
+        self._console = console
+        self._name = name
+        self._of = "" if total is None else f" of {total:g}"
+        self._every_s = every_s
+        self._done: float = 0
+        self._figures = ""
+        self._said_at = time.monotonic()
+
+    def advance(self, n: float = 1, **figures: float) -> None:
+        self._done += n
+        if figures:
+            self._figures = "  " + format_figures(figures)
+        if time.monotonic() - self._said_at >= self._every_s:
+            self.say()
+
+    def say(self) -> None:
+        self._said_at = time.monotonic()
+        line = f"{self._name}: {self._done:g}{self._of}{self._figures}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def format_figures(figures: Mapping[str, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,8 @@ def connect(config: LaunchConfig) -> Iterator[None]:
     address = config.address or os.environ.get("RAY_ADDRESS", "")
     if address and address != "local":
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            with _quiet():
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())
             raise ConfigError(
@@ -41,15 +43,33 @@ def connect(config: LaunchConfig) -> Iterator[None]:
             ) from None
     else:
         wanted = config.workers * (config.cpus_per_worker + 1)
-        ray.init(
-            # Named, because RAY_ADDRESS=local and other sessions on the machine must not matter.
-            address="local",
-            num_cpus=int(max(os.cpu_count() or 1, wanted, _LEAST_CPUS)),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        with _quiet():
+            ray.init(
+                # Named, because other clusters on the machine must not matter.
+                address="local",
+                num_cpus=int(max(os.cpu_count() or 1, wanted, _LEAST_CPUS)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what native code writes to the terminal; it is shown where the block fails."""
+    with tempfile.TemporaryFile() as held:
+        terminal = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
