@@ -124,6 +124,7 @@ def _recognise(
     recognizer: PersonalityRecognizer, data: LabelledCorpus, progress: Progress
 ) -> tuple[tuple[RecognisedCall, ...], list[Prediction]]:
     """Every call of the test customers, and a prediction for each of their labelled clips."""
+    from persona_ray.evaluation.report.data import RecognisedCall
     from persona_ray.evaluation.scores import Prediction
 
     held_out = {example.clip_id: example for example in data.of(Split.TEST)}
@@ -146,7 +147,18 @@ def _recognise(
                         )
                     )
             stage.advance(len(clips))
-    return tuple(calls), predictions
+    heard = {call.call_id for call in calls}
+    calls += [
+        RecognisedCall(
+            call_id=call.call_id,
+            customer_id=call.customer_id,
+            label=labels.get(call.customer_id, ""),
+            reason=call.detail or call.status.value,
+        )
+        for call in data.dataset.calls()
+        if call.customer_id in customers and call.call_id not in heard
+    ]
+    return tuple(sorted(calls, key=lambda call: (call.customer_id, call.call_id))), predictions
 
 
 def _call(

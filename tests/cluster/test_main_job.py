@@ -1,0 +1,105 @@
+"""The main job on a slice of the shipped archive, from the database to the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from persona_ray.cli.app import app
+from persona_ray.config import RunConfig, load_config, write_config
+from persona_ray.config.corpus import DEFAULT_QUERY
+from persona_ray.launch.evaluate import EvaluationResult
+from persona_ray.launch.main_job import run_main_job
+from persona_ray.progress import SilentProgress
+from persona_ray.synth.truth import read_calls
+
+CUSTOMERS_PER_COLOUR = 3
+
+
+@pytest.fixture(scope="module")
+def config(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    archive = repository / "demo" / "archive"
+    chosen: dict[str, list[str]] = {}
+    with_loss = {call.customer_id for call in read_calls(archive) if call.expected != "ok"}
+    for call in read_calls(archive):
+        same = chosen.setdefault(call.colour, [])
+        enough = len(same) >= CUSTOMERS_PER_COLOUR
+        if call.customer_id not in (*same, *with_loss) and not enough:
+            same.append(call.customer_id)
+    names = ", ".join(f"'{name}'" for group in chosen.values() for name in group)
+    small = {"hidden_size": 16, "layers": 2, "heads": 2}
+    return load_config(
+        repository / "configs" / "demo.yaml",
+        [
+            f"workspace={tmp_path_factory.mktemp('run')}",
+            f"archive.url=sqlite:///{archive / 'business.sqlite'}",
+            f"archive.audio_root={archive}",
+            f"corpus.truth={archive / 'truth'}",
+            f"annotation.files=[{archive / 'annotations.csv'}]",
+            f"model.speech.small={json.dumps({**small, 'conv_channels': 16})}",
+            f"model.text.small={json.dumps(small)}",
+            "training.epochs=3",
+            "training.frozen_epochs=2",
+            "evaluation.folds=2",
+            "evaluation.bootstrap=20",
+            # One word of SQL is enough to run on some customers.
+            f"archive.query={json.dumps(DEFAULT_QUERY + f' WHERE c.customer_id IN ({names})')}",
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def result(config: RunConfig, ray_cluster: str) -> EvaluationResult:  # noqa: ARG001
+    return run_main_job(config, SilentProgress())
+
+
+@pytest.mark.cluster
+def test_report_holds_what_the_run_did(result: EvaluationResult, config: RunConfig) -> None:
+    data = result.data
+    assert data.corpus is not None
+    assert data.corpus.calls == 4 * CUSTOMERS_PER_COLOUR * 3
+    assert data.corpus.customers == 4 * CUSTOMERS_PER_COLOUR
+    assert data.corpus.quality is not None
+    assert data.corpus.quality.character_error_rate is not None
+    assert data.held_out is not None
+    assert {call.customer_id for call in data.calls if call.label} == {
+        call.customer_id for call in data.calls
+    }
+    assert data.comparison is not None
+    assert {arm.modality for arm in data.comparison.modalities} == {"both", "speech", "text"}
+    # Every labelled clip was held out once, in each arm.
+    assert data.annotation is not None
+    labelled = sum(size.clips for size in data.annotation.splits)
+    assert {arm.clips.count for arm in data.comparison.modalities} == {labelled}
+    assert data.training is not None
+    assert [epoch.frozen for epoch in data.training.epochs] == [True, True, False]
+    html = (config.workspace / "report.html").read_text(encoding="utf-8")
+    assert all(call.call_id in html for call in data.calls)
+
+
+@pytest.mark.cluster
+def test_second_run_does_nothing_twice(result: EvaluationResult, config: RunConfig) -> None:
+    before = (config.corpus_dir / "corpus.json").read_bytes()
+    again = run_main_job(config, SilentProgress())
+    assert (config.corpus_dir / "corpus.json").read_bytes() == before
+    assert again.data.held_out == result.data.held_out
+    assert again.data.comparison == result.data.comparison
+
+
+@pytest.mark.cluster
+def test_command_line_recognises_what_the_report_says(
+    result: EvaluationResult, config: RunConfig
+) -> None:
+    reported = result.data.calls[0]
+    path = config.workspace / "as-run.yaml"
+    write_config(config, path)
+    arguments = ["recognize", "--call", reported.call_id, "--json", "--config", str(path)]
+    answer = CliRunner().invoke(app, arguments)
+    assert answer.exit_code == 0, answer.output
+    tree = json.loads(answer.stdout)
+    assert tree["together"]["probabilities"] == pytest.approx(reported.probabilities, abs=1e-5)
+    assert sum(tree["together"]["probabilities"].values()) == pytest.approx(1.0)
+    assert len(tree["results"][0]["sentences"]) == len(reported.sentences)
