@@ -98,8 +98,8 @@ def features(samples: NDArray[np.float32]) -> Matrix:
 def mel_bands() -> Matrix:
     """Triangular filters (BANDS, FRAME // 2 + 1) from 200 to 3600 Hz, HTK's mel scale."""
     hz = np.fft.rfftfreq(FRAME, 1 / RATE_HZ)
-    ends = 2595 * np.log10(1 + np.array([200, 3600]) / 700)
-    edges = 700 * (10 ** (np.linspace(*ends, BANDS + 2) / 2595) - 1)
+    low, high = (2595 * np.log10(1 + edge_hz / 700) for edge_hz in (200, 3600))
+    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
     rise = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - hz) / (edges[2:] - edges[1:-1])[:, None]
     return np.asarray(np.maximum(0, np.minimum(rise, fall)))

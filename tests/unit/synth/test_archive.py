@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,11 +14,9 @@ import soundfile
 
 from persona_ray.errors import ArchiveError, SynthesisError
 from persona_ray.synth import sound
-from persona_ray.synth.annotators import COLUMNS, UNCERTAIN
 from persona_ray.synth.build import build_archive
 from persona_ray.synth.config import LOSING, DirtCounts, Engine, SynthConfig, tiny
 from persona_ray.synth.dialogue import plan_archive
-from persona_ray.synth.grammar import COLOURS
 from persona_ray.synth.speech import SpeechCache, line_of, speak_all
 from persona_ray.synth.truth import TruthCall, read_calls, read_customers
 from tests.unit.synth.conftest import Built
@@ -224,67 +221,6 @@ def test_database_holds_everybody(built: Built) -> None:
         assert row["agent_id"] in agents
         assert row["audio_uri"].startswith(f"audio/{row['started_at'][:7]}/")
     assert rows(built, "transcripts") == []
-
-
-def test_annotators_hear_the_colour_and_disagree() -> None:
-    config = SynthConfig(engine=Engine.TONE)
-    chances = config.annotators
-    built_plan = plan_archive(config)
-    labels = _simulated(config)
-    colour = {c.call_id: c.customer.colour for c in built_plan.calls}
-    right: dict[str, list[bool]] = defaultdict(list)
-    for row in labels:
-        assert row["label"] in (*COLOURS, UNCERTAIN)
-        assert (row["note"] == "") == (row["label"] != UNCERTAIN)
-        right[row["annotator"]].append(row["label"] == colour[row["call_id"]])
-    rates = {name: float(np.mean(hits)) for name, hits in right.items()}
-    assert rates["annotator-1"] == pytest.approx(chances.primary, abs=0.04)
-    assert rates["annotator-3"] == pytest.approx(chances.primary - chances.sloppy_loss, abs=0.05)
-    per_clip = Counter((row["call_id"], row["start_s"]) for row in labels)
-    assert set(per_clip.values()) == {2, 3}
-
-
-def _simulated(config: SynthConfig) -> list[dict[str, str]]:
-    """Labels over a full-sized plan whose utterances all last a second: no speech is needed."""
-    import tempfile
-
-    from persona_ray.synth.annotators import write_annotations
-    from persona_ray.synth.truth import TruthUtterance
-
-    calls, utterances = [], []
-    for call in plan_archive(config).calls:
-        customer = call.customer
-        calls.append(
-            TruthCall(call.call_id, customer.customer_id, "A", customer.colour, customer.secondary,
-                      (), 1, "ok", None)
-        )  # fmt: skip
-        utterances += [
-            TruthUtterance(call.call_id, n, turn.speaker, customer.customer_id, None, 1, float(n),
-                           n + 1.0, turn.text, customer.colour, turn.sentence.leaning, (), ())
-            for n, turn in enumerate(call.turns)
-            if turn.sentence is not None
-        ]  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "annotations.csv"
-        assert write_annotations(path, config, calls, utterances) > 2 * len(utterances)
-        with path.open(encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-
-def test_annotations_point_at_sentences_of_usable_calls(built: Built) -> None:
-    spoken = {
-        (row.call_id, f"{row.start_s:.3f}", f"{row.end_s:.3f}"): row for row in built.utterances
-    }
-    usable = {call.call_id for call in built.calls if call.expected == "ok"}
-    with (built.folder / "annotations.csv").open(encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        assert tuple(reader.fieldnames or ()) == COLUMNS
-        labels = list(reader)
-    assert len(labels) == built.summary.annotations > 0
-    for label in labels:
-        row = spoken[label["call_id"], label["start_s"], label["end_s"]]
-        assert row.leaning is not None
-        assert row.call_id in usable
 
 
 def test_settings_are_kept_without_the_machine(built: Built) -> None:
