@@ -48,13 +48,13 @@ class ArchiveConfig(Section):
             "为您服务",
             "请问有什么可以帮",
             "感谢来电",
-            "祝您",
+            "祝您愉快",
             "给您说明",
             "系统显示",
             "我来跟进",
         ),
         description="phrases that only agents say: two of them on the customer's channel mean "
-        "that the channels are swapped",
+        "that the channels are swapped; from four characters on, one in four may be misheard",
     )
     max_call_s: float = Field(7200.0, gt=0, description="longest call that is read, in seconds")
     page_size: int = Field(64, ge=1, description="calls per page read from the database")
