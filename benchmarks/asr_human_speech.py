@@ -20,6 +20,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from persona_ray.asr.build import build_recognizer
+from persona_ray.asr.script import has_traditional
 from persona_ray.asr.text import normalise
 from persona_ray.audio.channels import customer_track
 from persona_ray.audio.decode import decode_bytes, read_audio
@@ -59,7 +60,7 @@ def main() -> None:
         print(
             f"{name:34} {jiwer.cer(references, hypotheses):6.1%} {audio_s:8.0f} "
             f"{spent_s / audio_s:6.3f} {spent_s / speech_s:9.3f}  "
-            f"{sum(map(_is_traditional, said))}/{len(said)}",
+            f"{sum(map(has_traditional, said))}/{len(said)}",
             flush=True,
         )
 
@@ -129,15 +130,6 @@ def _encode(sound: Sound, coding: tuple[str, str]) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, sound, RATE_HZ, format=coding[0], subtype=coding[1])
     return buffer.getvalue()
-
-
-def _is_traditional(char: str) -> bool:
-    """Whether a Han character is outside of GB 2312, the set of simplified Chinese."""
-    try:
-        char.encode("gb2312")
-    except UnicodeEncodeError:
-        return "\u4e00" <= char <= "\u9fff"
-    return False
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ How it is run was measured on read Mandarin over 8 kHz (`benchmarks/asr_human_sp
 - The temperature is 0 without fallback: deterministic, and short utterances do not cost RTF 3.
 - In Chinese no token with an Arabic digit is allowed: numbers come as they were spoken, one
   character a syllable, so that times, lengths and error rates are right.
-- A prompt in simplified Chinese with punctuation gives that script and punctuation.
+- A prompt in simplified Chinese with punctuation gives that script and punctuation; in Mandarin
+  no token with a traditional character is allowed, and what is spelled in bytes is converted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persona_ray.asr.script import has_traditional, simplified
 from persona_ray.asr.text import normalise
 from persona_ray.asr.utterances import (
     believable,
@@ -90,6 +92,7 @@ class WhisperRecognizer:
             raise ConfigError(
                 f"asr.language '{config.language}' is no language of Whisper: use a code such as zh"
             ) from None
+        self._mandarin = config.language == "zh"
         self._chinese = config.language in ("zh", "yue")
         self._prompt = model.get_prompt(
             self._tokenizer,
@@ -173,6 +176,8 @@ class WhisperRecognizer:
         words: list[Word] = []
         for item in alignment:
             text = str(item["word"])
+            if self._mandarin:
+                text = simplified(text)
             if not normalise(text):
                 # Punctuation has no time of its own: it closes the word before it, or is dropped.
                 if words and text.strip() and text.strip() in _CLOSING:
@@ -235,8 +240,9 @@ class WhisperRecognizer:
 
         unwanted = set(get_suppressed_tokens(self._tokenizer, [-1]))
         if self._chinese:
-            decode = self._model.hf_tokenizer.decode
-            unwanted |= {
-                token for token in range(self._tokenizer.eot) if _DIGITS.search(decode([token]))
-            }
+            for token in range(self._tokenizer.eot):
+                text = self._model.hf_tokenizer.decode([token])
+                traditional = self._mandarin and has_traditional(text)
+                if traditional or _DIGITS.search(text):
+                    unwanted.add(token)
         return unwanted
