@@ -22,6 +22,8 @@ from persona_ray.evaluation.scores import Prediction
 from persona_ray.types import Example, Modality, SampleSource
 
 if TYPE_CHECKING:
+    from persona_ray.models.bimodal import BimodalModel
+    from persona_ray.training.feeds import SpeechVectors
     from persona_ray.training.history import History
 
 # Folds that are fitted for the split by sentence: its clips are many, and it is no result.
@@ -120,25 +122,33 @@ def fit_and_predict(
     training: TrainingConfig,
     labels: Sequence[str],
     source: SampleSource,
+    untrained_speech: SpeechVectors | None = None,
 ) -> tuple[list[Prediction], History]:
-    """Fit one model in this process and answer for the held-out clips."""
-    from persona_ray.models.build import build_model
+    """Fit one model in this process and answer for the held-out clips.
+
+    `untrained_speech` of all clips, by `hear`: no fold then runs a frozen speech encoder.
+    """
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.feeds import Feed
+    from persona_ray.training.feeds import Feed, speech_of
     from persona_ray.training.fit import fit
     from persona_ray.training.parallel import Classifier
     from persona_ray.training.predict import predict
 
-    fitted = build_model(
-        model.model_copy(update={"modality": fold.arm.modality}),
-        tuple(labels),
-        [example.text for example in fold.train],
-        source.sample_rate_hz,
-        training.seed,
-    )
+    fitted = _build(fold.arm.modality, fold.train, model, training, labels, source)
     context = PlainContext()
-    history = fit(fitted, fold.train, [], source, training, context)
+    history = fit(
+        fitted,
+        fold.train,
+        [],
+        source,
+        training,
+        context,
+        untrained_speech=untrained_speech,
+    )
     feed = Feed(fold.held_out, source, fitted, context.device)
+    untouched = "speech" in training.kept_frozen or training.frozen_epochs == training.epochs
+    if untrained_speech is not None and fitted.speech is not None and untouched:
+        feed = feed.with_vectors(speech_of(fold.held_out, untrained_speech))
     rows = predict(Classifier(fitted), feed, fold.held_out, training.batch_s, context)
     return [
         Prediction(
@@ -151,6 +161,27 @@ def fit_and_predict(
     ], history
 
 
+def hear(
+    examples: Sequence[Example],
+    model: ModelConfig,
+    training: TrainingConfig,
+    labels: Sequence[str],
+    source: SampleSource,
+) -> SpeechVectors:
+    """What the untrained speech encoder says of `examples`: the same in every fold and arm, since
+    its weights come from its folder or the seed, not from the clips."""
+    from persona_ray.training.cache import encode_once
+    from persona_ray.training.context import PlainContext
+    from persona_ray.training.feeds import Feed
+
+    fitted = _build(Modality.SPEECH, examples, model, training, labels, source)
+    context = PlainContext()
+    feed = Feed(examples, source, fitted.to(context.device), context.device)
+    speech = encode_once(feed, training.batch_s, context).speech
+    assert speech is not None
+    return {e.clip_id: row for e, row in zip(examples, speech.numpy(), strict=True)}
+
+
 def gather_arms(
     folds: Sequence[Fold], answers: Mapping[int, Sequence[Prediction]]
 ) -> list[ArmPredictions]:
@@ -159,6 +190,25 @@ def gather_arms(
     for at, fold in enumerate(folds):
         joined.setdefault(fold.arm, []).extend(answers[at])
     return [ArmPredictions(arm, tuple(rows)) for arm, rows in joined.items()]
+
+
+def _build(
+    modality: Modality,
+    train: Sequence[Example],
+    model: ModelConfig,
+    training: TrainingConfig,
+    labels: Sequence[str],
+    source: SampleSource,
+) -> BimodalModel:
+    from persona_ray.models.build import build_model
+
+    return build_model(
+        model.model_copy(update={"modality": modality}),
+        tuple(labels),
+        [example.text for example in train],
+        source.sample_rate_hz,
+        training.seed,
+    )
 
 
 def _customer_fold(

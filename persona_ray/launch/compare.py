@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from persona_ray.config import RunConfig
 from persona_ray.evaluation.compare import (
@@ -10,11 +11,18 @@ from persona_ray.evaluation.compare import (
     Fold,
     fit_and_predict,
     gather_arms,
+    hear,
     plan_folds,
 )
 from persona_ray.evaluation.scores import Prediction
 from persona_ray.progress import Progress, Stage
 from persona_ray.types import Example, SampleSource
+
+if TYPE_CHECKING:
+    from persona_ray.training.feeds import SpeechVectors
+
+# Clips that one task hears; every task builds the encoder anew.
+_CLIPS_PER_TASK = 512
 
 
 def compare_modalities(
@@ -29,54 +37,81 @@ def compare_modalities(
         return []
     with progress.stage("comparing modalities", total=len(folds)) as stage:
         run = _run_plain if config.launch.backend == "plain" else _run_on_ray
-        return gather_arms(folds, run(config, folds, source, stage))
+        return gather_arms(folds, run(config, examples, folds, source, stage))
 
 
-def _one_fold(config: RunConfig, fold: Fold, source: SampleSource) -> list[Prediction]:
+def _hear(config: RunConfig, examples: Sequence[Example], source: SampleSource) -> SpeechVectors:
+    return hear(examples, config.model, config.training, config.annotation.labels, source)
+
+
+def _fit(
+    config: RunConfig, fold: Fold, source: SampleSource, heard: SpeechVectors
+) -> list[Prediction]:
     predictions, _history = fit_and_predict(
-        fold, config.model, config.training, config.annotation.labels, source
+        fold, config.model, config.training, config.annotation.labels, source, heard
     )
     return predictions
 
 
 def _run_plain(
-    config: RunConfig, folds: Sequence[Fold], source: SampleSource, stage: Stage
+    config: RunConfig,
+    examples: Sequence[Example],
+    folds: Sequence[Fold],
+    source: SampleSource,
+    stage: Stage,
 ) -> dict[int, list[Prediction]]:
     from persona_ray.launch.plain import threads
 
     answers = {}
     with threads(config.launch):
+        heard = _hear(config, examples, source)
         for at, fold in enumerate(folds):
-            answers[at] = _one_fold(config, fold, source)
+            answers[at] = _fit(config, fold, source, heard)
             stage.advance(1)
     return answers
 
 
 def _run_on_ray(
-    config: RunConfig, folds: Sequence[Fold], source: SampleSource, stage: Stage
+    config: RunConfig,
+    examples: Sequence[Example],
+    folds: Sequence[Fold],
+    source: SampleSource,
+    stage: Stage,
 ) -> dict[int, list[Prediction]]:
     import ray
 
     from persona_ray.launch.cluster import connect
 
     with connect(config.launch):
-        task: Callable[..., list[Prediction]] = _fold_task
-        remote = ray.remote(num_cpus=1, num_gpus=config.launch.gpus_per_worker)(task)
-        shared_config, shared_source = ray.put(config), ray.put(source)
-        refs = {
-            remote.remote(shared_config, fold, shared_source): at for at, fold in enumerate(folds)
+        gpus = config.launch.gpus_per_worker
+        hear_task = ray.remote(num_cpus=1, num_gpus=gpus)(_single_threaded(_hear))
+        fit_task = ray.remote(num_cpus=1, num_gpus=gpus)(_single_threaded(_fit))
+        shared, its_source = ray.put(config), ray.put(source)
+        parts = [hear_task.remote(shared, part, its_source) for part in _parts(examples)]
+        heard = ray.put({name: row for part in ray.get(parts) for name, row in part.items()})
+        waiting = {
+            fit_task.remote(shared, fold, its_source, heard): at for at, fold in enumerate(folds)
         }
         answers: dict[int, list[Prediction]] = {}
-        waiting = list(refs)
         while waiting:
-            (done,), waiting = ray.wait(waiting, num_returns=1)
-            answers[refs[done]] = ray.get(done)
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            answers[waiting.pop(done)] = ray.get(done)
             stage.advance(1)
     return answers
 
 
-def _fold_task(config: RunConfig, fold: Fold, source: SampleSource) -> list[Prediction]:
-    import torch
+def _parts(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    for start in range(0, len(examples), _CLIPS_PER_TASK):
+        yield examples[start : start + _CLIPS_PER_TASK]
 
-    torch.set_num_threads(1)
-    return _one_fold(config, fold, source)
+
+def _single_threaded(task: Callable[..., Any]) -> Callable[..., Any]:
+    """`task` on the one processor that it is lent."""
+
+    def run(*arguments: Any) -> Any:
+        import torch
+
+        torch.set_num_threads(1)
+        return task(*arguments)
+
+    return run

@@ -16,22 +16,21 @@ from torch import Tensor
 from persona_ray.training.batching import plan_pass
 from persona_ray.training.context import TrainContext
 from persona_ray.training.feeds import Feed, Vectors
-from persona_ray.training.parallel import gathered, precision
+from persona_ray.training.parallel import Classifier, gathered, precision
 
 Row = tuple[int, Tensor | None, Tensor | None]
 
 
 def encode_once(feed: Feed, batch_s: float, context: TrainContext) -> Vectors:
     """Vectors of every clip of `feed`, by the towers in evaluation mode; each worker encodes its
-    share and receives the others'."""
-    model = feed.model.eval()
+    share and receives the others'. Towers whose vectors `feed` has already do not run again."""
+    model = feed.model
+    classifier = Classifier(model).eval()
     durations_s = [example.duration_s for example in feed.examples]
     mine: list[Row] = []
     with torch.inference_mode(), precision(context.device):
         for positions in plan_pass(durations_s, batch_s, context.rank, context.world_size):
-            batch = feed.inputs(positions).batch
-            assert batch is not None
-            encoded = model.encode(batch)
+            encoded = classifier.encode(feed.inputs(positions))
             for at, position in enumerate(positions):
                 mine.append((position, _row(encoded.speech, at), _row(encoded.text, at)))
     rows = sorted((row for part in gathered(mine, context) for row in part), key=lambda r: r[0])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from persona_ray.models.bimodal import Batch, BimodalModel, Encoded
 from persona_ray.models.collate import collate
 from persona_ray.types import Example, SampleSource
 
-NOTHING = Encoded(None, None)
+# By clip id: the mean over frames of each block's output, (layers, features).
+SpeechVectors = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Vectors:
             speech=None if self.speech is None else self.speech[at].to(device),
             text=None if self.text is None else self.text[at].to(device),
         )
+
+
+def speech_of(examples: Sequence[Example], known: SpeechVectors) -> Vectors:
+    """The speech vectors of `examples` in their order."""
+    return Vectors(speech=torch.stack([torch.tensor(known[e.clip_id]) for e in examples]))
 
 
 @dataclass(frozen=True, slots=True)

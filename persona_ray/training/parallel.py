@@ -22,15 +22,19 @@ class Classifier(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """Logits (batch, labels)."""
+    def encode(self, inputs: Inputs) -> Encoded:
+        """Run the towers that have no cached vectors."""
         speech, text, batch = inputs.cached.speech, inputs.cached.text, inputs.batch
         if batch is not None and batch.waves is not None and self.model.speech is not None:
             assert batch.lengths is not None
             speech = self.model.speech.pooled(batch.waves, batch.lengths)
         if batch is not None and batch.tokens is not None and self.model.text is not None:
             text = self.model.text(batch.tokens)
-        return self.model.classify(Encoded(speech, text))
+        return Encoded(speech, text)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Logits (batch, labels)."""
+        return self.model.classify(self.encode(inputs))
 
 
 def data_parallel(model: BimodalModel, context: TrainContext) -> nn.Module:

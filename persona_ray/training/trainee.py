@@ -20,7 +20,7 @@ from persona_ray.training.checkpoint import (
     save_checkpoint,
 )
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import Feed, Vectors
+from persona_ray.training.feeds import Feed, SpeechVectors, Vectors, speech_of
 from persona_ray.training.history import EpochResult, History, Phase
 from persona_ray.training.metrics import Scores, score
 from persona_ray.training.optimizer import head_optimizer, unfreeze
@@ -43,6 +43,7 @@ class Trainee:
         source: SampleSource,
         config: TrainingConfig,
         context: TrainContext,
+        untrained_speech: SpeechVectors | None,
     ) -> None:
         self.model = model.to(context.device)
         self.train, self.dev = train, dev
@@ -57,6 +58,7 @@ class Trainee:
         self._fresh = Feed(train, source, model, context.device)
         self._fresh_dev = Feed(dev, source, model, context.device)
         self._dev_feed = self._fresh_dev
+        self._untrained_speech = untrained_speech
         self._vectors: tuple[Vectors, Vectors] | None = None
         self._phase: Phase | None = None
         self._identity = RunIdentity.of(config, len(train), model.labels)
@@ -81,6 +83,9 @@ class Trainee:
     def _encoded(self, feed: Feed) -> Vectors:
         if not feed.examples:
             return Vectors()
+        known = self._untrained_speech
+        if known is not None and self.model.speech is not None:
+            feed = feed.with_vectors(speech_of(feed.examples, known))
         return encode_once(feed, self._config.batch_s, self._context)
 
     def judge(self) -> Scores | None:

@@ -17,6 +17,7 @@ from persona_ray.evaluation.compare import (
     FoldUnit,
     deal_customers,
     fit_and_predict,
+    hear,
     plan_folds,
 )
 from persona_ray.launch.compare import compare_modalities
@@ -113,3 +114,18 @@ def test_the_plain_comparison_joins_the_folds_of_each_arm() -> None:
     ]
     for arm in arms:
         assert {p.clip_id for p in arm.predictions} == {e.clip_id for e in corpus}
+
+
+def test_speech_heard_once_for_all_folds_changes_nothing() -> None:
+    corpus, source = examples(48), Tones()
+    for kept in ((), ("speech",)):
+        training = training_config(4, 2).model_copy(update={"kept_frozen": kept})
+        heard = hear(corpus, model_config(), training, LABELS, source)
+        fold = plan_folds(corpus, EvaluationConfig(folds=3), "salt")[0]
+        alone, history = fit_and_predict(fold, model_config(), training, LABELS, source)
+        shared, same = fit_and_predict(fold, model_config(), training, LABELS, source, heard)
+        assert [e.loss for e in same.epochs] == pytest.approx(
+            [e.loss for e in history.epochs], abs=1e-4
+        )
+        for one, other in zip(alone, shared, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-3)
