@@ -11,8 +11,9 @@ free in kernel, stride and width, so that its convolutions can begin as what hea
    rate of syllables.
 
 Everything stays trainable, and a plain Hugging Face folder holds it. The constants were chosen by
-ridge regression from the frozen, mean-pooled vectors on synthetic vowels: explained variance of
-pitch 0.83, syllable rate 0.62, loudness 0.66, tilt 0.75 (random weights: 0.73, 0.32, 0, 0.02).
+ridge regression from the frozen, mean-pooled vectors of the demo archive's sentences, customers
+held out. Explained variance against that of random convolutions: characters a second 0.49 (0.20),
+level 0.89 (0.12), the speaker's planted pitch 0.45 (0.11) and effort 0.50 (0.13).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CYCLES = 12.0
 # Speech falls by about 6 dB an octave above this: filters rise with it, so that bands count alike.
 EMPHASIS_HZ = 500.0
 # Frames quieter than this (RMS of full scale) fade in the layer norm instead of being raised.
-QUIET_RMS = 0.01
+QUIET_RMS = 0.05
 # Layer norms remove loudness. Constants of this size beside the envelopes keep it: what they are
 # divided by is then heard in them.
 REFERENCE = 0.3
