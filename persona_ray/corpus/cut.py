@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _FINAL = tuple("。！？!?；;…")
 # How far a border may go from the recogniser's word to reach the edge of detected speech.
 _SNAP_S = 0.4
+# Sums of times in seconds differ by this much at most; it is less than a sample.
+_ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _ends(group: Sequence[Word], following: Word, config: CutConfig) -> bool:
 
 def _split_long(group: list[Word], room_s: float) -> list[list[Word]]:
     """Halve at the widest gap until every part fits; of equal gaps, the one nearest the middle."""
-    if group[-1].end_s - group[0].start_s <= room_s or len(group) == 1:
+    if group[-1].end_s - group[0].start_s <= room_s + _ROUNDING_S or len(group) == 1:
         return [group]
     middle_s = (group[0].start_s + group[-1].end_s) / 2
 
