@@ -1,0 +1,99 @@
+"""The command line: help that teaches, mistakes that end in one line and an exit code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from persona_ray.cli.app import app
+
+MAIN = "from persona_ray.cli import main; main()"
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["corpus", "build", "--set", "training.epoch=1"], 2, "training.epochs"),
+        (["corpus", "build", "--config", "absent.yaml"], 2, "absent.yaml does not exist"),
+        (["corpus", "build", "--set", "archive.url=sqlite:///absent.db"], 3, "absent.db"),
+        (["corpus", "show"], 3, "corpus"),
+        (["annotate", "import", "absent.csv"], 3, "corpus"),
+        (["finetune"], 3, "corpus"),
+        (["evaluate"], 3, "corpus"),
+        (["recognize"], 2, "nothing to recognise"),
+        (["recognize", "a.wav", "--text", "x"], 2, "--clip"),
+        (["recognize", "a.wav"], 2, "bundle.json"),
+        (["run"], 2, "annotation.files is empty"),
+        (["run", "--set", "annotation.files=[absent.csv]"], 2, "absent.csv does not exist"),
+    ],
+)
+def test_mistake_is_one_line_and_an_exit_code(
+    arguments: list[str], code: int, part: str, tmp_path: Path
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert part in lines[0]
+
+
+def test_every_command_of_the_documents_exists(repository: Path) -> None:
+    """Each `persona-ray ...` in README and guide names a command that has these options."""
+    root = get_command(app)
+    seen = 0
+    for name in ("README.md", "docs/guide.md"):
+        text = (repository / name).read_text(encoding="utf-8").replace("\\\n", " ")
+        code = "".join(re.findall(r"^```\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+        for line in re.findall(r"^persona-ray (.+)$", code, flags=re.MULTILINE):
+            words = line.split("#")[0].split()
+            command, path = root, []
+            while words and hasattr(command, "commands"):
+                assert words[0] in command.commands, f"{name}: persona-ray {line}"
+                path.append(words[0])
+                command = command.commands[words.pop(0)]
+            known = {option for param in command.params for option in param.opts}
+            used = {word for word in words if re.match(r"--?[a-z]", word)}
+            assert used <= known, f"{name}: persona-ray {line}"
+            seen += 1
+    assert seen >= 10
+
+
+def test_help_teaches_the_main_job() -> None:
+    answer = CliRunner().invoke(app, ["--help"])
+    assert answer.exit_code == 0
+    for command in ("corpus build", "annotate export", "finetune", "evaluate", "recognize"):
+        assert command in answer.output
+
+
+def test_readme_names_every_room(repository: Path) -> None:
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    rooms = {p.parent.name for p in (repository / "persona_ray").glob("*/__init__.py")}
+    assert {room for room in rooms if f"{room}/" not in readme} == set()
+
+
+def test_jobs_read_the_configuration_beside_them(repository: Path) -> None:
+    from persona_ray.config import load_config
+
+    scripts = sorted((repository / "jobs").glob("*.py"))
+    assert scripts
+    for script in scripts:
+        load_config(script.with_suffix(".yaml"))
+        assert len(script.read_text(encoding="utf-8").splitlines()) < 60
