@@ -77,19 +77,20 @@ class FunasrRecognizer:
 
     def transcribe(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Transcript:
         """See Recognizer. A word is a Chinese character or a Latin word."""
-        wave = resample(samples, rate_hz, _RATE_HZ)
         words: list[Word] = []
         for span in utterances(
-            wave,
-            _RATE_HZ,
+            samples,
+            rate_hz,
             speech,
             gap_s=_UTTERANCE_GAP_S,
             max_s=_UTTERANCE_S,
             keep_s=_UTTERANCE_KEEP_S,
         ):
-            part = wave[round(span.start_s * _RATE_HZ) : round(span.end_s * _RATE_HZ)]
+            part = samples[round(span.start_s * rate_hz) : round(span.end_s * rate_hz)]
             try:
-                result = self._engine.generate(input=part, disable_pbar=True)
+                result = self._engine.generate(
+                    input=resample(part, rate_hz, _RATE_HZ), disable_pbar=True
+                )
             except Exception as error:  # models of many makes run here
                 raise RecognitionError(
                     f"{self.name} failed at {span.start_s:.1f} s: {' '.join(str(error).split())}"

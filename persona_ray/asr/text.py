@@ -12,4 +12,4 @@ def normalise(text: str) -> str:
     'vip客户你好'
     """
     folded = unicodedata.normalize("NFKC", text).lower()
-    return "".join(char for char in folded if unicodedata.category(char)[0] in "LNM")
+    return "".join(char for char in folded if unicodedata.category(char)[0] in "LN")

@@ -134,37 +134,39 @@ class WhisperRecognizer:
 
     def transcribe(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Transcript:
         """See Recognizer. A word is a token: in Chinese one character or a few."""
-        wave = resample(samples, rate_hz, _RATE_HZ)
         words: list[Word] = []
         try:
-            for span in self._utterances(wave, speech):
+            for span in self._utterances(samples, rate_hz, speech):
                 inside = within(speech, span)
-                found = believable(self._utterance(wave, span), inside)
+                found = believable(self._utterance(samples, rate_hz, span), inside)
                 words.extend(found)
                 # After a full stop the model may stop, or leave a sentence out: what it left is
                 # decoded alone.
                 left = unheard(found, inside, _UNHEARD_S)
                 if found and left:
-                    for again in self._utterances(wave, left):
-                        words.extend(believable(self._utterance(wave, again), left))
+                    for again in self._utterances(samples, rate_hz, left):
+                        words.extend(believable(self._utterance(samples, rate_hz, again), left))
         except RuntimeError as error:
             raise RecognitionError(f"{self.name} failed: {error}") from error
         return Transcript(in_order(words), self.name)
 
-    def _utterances(self, wave: Samples, speech: Sequence[Span]) -> tuple[Span, ...]:
+    def _utterances(
+        self, samples: Samples, rate_hz: int, speech: Sequence[Span]
+    ) -> tuple[Span, ...]:
         return utterances(
-            wave,
-            _RATE_HZ,
+            samples,
+            rate_hz,
             speech,
             gap_s=_UTTERANCE_GAP_S,
             max_s=_LONGEST_UTTERANCE_S if self._full_window else _BASE_UTTERANCE_S,
             keep_s=_UTTERANCE_KEEP_S,
         )
 
-    def _utterance(self, wave: Samples, span: Span) -> list[Word]:
-        """Words of one utterance of a call's wave (n,) at 16 kHz, in times of the call."""
+    def _utterance(self, samples: Samples, rate_hz: int, span: Span) -> list[Word]:
+        """Words of one utterance of a call's samples (n,), in times of the call."""
         start_s, duration_s = span.start_s, span.duration_s
-        encoded = self._encode(wave[round(start_s * _RATE_HZ) : round(span.end_s * _RATE_HZ)])
+        part = samples[round(start_s * rate_hz) : round(span.end_s * rate_hz)]
+        encoded = self._encode(resample(part, rate_hz, _RATE_HZ))
         decoded = self._decode(encoded, duration_s, no_repeat=0)
         if has_loop(decoded.text):
             decoded = self._decode(encoded, duration_s, no_repeat=4)
@@ -182,12 +184,15 @@ class WhisperRecognizer:
                 # Punctuation has no time of its own: it closes the word before it, or is dropped.
                 if words and text.strip() and text.strip() in _CLOSING:
                     last = words[-1]
-                    words[-1] = Word(last.text + self._mark(text), last.start_s, last.end_s)
+                    words[-1] = Word(
+                        last.text + self._mark(text, last.text), last.start_s, last.end_s
+                    )
                 continue
             words.append(Word(text, start_s + float(item["start"]), start_s + float(item["end"])))
         return list(without_loops(words))
 
     def _encode(self, wave: Samples) -> Any:
+        """Encoder output for wave (n,) at 16 kHz with the silence that Whisper wants after it."""
         window_s = len(wave) / _RATE_HZ + _BASE_TAIL_S
         if self._full_window or window_s > _FULL_WINDOW_S:
             window_s = _FULL_WINDOW_S
@@ -229,9 +234,9 @@ class WhisperRecognizer:
         # Over noise the model repeats its prompt.
         return len(text) >= 6 and text in normalise(self._config.prompt)
 
-    def _mark(self, text: str) -> str:
+    def _mark(self, text: str, after: str) -> str:
         mark = text.strip()
-        if not self._chinese:
+        if not self._chinese or after[-1:].isascii():
             return mark
         return "。" if mark == "." else mark.translate(_FULL_WIDTH)
 
