@@ -22,6 +22,7 @@ from ray.data import DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from persona_ray.config import RunConfig
+from persona_ray.config.corpus import CorpusConfig
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.staging import Staging
 from persona_ray.corpus.worker import (
@@ -65,7 +66,9 @@ def stream_calls(
             fn_constructor_args=(config, staging, uuid.uuid4().hex, build),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=config.corpus.workers),
+            compute=ray.data.ActorPoolStrategy(
+                min_size=_at_once(config.corpus), max_size=config.corpus.workers
+            ),
             num_cpus=_WORKER_CPUS,
             num_gpus=config.corpus.gpus_per_worker or None,
         )
@@ -74,6 +77,18 @@ def stream_calls(
                 if row["error"] is not None:
                     raise pickle.loads(row["error"])
                 yield Finished(row["audio_s"], row["recognised"])
+
+
+def _at_once(config: CorpusConfig) -> int:
+    """Workers that the cluster has room for now, beside the reader; more may come if it grows.
+
+    Asking for all of them could leave the reader without a processor: nobody would ever work.
+    """
+    resources = ray.cluster_resources()
+    room = (resources.get("CPU", 0.0) - _READER_CPUS) / _WORKER_CPUS
+    if config.gpus_per_worker:
+        room = min(room, resources.get("GPU", 0.0) / config.gpus_per_worker)
+    return max(1, min(config.workers, int(room)))
 
 
 class _PendingCalls(Datasource):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from persona_ray.errors import ConfigError
 # A local cluster has at least so many logical processors: readers, drivers and recognisers take
 # shares of them, and on a machine with one they would wait for each other.
 _LEAST_CPUS = 4
+# A cluster that takes longer to accept a connection is none.
+_ANSWER_S = 15.0
 
 
 @contextmanager
@@ -34,9 +37,10 @@ def connect(config: LaunchConfig) -> Iterator[None]:
     address = config.address or os.environ.get("RAY_ADDRESS", "")
     if address and address != "local":
         try:
+            _knock(address)
             with _quiet():
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())
             raise ConfigError(
                 f"no Ray cluster answers at '{address}' (launch.address or RAY_ADDRESS): {said}"
@@ -56,6 +60,14 @@ def connect(config: LaunchConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """OSError at once where nothing listens; Ray itself would try for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S):
+            pass
 
 
 @contextmanager

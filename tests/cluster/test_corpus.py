@@ -80,6 +80,19 @@ class TestOnRay:
         assert digests(config.corpus_dir) == expected
         assert build_corpus(config).new_calls == 0
 
+    def test_more_workers_than_the_cluster_has_room_for(
+        self, plain: tuple[Path, str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They must not crowd out the task that reads the archive."""
+        from persona_ray.corpus import pipeline_ray
+
+        # Two of them would take all eight processors.
+        monkeypatch.setattr(pipeline_ray, "_WORKER_CPUS", 4.0)
+        folder, url, expected = plain
+        crowd = run_config(folder, url, name="crowd")
+        build_corpus(on_ray(crowd))
+        assert digests(crowd.corpus_dir) == expected
+
     def test_calls_without_transcripts_go_through_the_recogniser(self, tmp_path: Path) -> None:
         make_archive(tmp_path, 1)
         url = f"sqlite:///{tmp_path / 'other.sqlite'}"
