@@ -117,7 +117,9 @@ class CutConfig(Section):
     )
     max_clip_s: float = Field(12.0, gt=0, description="longest clip, in seconds")
     sentence_gap_s: float = Field(
-        0.45, gt=0, description="silence between words that ends a sentence, in seconds"
+        0.45,
+        gt=0,
+        description="silence between words that ends a sentence, in s; twice that after a comma",
     )
     pad_s: float = Field(0.1, ge=0, description="kept before and after a clip, in seconds")
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from persona_ray.config.corpus import CutConfig
 
 _FINAL = tuple("。！？!?；;…")
+# A recogniser that writes a comma expects the sentence to go on: the pause may be this much longer.
+_COMMAS = tuple("，,、")
+_COMMA_FACTOR = 2.0
 # How far a border may go from the recogniser's word to reach the edge of detected speech.
 _SNAP_S = 0.4
 # Sums of times in seconds differ by this much at most; it is less than a sample.
@@ -104,9 +107,11 @@ def _ends(group: Sequence[Word], following: Word, config: CutConfig) -> bool:
     if not count_characters(following.text):
         # Punctuation on its own belongs to what it closes.
         return False
-    if "".join(word.text for word in group).rstrip().endswith(_FINAL):
+    said = "".join(word.text for word in group).rstrip()
+    if said.endswith(_FINAL):
         return True
-    return following.start_s - group[-1].end_s >= config.sentence_gap_s
+    wait_s = config.sentence_gap_s * (_COMMA_FACTOR if said.endswith(_COMMAS) else 1.0)
+    return following.start_s - group[-1].end_s >= wait_s
 
 
 def _split_long(group: list[Word], room_s: float) -> list[list[Word]]:

@@ -74,34 +74,34 @@ def test_every_cut_holds(
         assert before.end_s <= after.start_s + TINY_S
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(transcripts(), configs)
 def test_gaps_and_final_punctuation_always_part_and_only_length_parts_besides(
     transcript: Transcript, config: CutConfig
 ) -> None:
-    def over(parts: list[Sentence], after: Sentence) -> bool:
-        if not count_characters(after.words[0].text):
-            return False
-        said = "".join(word.text for part in parts for word in part.words).rstrip()
-        gap_s = after.words[0].start_s - parts[-1].words[-1].end_s
-        return gap_s >= config.sentence_gap_s or said.endswith(("。", "?"))
+    def over(words: list[Word], after: Word) -> bool:
+        said = "".join(word.text for word in words).rstrip()
+        wait_s = config.sentence_gap_s * (2 if said.endswith("，") else 1)
+        pause = after.start_s - words[-1].end_s >= wait_s
+        return bool(count_characters(after.text)) and (said.endswith(("。", "?")) or pause)
 
     sentences = cut_sentences(transcript, (), config)
-    for sentence in sentences:
-        for before, after in pairwise(sentence.words):
-            if count_characters(after.text):
-                assert after.start_s - before.end_s < config.sentence_gap_s
-                assert not before.text.rstrip().endswith(("。", "?"))
+    starts = {id(sentence.words[0]) for sentence in sentences}
+    words = [word for sentence in sentences for word in sentence.words]
     room_s = config.max_clip_s - 2 * min(config.pad_s, config.max_clip_s / 4)
-    together: list[list[Sentence]] = []
-    for sentence in sentences:
-        if together and not over(together[-1], sentence):
-            together[-1].append(sentence)
-        else:
-            together.append([sentence])
-    for parts in together:
-        whole_s = parts[-1].words[-1].end_s - parts[0].words[0].start_s
-        assert len(parts) == 1 or whole_s > room_s - TINY_S
+    # What belongs together, and whether length has parted it.
+    together: list[Word] = []
+    parted = False
+    for word in [*words, None]:
+        if word is None or (together and over(together, word)):
+            whole_s = together[-1].end_s - together[0].start_s if together else 0.0
+            assert parted == (whole_s > room_s + TINY_S)
+            assert word is None or id(word) in starts
+            together, parted = [], False
+        elif together:
+            parted = parted or id(word) in starts
+        if word is not None:
+            together.append(word)
 
 
 def words(*items: tuple[str, float, float]) -> Transcript:
@@ -149,6 +149,16 @@ def test_punctuation_ends_a_sentence_and_stays_with_it() -> None:
         ("吗", 1.2, 1.4), ("？", 2.9, 3.0), ("嗯", 3.0, 3.2),
     )  # fmt: skip
     assert said(cut_sentences(transcript, (), CutConfig())) == ["好的。", "利率3.5吗？", "嗯"]
+
+
+def test_after_a_comma_the_pause_may_be_longer() -> None:
+    def parts(text: str, pause_s: float) -> int:
+        transcript = words((text, 0.0, 1.0), ("要是有折扣的话", 1.0 + pause_s, 3.0))
+        return len(cut_sentences(transcript, (), CutConfig(sentence_gap_s=0.45)))
+
+    assert parts("我想问一下", 0.6) == 2
+    assert parts("我想问一下，", 0.6) == 1
+    assert parts("我想问一下，", 0.95) == 2
 
 
 def test_neighbours_share_a_short_gap() -> None:
