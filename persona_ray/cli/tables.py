@@ -29,22 +29,17 @@ def best_two(probabilities: Mapping[str, float]) -> Sequence[str]:
 
 def print_calls(calls: Iterable[RecognisedCall]) -> None:
     """Recognised calls beside the label that annotators gave their customer."""
-    table = Table("call", "customer", "annotated", "primary", "secondary", "sentences", "sum of p")
+    table = Table("call", "customer", "annotated", "primary", "secondary", "p", "sentences")
     for call in calls:
+        start = [call.call_id, call.customer_id, colour(call.label)]
         if call.probabilities is None:
-            table.add_row(call.call_id, call.customer_id, colour(call.label), call.reason)
+            table.add_row(*start, Text(f"nothing: {call.reason}", overflow="ellipsis"))
             continue
         primary, secondary = best_two(call.probabilities)
-        figures = "  ".join(f"{name} {p:.2f}" for name, p in call.probabilities.items())
-        table.add_row(
-            call.call_id,
-            call.customer_id,
-            colour(call.label),
-            colour(primary),
-            colour(secondary),
-            str(len(call.sentences)),
-            figures,
-        )
+        share = f"{call.probabilities[primary]:.2f}"
+        table.add_row(*start, colour(primary), colour(secondary), share, str(len(call.sentences)))
+    for column in table.columns:
+        column.no_wrap = True
     Console().print(table)
 
 
