@@ -31,15 +31,13 @@ def print_calls(calls: Iterable[RecognisedCall]) -> None:
     """Recognised calls beside the label that annotators gave their customer."""
     table = Table("call", "customer", "annotated", "primary", "secondary", "p", "sentences")
     for call in calls:
-        start = [call.call_id, call.customer_id, colour(call.label)]
+        who = (call.call_id, call.customer_id, colour(call.label))
         if call.probabilities is None:
-            table.add_row(*start, Text(f"nothing: {call.reason}", overflow="ellipsis"))
+            table.add_row(*who, "nothing usable")
             continue
         primary, secondary = best_two(call.probabilities)
         share = f"{call.probabilities[primary]:.2f}"
-        table.add_row(*start, colour(primary), colour(secondary), share, str(len(call.sentences)))
-    for column in table.columns:
-        column.no_wrap = True
+        table.add_row(*who, colour(primary), colour(secondary), share, str(len(call.sentences)))
     Console().print(table)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.asr.build import build_recognizer
+from persona_ray.asr.lazy import BuildRecognizer
 from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.compaction import compact
 from persona_ray.corpus.manifest import Manifest
-from persona_ray.corpus.worker import BuildRecognizer, CallWorker, Finished, pending_calls
+from persona_ray.corpus.worker import CallWorker, Finished, pending_calls
 from persona_ray.corpus.workspace import FinishedCalls, Workspace, open_workspace
 from persona_ray.errors import ArchiveError
 from persona_ray.progress import Progress, SilentProgress

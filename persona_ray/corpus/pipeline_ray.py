@@ -21,12 +21,12 @@ import ray
 from ray.data import DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
+from persona_ray.asr.lazy import BuildRecognizer
 from persona_ray.config import RunConfig
 from persona_ray.config.corpus import CorpusConfig
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.staging import Staging
 from persona_ray.corpus.worker import (
-    BuildRecognizer,
     Call,
     CallWorker,
     Finished,

@@ -12,12 +12,12 @@ from persona_ray.audio.decode import read_audio
 from persona_ray.audio.vad import Span
 from persona_ray.corpus.process import SpeechDetector, process_call
 from persona_ray.errors import CallError, RecognitionError, SilentError
-from persona_ray.types import CallRecord, CallStatus, QuarantineReason, Transcript
+from persona_ray.types import CallRecord, CallStatus, QuarantineReason
 
 if TYPE_CHECKING:
     from persona_ray.asr.base import Recognizer
     from persona_ray.config import RunConfig
-    from persona_ray.config.corpus import AsrConfig, CutConfig
+    from persona_ray.config.corpus import CutConfig
     from persona_ray.types import Samples
 
 # Without text, sentences that cannot have the fewest characters even of a fast speaker are left
@@ -43,29 +43,6 @@ class Pieces:
     pieces: tuple[Piece, ...]
     reason: str
     flags: tuple[str, ...]
-
-
-class LazyRecognizer:
-    """The recogniser that `config` names, loaded at the first sentence it must write down."""
-
-    def __init__(self, config: AsrConfig) -> None:
-        self._config = config
-        self._engine: Recognizer | None = None
-
-    @property
-    def name(self) -> str:
-        return self._loaded().name
-
-    def transcribe(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Transcript:
-        """Words of samples (n,); raises EngineUnavailableError, RecognitionError."""
-        return self._loaded().transcribe(samples, rate_hz, speech)
-
-    def _loaded(self) -> Recognizer:
-        if self._engine is None:
-            from persona_ray.asr.build import build_recognizer
-
-            self._engine = build_recognizer(self._config)
-        return self._engine
 
 
 def read_sentences(

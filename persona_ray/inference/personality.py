@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persona_ray.asr.lazy import LazyRecognizer
 from persona_ray.audio.channels import loudest_db
 from persona_ray.audio.vad import VoiceActivity
-from persona_ray.inference.calls import LazyRecognizer, Pieces, hear_sentences, read_sentences
+from persona_ray.inference.calls import Pieces, hear_sentences, read_sentences
 from persona_ray.inference.clips import (
     CallRecognition,
     ClipInput,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
 from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.progress import Progress
 from persona_ray.types import Split
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from persona_ray.training.history import EpochResult, History
 
 HISTORY = "history.json"
+STAGE = "fine-tuning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
     the stop rule is `training.stop_loss`. A killed run goes on where it was, unless `fresh`.
     Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError.
     """
+    with journalled(config, STAGE):
+        return _finetune(config, progress, fresh)
+
+
+def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneResult:
     from persona_ray.models.bundle import contract_of, save_bundle
     from persona_ray.training.fit import check_examples
 
@@ -69,7 +76,7 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
     folder = config.workspace / "training" / job.fingerprint(data.dataset.fingerprint)
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    with progress.stage("fine-tuning", total=config.training.epochs) as stage:
+    with progress.stage(STAGE, total=config.training.epochs) as stage:
         done = 0
 
         def tell(result: EpochResult) -> None:

@@ -1,9 +1,11 @@
-"""Three simulated annotators: they know the customer, mostly hear the colour, and differ."""
+"""Simulated annotators: three know the customer, mostly hear the colour, and differ; a fourth
+settles most of what the three leave tied."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from persona_ray.synth.speakers import stream
 from persona_ray.synth.truth import TruthCall, TruthUtterance
 
 ANNOTATORS = ("annotator-1", "annotator-2", "annotator-3")
+ADJUDICATOR = "adjudicator"
 UNCERTAIN = "uncertain"
 COLUMNS = ("call_id", "start_s", "end_s", "annotator", "label", "note")
 
@@ -27,7 +30,8 @@ def write_annotations(
     utterances: Sequence[TruthUtterance],
 ) -> int:
     """Labels of customer sentences in usable calls as CSV; returns the number of rows."""
-    rng = stream(config, 5)
+    # A stream of its own: without adjudication the three say the same.
+    rng, settling = stream(config, 5), stream(config, 6)
     by_id = {call.call_id: call for call in calls}
     rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -37,10 +41,16 @@ def write_annotations(
             call = by_id[utterance.call_id]
             if utterance.leaning is None or call.expected != "ok":
                 continue
-            for annotator in _who(rng, config):
-                label = _label(rng, config, call, sloppy=annotator == ANNOTATORS[-1])
-                note = str(rng.choice(_NOTES)) if label == UNCERTAIN else ""
-                borders = (f"{utterance.start_s:.3f}", f"{utterance.end_s:.3f}")
+            labels = {
+                annotator: _label(rng, config, call, sloppy=annotator == ANNOTATORS[-1])
+                for annotator in _who(rng, config)
+            }
+            if _tied(labels.values()) and settling.random() < config.annotators.adjudicated:
+                labels[ADJUDICATOR] = _label(settling, config, call, sloppy=False)
+            borders = (f"{utterance.start_s:.3f}", f"{utterance.end_s:.3f}")
+            for annotator, label in labels.items():
+                drawing = settling if annotator == ADJUDICATOR else rng
+                note = str(drawing.choice(_NOTES)) if label == UNCERTAIN else ""
                 writer.writerow([call.call_id, *borders, annotator, label, note])
                 rows += 1
     return rows
@@ -52,6 +62,12 @@ def _who(rng: np.random.Generator, config: SynthConfig) -> list[str]:
         return list(ANNOTATORS)
     absent = int(rng.integers(len(ANNOTATORS)))
     return [name for place, name in enumerate(ANNOTATORS) if place != absent]
+
+
+def _tied(labels: Iterable[str]) -> bool:
+    """Whether no label has more votes than every other."""
+    votes = Counter(labels).most_common(2)
+    return len(votes) > 1 and votes[0][1] == votes[1][1]
 
 
 def _label(rng: np.random.Generator, config: SynthConfig, call: TruthCall, sloppy: bool) -> str:

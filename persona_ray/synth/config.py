@@ -96,6 +96,9 @@ class Annotators(Section):
     skip: float = Field(
         0.4, ge=0, le=1, description="Share of sentences that one of the three does not label."
     )
+    adjudicated: float = Field(
+        0.8, ge=0, le=1, description="Share of tied sentences that an adjudicator settles."
+    )
 
     @model_validator(mode="after")
     def _chances_fit(self) -> Self:

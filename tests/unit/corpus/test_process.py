@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from persona_ray.asr.lazy import LazyRecognizer
 from persona_ray.audio.coding import decode_flac
 from persona_ray.audio.vad import Span, VoiceActivity
 from persona_ray.config import RunConfig
 from persona_ray.corpus.process import process_call
 from persona_ray.corpus.records import BadRow, CallResult
-from persona_ray.corpus.worker import LazyRecognizer
 from persona_ray.errors import ConfigError, EngineUnavailableError, RecognitionError
 from persona_ray.types import (
     CallRecord,

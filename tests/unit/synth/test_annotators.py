@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from persona_ray.synth.annotators import COLUMNS, UNCERTAIN, write_annotations
+from persona_ray.synth.annotators import ADJUDICATOR, COLUMNS, UNCERTAIN, write_annotations
 from persona_ray.synth.config import Engine, SynthConfig
 from persona_ray.synth.dialogue import plan_archive
 from persona_ray.synth.grammar import COLOURS
@@ -31,8 +31,18 @@ def test_annotators_hear_the_colour_and_disagree(tmp_path: Path) -> None:
     rates = {name: float(np.mean(hits)) for name, hits in right.items()}
     assert rates["annotator-1"] == pytest.approx(chances.primary, abs=0.04)
     assert rates["annotator-3"] == pytest.approx(chances.primary - chances.sloppy_loss, abs=0.05)
-    per_clip = Counter((row["call_id"], row["start_s"]) for row in labels)
-    assert set(per_clip.values()) == {2, 3}
+    votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    settled = set()
+    for row in labels:
+        clip = (row["call_id"], row["start_s"])
+        if row["annotator"] == ADJUDICATOR:
+            settled.add(clip)
+        else:
+            votes[clip][row["label"]] += 1
+    assert {count.total() for count in votes.values()} == {2, 3}
+    tied = {clip for clip, count in votes.items() if [*count.values()] in ([1, 1], [1, 1, 1])}
+    assert settled <= tied
+    assert len(settled) / len(tied) == pytest.approx(chances.adjudicated, abs=0.08)
 
 
 def _simulated(config: SynthConfig, folder: Path) -> list[dict[str, str]]:

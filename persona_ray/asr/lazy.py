@@ -1,0 +1,48 @@
+"""A recogniser that is loaded when the first call needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from persona_ray.asr.build import build_recognizer
+from persona_ray.config.corpus import AsrConfig
+from persona_ray.errors import EngineUnavailableError, PersonaRayError
+
+if TYPE_CHECKING:
+    from persona_ray.asr.base import Recognizer
+    from persona_ray.audio.vad import Span
+    from persona_ray.types import Samples, Transcript
+
+BuildRecognizer = Callable[[AsrConfig], "Recognizer"]
+
+
+class LazyRecognizer:
+    """A recogniser that is loaded by the first call without a transcript."""
+
+    def __init__(self, config: AsrConfig, build: BuildRecognizer = build_recognizer) -> None:
+        self._config = config
+        self._build = build
+        self._loaded: Recognizer | None = None
+
+    @property
+    def name(self) -> str:
+        return self._recognizer().name
+
+    def transcribe(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Transcript:
+        """As Recognizer; also raises EngineUnavailableError and ConfigError at the first call."""
+        return self._recognizer().transcribe(samples, rate_hz, speech)
+
+    def _recognizer(self) -> Recognizer:
+        if self._loaded is None:
+            try:
+                self._loaded = self._build(self._config)
+            except PersonaRayError:
+                raise
+            except Exception as error:
+                said = " ".join(f"{type(error).__name__}: {error}".split())
+                raise EngineUnavailableError(
+                    f"recogniser {self._config.engine} '{self._config.model}' cannot be loaded "
+                    f"({said}): check asr.model, asr.device and asr.compute_type"
+                ) from error
+        return self._loaded
