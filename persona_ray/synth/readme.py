@@ -40,7 +40,7 @@ What comes out of this archive says how the pipeline works, nothing about real p
 |---|---|
 | `business.sqlite` | tables `customers`, `agents`, `calls`, `transcripts` |
 | `audio/YYYY-MM/` | the recordings that `calls.audio_uri` names, relative to this folder |
-| `annotations.csv` | labels of simulated annotators, ties adjudicated ({summary.annotations} rows) |
+| `annotations.csv` | simulated annotators, ties adjudicated ({summary.annotations} rows) |
 | `truth/calls.jsonl` | per call: colours, dirt, true channel, what a corpus job should do |
 | `truth/utterances.jsonl` | per utterance: who, when, text, colour, leaning, dirt |
 | `truth/customers.jsonl` | per customer: colours, voice blend, planted prosody |
