@@ -30,13 +30,12 @@ def build(
     voices: `npm pack kokoro-js@1.2.1`, unpacked, `--set voices_folder=package/voices`. Speech is
     cached: an interrupted build goes on where it was.
     """
+    from persona_ray.progress import RichProgress
     from persona_ray.synth.build import build_archive
     from persona_ray.synth.config import SynthConfig
-    from persona_ray.synth.progress import bars
 
     settings = load_section(SynthConfig, config, overrides or ())
-    with bars() as progress:
-        summary = build_archive(settings, out, progress)
+    summary = build_archive(settings, out, RichProgress())
     Console().print(
         f"{out}: {summary.calls} calls of {summary.customers} customers "
         f"({summary.dirty_calls} with dirt), {summary.customer_speech_s / 60:.1f} min of customer "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from persona_ray.progress import Progress, SilentProgress
 from persona_ray.synth.annotators import write_annotations
 from persona_ray.synth.business import write_business_database
 from persona_ray.synth.config import LOSING, SynthConfig
@@ -14,7 +15,7 @@ from persona_ray.synth.dialogue import ArchivePlan, CallPlan, plan_archive
 from persona_ray.synth.files import suffix, write_recording
 from persona_ray.synth.mixing import CUSTOMER_CHANNEL, MixedCall, mix
 from persona_ray.synth.readme import readme
-from persona_ray.synth.speech import Progress, speak_all
+from persona_ray.synth.speech import speak_all
 from persona_ray.synth.truth import (
     CALLS,
     CUSTOMERS,
@@ -40,16 +41,15 @@ class ArchiveSummary:
     dirty_calls: int
 
 
-def _quiet(stage: str, done: int, total: int) -> None:
-    """The default progress: none."""
-
-
-def build_archive(config: SynthConfig, out: Path, progress: Progress = _quiet) -> ArchiveSummary:
+def build_archive(
+    config: SynthConfig, out: Path, progress: Progress | None = None
+) -> ArchiveSummary:
     """Writes the archive of `config` into folder `out`, over what an earlier build left there.
 
     Lines spoken before are taken from `config.speech_cache`. Raises `SynthesisError` when the
     engine or its voices are missing.
     """
+    progress = progress or SilentProgress()
     plan = plan_archive(config)
     cache = speak_all(config, plan.turns(), progress)
     uris = _audio_uris(plan)
@@ -57,13 +57,14 @@ def build_archive(config: SynthConfig, out: Path, progress: Progress = _quiet) -
     durations_s: dict[str, float] = {}
     calls: list[TruthCall] = []
     utterances: list[TruthUtterance] = []
-    for done, call in enumerate(plan.calls, start=1):
-        mixed = mix(config, call, cache)
-        write_recording(out / uris[call.call_id], call, mixed)
-        durations_s[call.call_id] = round(mixed.duration_s, 3)
-        calls.append(_truth_call(call, mixed))
-        utterances += _truth_utterances(call, mixed)
-        progress("calls", done, len(plan.calls))
+    with progress.stage("mixing calls", len(plan.calls)) as stage:
+        for call in plan.calls:
+            mixed = mix(config, call, cache)
+            write_recording(out / uris[call.call_id], call, mixed)
+            durations_s[call.call_id] = round(mixed.duration_s, 3)
+            calls.append(_truth_call(call, mixed))
+            utterances += _truth_utterances(call, mixed)
+            stage.advance()
     write_records(out / "truth" / CALLS, calls)
     write_records(out / "truth" / UTTERANCES, utterances)
     write_records(out / "truth" / CUSTOMERS, _truth_customers(plan))

@@ -6,22 +6,20 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import SynthesisError
+from persona_ray.progress import Progress, Stage
 from persona_ray.synth.config import Engine, SynthConfig
 from persona_ray.synth.dialogue import Turn
 from persona_ray.tts.base import Synthesizer, Voice
 
 if TYPE_CHECKING:
     from persona_ray.types import Samples
-
-# Called as progress(stage, done, total).
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +92,18 @@ def speak_all(config: SynthConfig, turns: Iterable[Turn], progress: Progress) ->
     cache = SpeechCache(config.speech_cache, engine.name)
     lines = list(dict.fromkeys(line_of(turn) for turn in turns))
     missing = [line for line in lines if not cache.path(line).is_file()]
-    done = len(lines) - len(missing)
-    progress("speech", done, len(lines))
-    if config.workers == 1 or len(missing) < 2 * config.workers:
-        for line in missing:
-            cache.write(line, *engine.synthesize(line.text, line.voice, line.speed))
-            done += 1
-            progress("speech", done, len(lines))
-        return cache
-    del engine
+    with progress.stage("speaking lines", len(lines)) as stage:
+        stage.advance(len(lines) - len(missing))
+        if config.workers > 1 and len(missing) >= 2 * config.workers:
+            _speak_in_processes(config, missing, stage)
+        else:
+            for line in missing:
+                cache.write(line, *engine.synthesize(line.text, line.voice, line.speed))
+                stage.advance()
+    return cache
+
+
+def _speak_in_processes(config: SynthConfig, missing: list[Line], stage: Stage) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         config.workers, mp_context=context, initializer=_start_worker, initargs=(config,)
@@ -110,12 +111,10 @@ def speak_all(config: SynthConfig, turns: Iterable[Turn], progress: Progress) ->
         jobs = [pool.submit(_speak, batch) for batch in _batches(missing, 8)]
         try:
             for job in as_completed(jobs):
-                done += job.result()
-                progress("speech", done, len(lines))
+                stage.advance(job.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return cache
 
 
 def _batches(lines: list[Line], size: int) -> Iterator[list[Line]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 import soundfile
 
 from persona_ray.errors import ArchiveError, SynthesisError
+from persona_ray.progress import SilentProgress, Stage
 from persona_ray.synth import sound
 from persona_ray.synth.build import build_archive
 from persona_ray.synth.config import LOSING, DirtCounts, Engine, SynthConfig, tiny
@@ -230,16 +233,32 @@ def test_settings_are_kept_without_the_machine(built: Built) -> None:
     assert SynthConfig.model_validate(settings).dirt == built.config.dirt
 
 
+class Steps:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.done: list[float] = []
+        self.total: float | None = None
+
+    @contextmanager
+    def stage(self, name: str, total: float | None) -> Iterator[Stage]:  # noqa: ARG002
+        self.total = total
+        yield self
+
+    def advance(self, n: float = 1, **figures: float) -> None:  # noqa: ARG002
+        self.done.append(n)
+
+
 def test_a_killed_build_speaks_only_what_is_missing(built: Built, tmp_path: Path) -> None:
     plan = plan_archive(built.config)
     config = built.config.model_copy(update={"speech_cache": tmp_path})
     turns = list(plan.turns())
-    speak_all(config, turns[:5], lambda *_: None)
+    speak_all(config, turns[:5], SilentProgress())
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")}
-    steps: list[tuple[str, int, int]] = []
-    cache = speak_all(config, turns[:12], lambda *step: steps.append(step))
-    assert steps[0][1] == len(first) > 0
-    assert steps[-1][1] == steps[-1][2]
+    steps = Steps()
+    cache = speak_all(config, turns[:12], steps)
+    assert steps.done[0] == len(first) > 0
+    assert sum(steps.done) == steps.total
     assert all(path.stat().st_mtime_ns == before for path, before in first.items())
     assert not list(tmp_path.rglob("*.tmp"))
     assert cache.read(line_of(turns[11]))[0].size > 0
@@ -248,7 +267,7 @@ def test_a_killed_build_speaks_only_what_is_missing(built: Built, tmp_path: Path
 def test_processes_speak_like_one(built: Built, tmp_path: Path) -> None:
     turns = list(plan_archive(built.config).turns())[:10]
     config = built.config.model_copy(update={"speech_cache": tmp_path, "workers": 2})
-    cache = speak_all(config, turns, lambda *_: None)
+    cache = speak_all(config, turns, SilentProgress())
     alone = SpeechCache(built.config.speech_cache, "tone-1")
     for turn in turns:
         assert np.array_equal(cache.read(line_of(turn))[0], alone.read(line_of(turn))[0])
