@@ -71,6 +71,9 @@ def test_every_command_of_the_documents_exists(repository: Path) -> None:
                 path.append(words[0])
                 command = command.commands[words.pop(0)]
             known = {option for param in command.params for option in param.opts}
+            for word in words:
+                if word.startswith(("demo/", "configs/")):
+                    assert (repository / word).exists(), f"{name}: persona-ray {line}"
             used = {word for word in words if re.match(r"--?[a-z]", word)}
             assert used <= known, f"{name}: persona-ray {line}"
             seen += 1
@@ -82,6 +85,13 @@ def test_help_teaches_the_main_job() -> None:
     assert answer.exit_code == 0
     for command in ("corpus build", "annotate export", "finetune", "evaluate", "recognize"):
         assert command in answer.output
+
+
+def test_links_and_pictures_of_the_documents_exist(repository: Path) -> None:
+    for name in ("README.md", "docs/guide.md", "CONTRIBUTING.md"):
+        document = repository / name
+        links = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+        assert [link for link in links if not (document.parent / link).exists()] == []
 
 
 def test_readme_names_every_room(repository: Path) -> None:
