@@ -39,7 +39,7 @@ def config(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
             f"archive.audio_root={archive}",
             f"corpus.truth={archive / 'truth'}",
             f"annotation.files=[{archive / 'annotations.csv'}]",
-            f"model.speech.small={json.dumps({**small, 'conv_channels': 16})}",
+            f"model.speech.small={json.dumps({**small, 'conv_channels': 18})}",
             f"model.text.small={json.dumps(small)}",
             "training.epochs=3",
             "training.frozen_epochs=2",

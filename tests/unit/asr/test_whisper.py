@@ -95,7 +95,8 @@ def test_times_move_with_the_sound(whisper: Recognizer, read: list[Sentence]) ->
     shifted = whisper.transcribe(
         later, RATE_HZ, [Span(100 + span.start_s, 100 + span.end_s) for span in speech]
     ).words
-    assert [word.text for word in shifted] == [word.text for word in words]
+    # What stands before the sentence differs (nothing, silence), and with it maybe a full stop.
+    assert [normalise(word.text) for word in shifted] == [normalise(word.text) for word in words]
     for one, two in zip(words, shifted, strict=True):
         assert two.start_s - one.start_s == pytest.approx(100, abs=0.1)
 
