@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.errors import CorpusError
 
 app = typer.Typer(no_args_is_help=True, help="From a call archive to the customer's sentences.")
 
@@ -31,6 +32,9 @@ def build(
 
     summary = build_corpus(read(config, overrides), RichProgress(), fresh=fresh)
     Console().print(summary.table())
+    if not summary.count("clips"):
+        table = summary.folder / "quarantine.csv"
+        raise CorpusError(f"no call gave a clip: {table} says why; mend it, then build --fresh")
 
 
 @app.command()

@@ -27,7 +27,8 @@ def recognize(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            "--text", help="With --clip: what is said in each recording; alone: texts to judge."
+            "--text",
+            help="With --clip: what is said in each recording; alone (text-only bundle): texts.",
         ),
     ] = None,
     clip: Annotated[
@@ -48,7 +49,7 @@ def recognize(
     nothing usable says so: that is a result (primary null), not an error.
 
     Examples: `recognize call.ogg --channel 1`, `recognize --call K00001 --json`,
-    `recognize a.wav b.wav --clip`, `recognize --text 有没有书面的合同可以先看一下`
+    `recognize a.wav b.wav --clip`, `recognize a.wav --clip --text 有没有书面的合同可以先看一下`
     """
     from persona_ray.inference.personality import PersonalityRecognizer
 
@@ -63,10 +64,15 @@ def recognize(
         )
     run = read(config, overrides)
     recognizer = PersonalityRecognizer.load(bundle or run.bundle_dir, run)
+    if texts and not recordings and recognizer.model.speech is not None:
+        raise ConfigError(
+            "--text alone needs a bundle that only reads: this one hears too; name a recording "
+            "with --clip, or train one with model.modality=text"
+        )
     rows: list[tuple[str, CallRecognition | ClipRecognition]] = []
     if clip or (texts and not recordings):
         names = recordings or texts
-        answers = recognizer.clips(_clips(recognizer, recordings, texts))
+        answers = recognizer.clips(_clips(recognizer, recordings, texts, channel))
         rows += list(zip(names, answers, strict=True))
     else:
         rows += [(name, recognizer.recording(name, channel)) for name in recordings]
@@ -81,7 +87,7 @@ def recognize(
 
 
 def _clips(
-    recognizer: PersonalityRecognizer, recordings: list[str], texts: list[str]
+    recognizer: PersonalityRecognizer, recordings: list[str], texts: list[str], channel: int
 ) -> list[ClipInput]:
     from persona_ray.audio.decode import read_audio
     from persona_ray.inference.clips import ClipInput
@@ -91,8 +97,16 @@ def _clips(
     clips = []
     for number, name in enumerate(recordings):
         sound = read_audio(name, max_s=recognizer.config.archive.max_call_s)
-        mono = sound.samples.mean(axis=0)
-        clips.append(ClipInput(mono, sound.sample_rate_hz, texts[number] if texts else None))
+        if channel >= sound.channels:
+            raise ConfigError(
+                f"{name} has {sound.channels} channel(s), counted from 0: --channel {channel} is "
+                "not among them"
+            )
+        clips.append(
+            ClipInput(
+                sound.samples[channel], sound.sample_rate_hz, texts[number] if texts else None
+            )
+        )
     return clips
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -94,7 +94,8 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
 
     contract = read_contract(config.bundle_dir)
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
-    calls, predictions = _recognise(recognizer, data, progress)
+    labels = _customer_labels(data)
+    calls, predictions = _recognise(recognizer, data, labels, progress)
     arms = compare_modalities(config, data.examples, data.dataset, progress)
     history = config.workspace / HISTORY
     if not history.is_file():
@@ -105,7 +106,7 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
         version=__version__,
         command="persona-ray evaluate",
         labels=config.annotation.labels,
-        held_out=_held_out(config, data, predictions),
+        held_out=_held_out(config, data, predictions, labels),
         calls=calls,
         comparison=_comparison(config, arms),
         split_gap=_gap(config, arms),
@@ -121,16 +122,19 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
 
 
 def _recognise(
-    recognizer: PersonalityRecognizer, data: LabelledCorpus, progress: Progress
+    recognizer: PersonalityRecognizer,
+    data: LabelledCorpus,
+    labels: Mapping[str, str],
+    progress: Progress,
 ) -> tuple[tuple[RecognisedCall, ...], list[Prediction]]:
-    """Every call of the test customers, and a prediction for each of their labelled clips."""
+    """Every call of the test customers, and a prediction for each of their usable clips, labelled
+    or not: whoever uses the model has no annotators to pick the clear ones."""
     from persona_ray.evaluation.report.data import RecognisedCall
     from persona_ray.evaluation.scores import Prediction
 
     held_out = {example.clip_id: example for example in data.of(Split.TEST)}
     customers = {example.customer_id for example in held_out.values()}
     ids = [info.clip_id for info in data.dataset.infos() if info.customer_id in customers]
-    labels = _customer_labels(data)
     calls: list[RecognisedCall] = []
     predictions: list[Prediction] = []
     with progress.stage("recognising held-out calls", total=len(ids)) as stage:
@@ -139,12 +143,11 @@ def _recognise(
             call, results = _call(recognizer, clips, labels)
             calls.append(call)
             for clip, result in zip(clips, results, strict=True):
-                if clip.clip_id in held_out and isinstance(result, Recognition):
-                    example = held_out[clip.clip_id]
+                if isinstance(result, Recognition):
+                    example = held_out.get(clip.clip_id)
+                    label = "" if example is None else example.label
                     predictions.append(
-                        Prediction(
-                            clip.clip_id, clip.customer_id, example.label, result.probabilities
-                        )
+                        Prediction(clip.clip_id, clip.customer_id, label, result.probabilities)
                     )
             stage.advance(len(clips))
     heard = {call.call_id for call in calls}
@@ -162,7 +165,7 @@ def _recognise(
 
 
 def _call(
-    recognizer: PersonalityRecognizer, clips: Sequence[Clip], labels: dict[str, str]
+    recognizer: PersonalityRecognizer, clips: Sequence[Clip], labels: Mapping[str, str]
 ) -> tuple[RecognisedCall, list[Recognition | NothingUsable]]:
     from persona_ray.evaluation.report.data import RecognisedCall, RecognisedSentence
     from persona_ray.inference.clips import ClipInput
@@ -204,19 +207,25 @@ def _customer_labels(data: LabelledCorpus) -> dict[str, str]:
 
 
 def _held_out(
-    config: RunConfig, data: LabelledCorpus, predictions: Sequence[Prediction]
+    config: RunConfig,
+    data: LabelledCorpus,
+    predictions: Sequence[Prediction],
+    customer_labels: Mapping[str, str],
 ) -> HeldOut | None:
+    """Clips are judged where they have a label (`Prediction.label` is not empty), customers by all
+    their usable clips."""
     from persona_ray.evaluation.report.data import HeldOut
     from persona_ray.evaluation.scores import score_clips, score_customers
 
-    if not predictions:
+    labelled = [prediction for prediction in predictions if prediction.label]
+    if not labelled:
         return None
     labels, resamples = config.annotation.labels, config.evaluation.bootstrap
     train = data.of(Split.TRAIN)
     return HeldOut(
         split=Split.TEST,
-        clips=score_clips(predictions, labels, resamples),
-        customers=score_customers(predictions, labels, resamples=resamples),
+        clips=score_clips(labelled, labels, resamples),
+        customers=score_customers(predictions, labels, customer_labels, resamples),
         train_clips=len(train),
         train_customers=len({example.customer_id for example in train}),
         train_audio_s=sum(example.duration_s for example in train),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
 from persona_ray.config import RunConfig, describe
@@ -159,12 +161,11 @@ def _encoder(path: str, used: bool, small: str) -> str:
 
 def changed_settings(config: RunConfig) -> tuple[Setting, ...]:
     """Keys of the run whose value is not the default."""
-    tree = config.model_dump()
+    trees = (config.model_dump(mode="json"), RunConfig().model_dump(mode="json"))
     changed = []
-    for key, default, _ in describe():
-        value = tree
-        for part in key.split("."):
-            value = value[part]
-        if str(value) != default:
-            changed.append(Setting(key=key, value=str(value), default=default))
+    for key, _, _ in describe():
+        value, default = (reduce(lambda tree, part: tree[part], key.split("."), t) for t in trees)
+        if value != default:
+            shown = [json.dumps(v, ensure_ascii=False).strip('"') for v in (value, default)]
+            changed.append(Setting(key=key, value=shown[0], default=shown[1]))
     return tuple(changed)
