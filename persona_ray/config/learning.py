@@ -110,6 +110,9 @@ class LaunchConfig(Section):
         "ray", description="ray: Ray Train workers; plain: this process, without Ray"
     )
     workers: int = Field(1, ge=1, description="training workers (data parallel)")
+    min_workers: int | None = Field(
+        None, ge=1, description="pretraining goes on with so few while nodes are missing"
+    )
     cpus_per_worker: float = Field(2, gt=0, description="logical processors of one worker")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs of one worker")
     max_failures: int = Field(2, ge=-1, description="restarts after a lost worker; -1: for ever")

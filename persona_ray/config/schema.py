@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,7 @@ from persona_ray.config.corpus import (
     VadConfig,
 )
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
+from persona_ray.config.pretraining import EngineConfig, PretrainingConfig, TrackingConfig
 
 
 class RunConfig(Section):
@@ -35,9 +37,12 @@ class RunConfig(Section):
     annotation: AnnotationConfig = AnnotationConfig()
     splits: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
     training: TrainingConfig = TrainingConfig()
+    engine: EngineConfig = EngineConfig()
     launch: LaunchConfig = LaunchConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @property
     def corpus_dir(self) -> Path:
@@ -46,6 +51,10 @@ class RunConfig(Section):
     @property
     def bundle_dir(self) -> Path:
         return self.workspace / "bundle"
+
+    def encoder_dir(self, tower: Literal["speech", "text"]) -> Path:
+        """The Hugging Face folder that continued pretraining leaves."""
+        return self.workspace / "encoders" / tower
 
     @property
     def store_url(self) -> str:

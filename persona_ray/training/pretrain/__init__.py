@@ -1,0 +1,1 @@
+"""Continued pretraining: the loop, its engines, checkpoints and curves."""
