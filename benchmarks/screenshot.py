@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
+BROWSER_FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -24,13 +24,16 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--hide-scrollbars",
 )
+
+
+def find_chromium() -> str | None:
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def take(report: Path, picture: Path, width: int, height: int, dark: bool, scale: float) -> None:
     """Write `picture`, `width` x `height` CSS pixels. Exits with one line without Chromium."""
-    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
+    browser = find_chromium()
     if browser is None:
         sys.exit(f"error: none of {', '.join(NAMES)} is installed: apt-get install chromium")
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +47,8 @@ def take(report: Path, picture: Path, width: int, height: int, dark: bool, scale
         done = subprocess.run(
             [
                 browser,
-                *FLAGS,
+                *BROWSER_FLAGS,
+                "--hide-scrollbars",
                 f"--user-data-dir={folder}/profile",
                 f"--window-size={width},{height}",
                 f"--force-device-scale-factor={scale}",

@@ -10,10 +10,11 @@ from persona_ray.cli.options import job_config
 
 
 def main() -> None:
+    from persona_ray.cli.tables import print_corpus
     from persona_ray.launch.corpus import build_corpus
     from persona_ray.progress import RichProgress
 
-    print(build_corpus(job_config(__doc__ or "", __file__), RichProgress()))
+    print_corpus(build_corpus(job_config(__doc__ or "", __file__), RichProgress()))
 
 
 if __name__ == "__main__":

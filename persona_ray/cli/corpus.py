@@ -27,11 +27,12 @@ def build(
     A killed build goes on where it was; calls that are new in the database are added. Calls that
     cannot be used are set aside in quarantine.csv with the reason.
     """
+    from persona_ray.cli.tables import print_corpus
     from persona_ray.launch.corpus import build_corpus
     from persona_ray.progress import RichProgress
 
     summary = build_corpus(read(config, overrides), RichProgress(), fresh=fresh)
-    Console().print(summary.table())
+    print_corpus(summary)
     if not summary.count("clips"):
         table = summary.folder / "quarantine.csv"
         raise CorpusError(f"no call gave a clip: {table} says why; mend it, then build --fresh")

@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from persona_ray.types import CallStatus
+
 if TYPE_CHECKING:
+    from persona_ray.corpus.pipeline import CorpusSummary
     from persona_ray.evaluation.report.data import RecognisedCall
     from persona_ray.inference.clips import CallRecognition, ClipRecognition
     from persona_ray.types import NothingUsable, Recognition
@@ -25,6 +28,25 @@ def colour(label: str) -> Text:
 def best_two(probabilities: Mapping[str, float]) -> Sequence[str]:
     """Labels of the highest and the next probability."""
     return sorted(probabilities, key=lambda label: -probabilities[label])[:2]
+
+
+def print_corpus(summary: CorpusSummary, console: Console | None = None) -> None:
+    """What a build found and did."""
+    table = Table("corpus", str(summary.folder), title_justify="left")
+    for status in CallStatus:
+        table.add_row(f"calls: {status.value}", _n(summary.count(f"calls_{status.value}")))
+    for name, count in summary.manifest.counts.items():
+        kind, _, what = name.partition("_")
+        if kind in ("quarantined", "dropped", "flag"):
+            table.add_row(f"  {kind}: {what}", _n(count))
+    table.add_row("clips", _n(summary.count("clips")))
+    table.add_row("minutes of clips", f"{summary.manifest.seconds.get('clips', 0.0) / 60:.1f}")
+    table.add_row(
+        "calls in this build", f"{_n(summary.new_calls)} ({summary.recognised} recognised)"
+    )
+    if summary.new_calls:
+        table.add_row("audio seconds per second", f"{summary.audio_s_per_s:.1f}")
+    (console or Console()).print(table)
 
 
 def print_calls(calls: Iterable[RecognisedCall]) -> None:
@@ -70,3 +92,7 @@ def _answer(result: Recognition | NothingUsable, labels: Sequence[str]) -> list[
         return [Text(f"nothing usable: {result.reason}"), Text(""), *(Text("-") for _ in labels)]
     figures = [Text(f"{result.probabilities[label]:.2f}") for label in labels]
     return [colour(result.primary), colour(result.secondary), *figures]
+
+
+def _n(count: int) -> str:
+    return f"{count:,}"

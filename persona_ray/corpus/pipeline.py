@@ -8,22 +8,18 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from persona_ray.asr.build import build_recognizer
 from persona_ray.asr.lazy import BuildRecognizer
 from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
+from persona_ray.corpus.building import CorpusBuild, open_build
 from persona_ray.corpus.compaction import compact
+from persona_ray.corpus.finished import FinishedCalls
 from persona_ray.corpus.manifest import Manifest
 from persona_ray.corpus.worker import CallWorker, Finished, pending_calls
-from persona_ray.corpus.workspace import FinishedCalls, Workspace, open_workspace
 from persona_ray.errors import ArchiveError
 from persona_ray.progress import Progress, SilentProgress
-from persona_ray.types import CallStatus
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,26 +47,6 @@ class CorpusSummary:
         """One of the manifest's counts: calls, clips, calls_ok, calls_quarantined, ..."""
         return self.manifest.counts.get(name, 0)
 
-    def table(self) -> Table:
-        """For people."""
-        from rich.table import Table
-
-        table = Table("corpus", str(self.folder), title_justify="left")
-        for name in (f"calls_{status.value}" for status in CallStatus):
-            table.add_row(
-                name.replace("_", " ", 1).replace("calls", "calls:"), _n(self.count(name))
-            )
-        for name, count in self.manifest.counts.items():
-            kind, _, what = name.partition("_")
-            if kind in ("quarantined", "dropped", "flag"):
-                table.add_row(f"  {kind}: {what}", _n(count))
-        table.add_row("clips", _n(self.count("clips")))
-        table.add_row("minutes of clips", f"{self.manifest.seconds.get('clips', 0.0) / 60:.1f}")
-        table.add_row("calls in this build", f"{_n(self.new_calls)} ({self.recognised} recognised)")
-        if self.new_calls:
-            table.add_row("audio seconds per second", f"{self.audio_s_per_s:.1f}")
-        return table
-
 
 def build_corpus(
     config: RunConfig,
@@ -94,36 +70,36 @@ def build_corpus(
     total = archive.check()
     if total == 0:
         raise ArchiveError("archive.query gives no calls: nothing to build a corpus from")
-    with open_workspace(config, fresh=fresh) as workspace:
-        finished = FinishedCalls(workspace.folder, workspace.manifest)
+    with open_build(config, fresh=fresh) as work:
+        finished = FinishedCalls(work.folder, work.manifest)
         figures = _Figures()
-        if next(pending_calls(archive, workspace.staging, finished), None) is not None:
-            done = workspace.staging.count() + workspace.manifest.counts.get("calls", 0)
+        if next(pending_calls(archive, work.staging, finished), None) is not None:
+            done = work.staging.count() + work.manifest.counts.get("calls", 0)
             ray = config.launch.backend == "ray"
             with cluster if ray and cluster is not None else nullcontext():
                 source = _on_ray if ray else _here
                 with progress.stage("calls", total) as stage:
                     stage.advance(min(done, total))
                     figures.start()
-                    for call in source(config, workspace, archive, finished, build):
+                    for call in source(config, work, archive, finished, build):
                         figures.add(call)
                         stage.advance(1, audio_s_per_s=figures.audio_s_per_s)
                     figures.stop()
-        manifest = workspace.manifest
-        staged = workspace.staging.count()
+        manifest = work.manifest
+        staged = work.staging.count()
         if staged or not manifest.generation:
             with progress.stage("shards", staged) as stage:
                 manifest = compact(
-                    workspace.folder,
-                    workspace.staging,
+                    work.folder,
+                    work.staging,
                     manifest,
                     config.corpus.clips_per_shard,
                     stage,
                 )
         else:
-            workspace.staging.remove()
+            work.staging.remove()
     return CorpusSummary(
-        folder=workspace.folder,
+        folder=work.folder,
         manifest=manifest,
         new_calls=figures.calls,
         recognised=figures.recognised,
@@ -158,27 +134,23 @@ class _Figures:
 
 def _here(
     config: RunConfig,
-    workspace: Workspace,
+    work: CorpusBuild,
     archive: CallArchive,
     finished: FinishedCalls,
     build: BuildRecognizer,
 ) -> Iterator[Finished]:
-    worker = CallWorker(config, workspace.staging, uuid.uuid4().hex, build)
-    for call in pending_calls(archive, workspace.staging, finished):
+    worker = CallWorker(config, work.staging, uuid.uuid4().hex, build)
+    for call in pending_calls(archive, work.staging, finished):
         yield worker.finish(call)
 
 
 def _on_ray(
     config: RunConfig,
-    workspace: Workspace,
+    work: CorpusBuild,
     archive: CallArchive,
     finished: FinishedCalls,
     build: BuildRecognizer,
 ) -> Iterator[Finished]:
     from persona_ray.corpus.pipeline_ray import stream_calls
 
-    yield from stream_calls(config, workspace.staging, archive, finished, build)
-
-
-def _n(count: int) -> str:
-    return f"{count:,}"
+    yield from stream_calls(config, work.staging, archive, finished, build)

@@ -25,14 +25,9 @@ from persona_ray.asr.lazy import BuildRecognizer
 from persona_ray.config import RunConfig
 from persona_ray.config.corpus import CorpusConfig
 from persona_ray.corpus.archive import CallArchive
+from persona_ray.corpus.finished import FinishedCalls
 from persona_ray.corpus.staging import Staging
-from persona_ray.corpus.worker import (
-    Call,
-    CallWorker,
-    Finished,
-    pending_calls,
-)
-from persona_ray.corpus.workspace import FinishedCalls
+from persona_ray.corpus.worker import Call, CallWorker, Finished, pending_calls
 from persona_ray.errors import PersonaRayError
 
 # Calls that travel together: enough to make Ray's cost per task small beside theirs, few enough

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from persona_ray.asr.build import build_recognizer
 from persona_ray.asr.lazy import BuildRecognizer, LazyRecognizer
 from persona_ray.audio.vad import VoiceActivity
 from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
+from persona_ray.corpus.finished import FinishedCalls
 from persona_ray.corpus.process import process_call
 from persona_ray.corpus.records import BadRow, quarantined
 from persona_ray.corpus.staging import Staging
-from persona_ray.corpus.workspace import FinishedCalls
 from persona_ray.types import CallRecord, QuarantineReason
-
-if TYPE_CHECKING:
-    pass
 
 Call = CallRecord | BadRow
 ARCHIVE_SOURCE = "archive"

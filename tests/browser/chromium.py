@@ -5,26 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--remote-debugging-pipe",
-)
+from benchmarks.screenshot import BROWSER_FLAGS
+
+FLAGS = (*BROWSER_FLAGS, "--disable-dev-shm-usage", "--remote-debugging-pipe")
 
 # Chromium reads commands on descriptor 3 and answers on 4; Popen keeps the numbers that pipes have.
 _PLACE = """
@@ -34,10 +23,6 @@ os.dup2(reads, 3)
 os.dup2(writes, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-
-
-def find_chromium() -> str | None:
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Page:

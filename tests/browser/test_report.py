@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.screenshot import find_chromium
 from persona_ray.evaluation.report import ReportData, write_report
-from tests.browser.chromium import Page, chromium, find_chromium
+from tests.browser.chromium import Page, chromium
 from tests.unit.evaluation.made_up import corpus, full_report
 
 WIDTHS = (1180, 768, 390, 320)

@@ -208,10 +208,10 @@ def test_an_unfinished_build_of_other_settings_is_refused_too(
 
 
 def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
-    from persona_ray.corpus.workspace import open_workspace
+    from persona_ray.corpus.building import open_build
 
     config = run_config(tmp_path, make_archive(tmp_path, 2))
-    with open_workspace(config), pytest.raises(CorpusError, match="another build is at work"):
+    with open_build(config), pytest.raises(CorpusError, match="another build is at work"):
         build(config)
     assert build(config).new_calls == 2
 
@@ -260,9 +260,11 @@ def test_odd_call_ids_are_safe_file_names(tmp_path: Path) -> None:
 def test_a_summary_is_a_table_for_people(tmp_path: Path) -> None:
     from rich.console import Console
 
+    from persona_ray.cli.tables import print_corpus
+
     summary = build(run_config(tmp_path, make_archive(tmp_path, 6)))
     console = Console(record=True, width=100, file=(tmp_path / "out").open("w"))
-    console.print(summary.table())
+    print_corpus(summary, console)
     text = console.export_text()
     for part in ("quarantined: unreadable", "audio seconds per second", "6 (0 recognised)"):
         assert part in text

@@ -5,14 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from persona_ray.config import RunConfig
 from persona_ray.corpus.compaction import QUARANTINE
@@ -31,12 +28,11 @@ from persona_ray.errors import CorpusError
 _STAGING = "staging"
 _SETTINGS = "settings.json"
 _LOCK = ".lock"
-_CACHED_GROUPS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Workspace:
-    """A corpus folder that is ready for a build."""
+class CorpusBuild:
+    """A corpus folder that is ready to be added to."""
 
     folder: Path
     manifest: Manifest
@@ -44,7 +40,7 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(config: RunConfig, fresh: bool = False) -> Iterator[Workspace]:
+def open_build(config: RunConfig, fresh: bool = False) -> Iterator[CorpusBuild]:
     """Make `config.corpus_dir` ready and keep other builds out of it.
 
     `fresh` first removes the corpus that is there. CorpusError where another build is at work,
@@ -63,7 +59,7 @@ def open_workspace(config: RunConfig, fresh: bool = False) -> Iterator[Workspace
         yield _prepare(folder, corpus_settings(config))
 
 
-def _prepare(folder: Path, settings: dict[str, Any]) -> Workspace:
+def _prepare(folder: Path, settings: dict[str, Any]) -> CorpusBuild:
     digest = settings_hash(settings)
     if (folder / MANIFEST).exists():
         manifest = CorpusDataset.open(folder).manifest
@@ -85,7 +81,7 @@ def _prepare(folder: Path, settings: dict[str, Any]) -> Workspace:
     write_atomic(
         staging.folder / _SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1).encode()
     )
-    return Workspace(folder, manifest, staging)
+    return CorpusBuild(folder, manifest, staging)
 
 
 def _check_settings(folder: Path, what: str, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -104,51 +100,3 @@ def _clear(folder: Path) -> None:
         for path in folder.glob(pattern):
             path.unlink()
     shutil.rmtree(folder / _STAGING, ignore_errors=True)
-
-
-class FinishedCalls:
-    """Which calls stand in the shards of `manifest`. Pickles; keeps a few row groups of ids."""
-
-    # (shard, row group, first call id, last call id); shards are sorted by call id.
-    _bounds: list[tuple[str, int, str, str]] | None
-    _ids: Callable[[str, int], frozenset[str]]
-
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._folder = folder
-        self._names = tuple(shard.name for shard in manifest.call_shards)
-        self._reset()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_names": self._names}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
-
-    def among(self, call_ids: Collection[str]) -> set[str]:
-        """Those of `call_ids` that are finished."""
-        if not call_ids or not self._names:
-            return set()
-        if self._bounds is None:
-            self._bounds = list(self._read_bounds())
-        wanted = set(call_ids)
-        low, high = min(wanted), max(wanted)
-        found: set[str] = set()
-        for name, group, first, last in self._bounds:
-            if first <= high and low <= last:
-                found |= wanted & self._ids(name, group)
-        return found
-
-    def _reset(self) -> None:
-        self._bounds = None
-        self._ids = lru_cache(maxsize=_CACHED_GROUPS)(self._read_ids)
-
-    def _read_bounds(self) -> Iterator[tuple[str, int, str, str]]:
-        for name in self._names:
-            for group in range(pq.ParquetFile(self._folder / name).num_row_groups):
-                ids = self._read_ids(name, group)
-                yield name, group, min(ids), max(ids)
-
-    def _read_ids(self, name: str, group: int) -> frozenset[str]:
-        file = pq.ParquetFile(self._folder / name)
-        return frozenset(file.read_row_group(group, columns=["call_id"])["call_id"].to_pylist())
