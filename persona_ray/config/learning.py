@@ -35,7 +35,8 @@ class SpeechEncoderConfig(Section):
     path: str = Field(
         "",
         description="folder or name of any Hugging Face speech model with hidden states "
-        "(TencentGameMate/chinese-hubert-large, ...); empty builds the small one",
+        "(TencentGameMate/chinese-hubert-large, ...), or whisper-base: the encoder of the "
+        "embedded recogniser, from its own packages; empty builds the small one",
     )
     small: SmallSpeechConfig = SmallSpeechConfig()
 

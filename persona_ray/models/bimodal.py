@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from persona_ray.errors import ModelError
 from persona_ray.models.featurizer import Featurizer
-from persona_ray.models.speech import SpeechEncoder
 from persona_ray.models.text import TextEncoder
+from persona_ray.models.tower import SpeechTower
 from persona_ray.types import Modality
 
 
@@ -68,7 +68,7 @@ class BimodalModel(nn.Module):
 
     def __init__(
         self,
-        speech: SpeechEncoder | None,
+        speech: SpeechTower | None,
         text: TextEncoder | None,
         labels: tuple[str, ...],
         dropout: float,
@@ -80,6 +80,12 @@ class BimodalModel(nn.Module):
             raise ModelError("a model needs a speech or a text encoder")
         if len(set(labels)) != len(labels) or len(labels) < 2:
             raise ModelError(f"labels {list(labels)} must be at least two different names")
+        longest_s = None if speech is None else speech.longest_s
+        if longest_s is not None and max_clip_s > longest_s:
+            raise ModelError(
+                f"model.max_clip_s {max_clip_s:g} > {longest_s:g} s, the longest clip that the "
+                f"speech encoder takes: lower it to {longest_s:g}"
+            )
         self.labels = tuple(labels)
         self.max_clip_s = max_clip_s
         self.speech = speech

@@ -8,9 +8,10 @@ import torch
 
 from persona_ray.config.learning import ModelConfig
 from persona_ray.models.bimodal import BimodalModel
+from persona_ray.models.load import load_speech_tower
 from persona_ray.models.small import small_speech_encoder, small_text_encoder
-from persona_ray.models.speech import SpeechEncoder
 from persona_ray.models.text import TextEncoder
+from persona_ray.models.tower import SpeechTower
 from persona_ray.types import Modality
 
 
@@ -29,10 +30,11 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        speech = text = None
+        speech: SpeechTower | None = None
+        text: TextEncoder | None = None
         if config.modality is not Modality.TEXT:
             if config.speech.path:
-                speech = SpeechEncoder.load(config.speech.path)
+                speech = load_speech_tower(config.speech.path)
             else:
                 speech = small_speech_encoder(config.speech.small, sample_rate_hz)
         if config.modality is not Modality.SPEECH:

@@ -1,7 +1,9 @@
 """The bundle: a folder that holds a trained model and its contract.
 
     bundle.json        contract and SHA-256 of every other file
-    speech/            plain Hugging Face folder: AutoModel, AutoFeatureExtractor
+    speech/            plain Hugging Face folder: AutoModel (of Whisper: WhisperEncoder),
+                       AutoFeatureExtractor; published weights that a package brings are named
+                       in weights.json instead of being stored
     text/              plain Hugging Face folder: AutoModel, AutoTokenizer
     head.safetensors   layer weights and the fully connected layer
 
@@ -30,7 +32,7 @@ from persona_ray.models.contract import (
     SpeechContract,
     TextContract,
 )
-from persona_ray.models.speech import SpeechEncoder
+from persona_ray.models.load import load_speech_tower
 from persona_ray.models.text import TextEncoder
 
 MANIFEST = "bundle.json"
@@ -58,10 +60,12 @@ def contract_of(
             else SpeechContract(
                 sample_rate_hz=speech.sample_rate_hz,
                 max_clip_s=model.max_clip_s,
-                normalize=bool(speech.preprocessor.do_normalize),
+                input=speech.hears,
+                normalize=speech.normalize,
                 layers=speech.layers,
                 features=speech.features,
                 pooling="mean",
+                published=speech.published,
             ),
             text=None
             if text is None
@@ -123,7 +127,7 @@ def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
         try:
             speech = text = None
             if contract.speech is not None:
-                speech = SpeechEncoder.load(str(path / "speech"))
+                speech = load_speech_tower(str(path / "speech"))
             if contract.text is not None:
                 text = TextEncoder.load(str(path / "text"), contract.text.max_tokens)
         except EncoderError as error:

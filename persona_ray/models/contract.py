@@ -24,10 +24,18 @@ class SpeechContract(_Strict):
 
     sample_rate_hz: int = Field(gt=0, description="rate of the waves")
     max_clip_s: float = Field(gt=0, description="longer audio is cut to this length, in seconds")
+    input: Literal["wave", "log_mel"] = Field(
+        "wave", description="what the first layer sees; log_mel as WhisperFeatureExtractor makes it"
+    )
     normalize: bool = Field(description="each clip to zero mean and unit variance")
     layers: int = Field(ge=1, description="Transformer blocks, the outputs of all are weighted")
     features: int = Field(ge=1, description="width of a block's output")
     pooling: Literal["mean"] = Field(description="over a clip's own frames")
+    published: Sha256 | None = Field(
+        None,
+        description="of the published weights that the bundle does not hold, since a package that "
+        "persona-ray depends on brings them; empty: they are in the bundle",
+    )
 
 
 class TextContract(_Strict):

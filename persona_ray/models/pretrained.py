@@ -44,15 +44,17 @@ def reading_encoder(tower: str, path: str) -> Iterator[None]:
         ) from None
 
 
-def read_model(tower: str, path: str, may_lack: tuple[str, ...]) -> Any:
+def read_model(tower: str, path: str, may_lack: tuple[str, ...], kind: Any = None) -> Any:
     """The model in float32 with every weight from `path`; raises EncoderError.
 
+    `kind`: the transformers class; None: what the folder's configuration stands for (AutoModel).
     transformers fills weights that a checkpoint lacks with random ones; that is only right for
     those whose names start with `may_lack`, which the towers do not use.
     """
     from transformers import AutoModel
 
-    model, info = AutoModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    kind = AutoModel if kind is None else kind
+    model, info = kind.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
     missing = sorted(name for name in info["missing_keys"] if not name.startswith(may_lack))
     if missing:
         raise EncoderError(

@@ -1,4 +1,4 @@
-"""The speech tower: any Hugging Face encoder of the wav2vec 2.0 family (HuBERT, WavLM, ...).
+"""The speech tower of any Hugging Face encoder of the wav2vec 2.0 family (HuBERT, WavLM, ...).
 
 Shapes: batch B, samples S, layers L (Transformer blocks), frames T, features F.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from persona_ray.errors import EncoderError
 from persona_ray.models.pretrained import quiet, read_model, reading_encoder
-from persona_ray.models.tower import Tower
+from persona_ray.models.tower import SpeechTower
 
 # Families whose blocks see a padded clip as they see it alone, given the attention mask. In others
 # (data2vec: a stack of convolutions after the zeroing of padding) it leaks; they run clip by clip.
@@ -28,7 +28,7 @@ _BLOCK_OUTPUTS: ContextVar[list[Tensor] | None] = ContextVar("_BLOCK_OUTPUTS", d
 _FIRST_FRAMES: ContextVar[Tensor | None] = ContextVar("_FIRST_FRAMES", default=None)
 
 
-class SpeechEncoder(Tower):
+class SpeechEncoder(SpeechTower):
     """Waves in, the outputs of the L Transformer blocks out.
 
     A block output is what the block itself returns: in "stable layer norm" models it is not yet
@@ -36,6 +36,9 @@ class SpeechEncoder(Tower):
     projection) is not among them. `sample_rate_hz` and the normalisation of each clip to zero mean
     and unit variance (`do_normalize`) come from the checkpoint's preprocessor_config.json.
     """
+
+    masked_units = True
+    hears = "wave"
 
     def __init__(self, model: Any, preprocessor: Any) -> None:
         """`model`: a transformers model; `preprocessor`: its Wav2Vec2FeatureExtractor."""
@@ -86,10 +89,6 @@ class SpeechEncoder(Tower):
         return int(self.model.config.hidden_size)
 
     @property
-    def sample_rate_hz(self) -> int:
-        return int(self.preprocessor.sampling_rate)
-
-    @property
     def min_samples(self) -> int:
         """Samples that the first frame sees: shorter clips are padded with zeros to it."""
         samples = 1
@@ -100,18 +99,6 @@ class SpeechEncoder(Tower):
     def frames(self, lengths: Tensor) -> Tensor:
         """Frames (B,) of clips with `lengths` (B,) samples."""
         return _frames(lengths.clamp(min=self.min_samples), self._convolutions())
-
-    def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """`waves` (B, S) and `lengths` (B,) in samples -> block outputs (B, L, T, F) and the mask
-        (B, T) of frames that belong to the clip."""
-        outputs, mask = self._blocks(waves, lengths)
-        return torch.stack(outputs, dim=1), mask
-
-    def pooled(self, waves: Tensor, lengths: Tensor) -> Tensor:
-        """Mean over a clip's own frames of each block's output: (B, L, F)."""
-        outputs, mask = self._blocks(waves, lengths)
-        share = mask / mask.sum(dim=1, keepdim=True)
-        return torch.stack([torch.einsum("bt,btf->bf", share, out) for out in outputs], dim=1)
 
     def freeze_front(self) -> None:
         """Never train the convolutional front, not even after `set_frozen(False)`."""

@@ -1,10 +1,22 @@
-"""What the speech and the text tower share: freezing."""
+"""What towers share: freezing; and what every speech tower is: waves in, block outputs out.
+
+Shapes: batch B, samples S, layers L (Transformer blocks), frames T, features F.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+# Of a configuration, what says where it came from and not what it computes.
+_ORIGIN = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
 class Tower(nn.Module):
@@ -43,3 +55,103 @@ class Tower(nn.Module):
     def _never_trained(self) -> Iterator[nn.Parameter]:
         """Parameters that the output does not depend on, or that are held on purpose."""
         yield from ()
+
+
+class SpeechTower(Tower, ABC):
+    """Waves in, the outputs of the L Transformer blocks out, pooled over a clip's own frames.
+
+    A block output is what the block itself returns, before any norm that follows the last block;
+    the input of the first block is not among them. A clip's vectors do not depend on the clips it
+    is batched with. `model` is a Hugging Face module, `preprocessor` the feature extractor that
+    says how it is fed.
+    """
+
+    model: Any
+    preprocessor: Any
+    # Whether masked-unit pretraining (HuBERT's) can train it further.
+    masked_units: bool
+    # How the contract of a bundle calls what the first layer sees.
+    hears: Literal["wave", "log_mel"]
+
+    @property
+    @abstractmethod
+    def layers(self) -> int:
+        """Transformer blocks."""
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """Width of a block's output."""
+
+    @property
+    @abstractmethod
+    def min_samples(self) -> int:
+        """Samples that the first frame sees: shorter clips are padded with zeros to it."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the waves."""
+        return int(self.preprocessor.sampling_rate)
+
+    @property
+    def normalize(self) -> bool:
+        """Whether each clip is brought to zero mean and unit variance first."""
+        return bool(self.preprocessor.do_normalize)
+
+    @property
+    def longest_s(self) -> float | None:
+        """The longest clip that it takes, in seconds; None: any."""
+        return None
+
+    @property
+    def published(self) -> str | None:
+        """SHA-256 of the published weights that it has, unchanged, where a bundle need not store
+        them because they come with a package; None where they must be stored."""
+        return None
+
+    @abstractmethod
+    def frames(self, lengths: Tensor) -> Tensor:
+        """Frames (B,) of clips with `lengths` (B,) samples."""
+
+    @abstractmethod
+    def freeze_front(self) -> None:
+        """Never train the convolutional front, not even after `set_frozen(False)`."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write a plain Hugging Face folder: model and preprocessor_config.json."""
+
+    @abstractmethod
+    def _blocks(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Outputs of the L blocks, each (B, T, F), and the mask (B, T)."""
+
+    def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`waves` (B, S) and `lengths` (B,) in samples -> block outputs (B, L, T, F) and the mask
+        (B, T) of frames that belong to the clip."""
+        outputs, mask = self._blocks(waves, lengths)
+        return torch.stack(outputs, dim=1), mask
+
+    def pooled(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Mean over a clip's own frames of each block's output: (B, L, F)."""
+        outputs, mask = self._blocks(waves, lengths)
+        share = mask / mask.sum(dim=1, keepdim=True)
+        return torch.stack([torch.einsum("bt,btf->bf", share, out) for out in outputs], dim=1)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that a clip's vectors depend on: kind, configuration, weights."""
+        config = self.model.config.to_dict()
+        described = {
+            "tower": type(self).__name__,
+            "config": {name: value for name, value in config.items() if name not in _ORIGIN},
+            "preprocessor": self.preprocessor.to_dict(),
+        }
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+        hash_weights(digest, self.model)
+        return digest.hexdigest()
+
+
+def hash_weights(digest: Any, module: nn.Module) -> None:
+    """Feed name, shape and bytes of each weight of `module` to `digest`, a hashlib object."""
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
