@@ -23,7 +23,8 @@
     ├── ModelError                a model cannot be built or fed
     │   ├── EncoderError          an encoder folder cannot be loaded or does not fit
     │   └── BundleError           a bundle is damaged or its contract does not fit
-    └── TrainingError             a training run cannot start or go on
+    ├── TrainingError             a training run cannot start or go on
+    └── TrackingError             the MLflow store or server cannot be reached
 
 A message names the thing, the value and the fix; the command line prints it as one line.
 """
@@ -173,3 +174,9 @@ class BundleError(ModelError):
 
 class TrainingError(PersonaRayError):
     """A training run cannot start or go on."""
+
+
+class TrackingError(PersonaRayError):
+    """The MLflow store or server cannot be reached."""
+
+    exit_code = 2

@@ -1,0 +1,281 @@
+"""MLflow: one run for each training run, written beside the training and never in its way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
+
+from persona_ray.config import RunConfig
+from persona_ray.launch.tracking_store import TrackingStore, flatten, open_store, source_tags
+
+if TYPE_CHECKING:
+    from persona_ray.training.pretrain.curve import CurvePoint
+
+OFF = "off"
+# In the folder of a run's checkpoints, and with them gone once the run is over.
+RUN_FILE = "mlflow-run.json"
+# Points are collected this long: one by one they cost 26 ms each.
+_COLLECT_S = 5.0
+# A run that is over waits so long for its last points to be written.
+_LAST_WRITE_S = 60.0
+# MLflow's own limits of one batch.
+_BATCH_METRICS, _BATCH_PARAMETERS = 1000, 100
+
+
+class Tracker(Protocol):
+    """Where a running training says how it goes. Calls return at once and never fail."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """One point of each curve. Steps rise, and each comes once: what a continued run tells a
+        second time is left out."""
+        ...
+
+    def text(self, name: str, content: str) -> None:
+        """Keep a text file (JSON, HTML, SVG) with the run."""
+        ...
+
+
+@contextmanager
+def tracked(
+    config: RunConfig,
+    stage: str,
+    folder: Path,
+    parameters: Mapping[str, BaseModel],
+    tags: Mapping[str, str],
+) -> Iterator[Tracker]:
+    """One MLflow run, named `stage`, that ends with the block.
+
+    `folder` holds the run's checkpoints: while it stands, a run that was killed, stopped or failed
+    is continued by the next block with the same folder. `parameters`: sections of the
+    configuration by their dotted names; none of them may hold a password. `tags` get the prefix
+    `persona_ray.`. Raises TrackingError before anything is trained where the store or server
+    cannot be reached; what goes wrong later is told once and costs the run nothing but its curves.
+    """
+    if config.tracking.url == OFF:
+        yield _Untracked()
+        return
+    writer = _Writer(open_store(config), stage, folder, flatten(parameters), tags)
+    try:
+        yield writer
+    except BaseException as error:
+        writer.close("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    writer.close("FINISHED")
+
+
+def point_metrics(point: CurvePoint) -> dict[str, float]:
+    """A point of a pretraining curve; its step is `point.update`."""
+    named = {f"loss.{term}": value for term, value in point.terms.items()}
+    named |= {f"accuracy.{term}": value for term, value in point.accuracy.items()}
+    return named | {
+        name: getattr(point, name)
+        for name in (
+            "epoch",
+            "loss",
+            "learning_rate",
+            "gradient_norm",
+            "size_per_s",
+            "padding_share",
+            "flops_per_s",
+            "utilisation",
+        )
+    }
+
+
+class _Untracked:
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing is kept."""
+
+    def text(self, name: str, content: str) -> None:
+        """Nothing is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    step: int
+    at_ms: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    status: str
+
+
+class _Writer:
+    """A thread that does all of MLflow: import and tables cost seconds, a server may be slow."""
+
+    def __init__(
+        self,
+        store: TrackingStore,
+        stage: str,
+        folder: Path,
+        parameters: Mapping[str, str],
+        tags: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._stage = stage
+        self._folder = folder
+        self._parameters = parameters
+        self._tags = {f"persona_ray.{name}": value for name, value in tags.items()}
+        self._items: queue.SimpleQueue[_Point | _Text | _End] = queue.SimpleQueue()
+        # Begins with the first point: by then nobody else is importing or migrating a database.
+        self._thread = threading.Thread(target=self._write, name="mlflow", daemon=True)
+        self._idle = threading.Lock()
+        self._warned = False
+        self._client: Any = None
+        self._run_id = ""
+        self._told = -1
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self._put(_Point(step, time.time_ns() // 1_000_000, dict(values)))
+
+    def text(self, name: str, content: str) -> None:
+        self._put(_Text(name, content))
+
+    def close(self, status: str) -> None:
+        self._put(_End(status))
+        self._thread.join(_LAST_WRITE_S)
+        if self._thread.is_alive():
+            self._warn(f"no answer for {_LAST_WRITE_S:.0f} s")
+
+    def _put(self, item: _Point | _Text | _End) -> None:
+        self._items.put(item)
+        if self._idle.acquire(blocking=False):
+            self._thread.start()
+
+    def _write(self) -> None:
+        waiting: list[_Point | _Text] = []
+        status = ""
+        while not status:
+            status = self._collect(waiting)
+            try:
+                if self._client is None:
+                    self._begin()
+                self._send(waiting)
+                if status:
+                    self._client.set_terminated(self._run_id, status=status)
+            except Exception as error:  # whatever fails here must not end hours of training
+                self._warn(str(error) or type(error).__name__)
+            else:
+                waiting.clear()
+
+    def _collect(self, waiting: list[_Point | _Text]) -> str:
+        """Wait for something to write; the run's last status once it is over."""
+        until = time.monotonic() + _COLLECT_S
+        while True:
+            try:
+                item = self._items.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                if waiting:
+                    return ""
+                until = time.monotonic() + _COLLECT_S
+                continue
+            if isinstance(item, _End):
+                return item.status
+            waiting.append(item)
+
+    def _begin(self) -> None:
+        """Connect, and create the run or continue the one noted in the folder."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self._store.url)
+        self._run_id = self._continued(client) or self._created(client)
+        self._client = client
+
+    def _created(self, client: Any) -> str:
+        from mlflow.entities import Param
+
+        found = client.get_experiment_by_name(self._store.experiment)
+        if found is None:
+            place = None if self._store.artifacts is None else self._store.artifacts.as_uri()
+            experiment = client.create_experiment(self._store.experiment, artifact_location=place)
+        else:
+            experiment = found.experiment_id
+        tags = {"persona_ray.stage": self._stage, **self._tags, **source_tags()}
+        run = client.create_run(experiment, run_name=self._stage, tags=tags)
+        run_id = str(run.info.run_id)
+        rows = [Param(name, value) for name, value in self._parameters.items()]
+        for part in _parts(rows, _BATCH_PARAMETERS):
+            client.log_batch(run_id, params=part)
+        if self._folder.is_dir():
+            note = json.dumps({"store": self._store.shown, "run_id": run_id})
+            (self._folder / RUN_FILE).write_text(note, encoding="utf-8")
+        return run_id
+
+    def _continued(self, client: Any) -> str:
+        """The run noted in the folder if it ended before its time, else empty."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            note = json.loads((self._folder / RUN_FILE).read_text(encoding="utf-8"))
+            if note["store"] != self._store.shown:
+                return ""
+            run_id = str(note["run_id"])
+            run = client.get_run(run_id)
+        except (OSError, ValueError, KeyError, TypeError, MlflowException):
+            return ""
+        if run.info.status == "FINISHED" or run.info.lifecycle_stage != "active":
+            return ""
+        client.update_run(run_id, status="RUNNING")
+        for name in run.data.metrics:
+            steps = [metric.step for metric in client.get_metric_history(run_id, name)]
+            self._told = max(self._told, *steps)
+        # A parameter cannot change in MLflow; another number of workers stands as a tag.
+        for name, value in self._parameters.items():
+            if run.data.params.get(name) != value:
+                client.set_tag(run_id, f"persona_ray.continued.{name}", value)
+        return run_id
+
+    def _send(self, waiting: Sequence[_Point | _Text]) -> None:
+        from mlflow.entities import Metric
+
+        rows = [
+            Metric(name, float(value), item.at_ms, item.step)
+            for item in waiting
+            if isinstance(item, _Point) and item.step > self._told
+            for name, value in item.values.items()
+        ]
+        for part in _parts(rows, _BATCH_METRICS):
+            self._client.log_batch(self._run_id, metrics=part)
+        self._told = max([self._told, *(row.step for row in rows)])
+        for item in waiting:
+            if isinstance(item, _Text):
+                self._client.log_text(self._run_id, item.content, item.name)
+
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            logging.getLogger(__name__).warning(
+                "MLflow at %s fails (%s): training goes on, its curves may have gaps there",
+                self._store.shown,
+                " ".join(reason.split())[:300],
+            )
+
+
+def _parts(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
