@@ -52,8 +52,7 @@ def plan_epoch(
         )
     rng = np.random.default_rng((seed, epoch))
     lengths = np.asarray(durations_s, dtype=np.float64)
-    blurred = np.log(np.maximum(lengths, 1e-3)) + rng.normal(0.0, BLUR, len(lengths))
-    order = np.argsort(blurred, kind="stable")
+    order = blurred_order(lengths, rng)
     remainder = len(order) % world_size
     rows = [order[start : start + world_size] for start in range(remainder, len(order), world_size)]
     groups: list[list[np.ndarray]] = []
@@ -71,6 +70,12 @@ def plan_epoch(
     # Drawn before the dealing, so that the order of steps is the same for any number of workers.
     order_of_steps = rng.permutation(len(groups))
     return [_deal(groups[at], world_size, rng) for at in order_of_steps]
+
+
+def blurred_order(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Positions by length, but for `BLUR`: neighbours change places from epoch to epoch."""
+    blurred = np.log(np.maximum(lengths, 1e-3)) + rng.normal(0.0, BLUR, len(lengths))
+    return np.argsort(blurred, kind="stable")
 
 
 def plan_pass(

@@ -36,7 +36,8 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The points of one run in order. `name` as shown (`text`, `speech, iteration 1`, ...)."""
+    """The points of one run in order. `name` as shown (`text`, `speech, iteration 1`, ...).
+    `updates` are those of the whole run, also where it was stopped before."""
 
     name: str
     unit: Literal["tokens", "audio_s"]
@@ -46,6 +47,11 @@ class Curve:
     @property
     def last(self) -> CurvePoint:
         return self.points[-1]
+
+    @property
+    def complete(self) -> bool:
+        """False for a run that was stopped, and goes on from its checkpoint when started again."""
+        return bool(self.points) and self.last.update >= self.updates
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,0 +1,65 @@
+"""A whole run: task and settings to trained weights, checkpoints and a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from persona_ray.config.pretraining import EngineConfig
+from persona_ray.objectives.base import PretrainingTask
+from persona_ray.training.pretrain.agreement import Agreement
+from persona_ray.training.pretrain.checkpoint import Progress, read_progress, read_snapshot
+from persona_ray.training.pretrain.context import PretrainContext
+from persona_ray.training.pretrain.curve import Curve, CurvePoint
+from persona_ray.training.pretrain.engine import build_engine, computes_in
+from persona_ray.training.pretrain.feed import Course, Feed
+from persona_ray.training.pretrain.loop import Loop
+from persona_ray.training.pretrain.meter import Meter
+from persona_ray.training.pretrain.settings import PretrainSettings
+from persona_ray.training.pretrain.throughput import measure
+
+
+def pretrain(
+    task: PretrainingTask,
+    settings: PretrainSettings,
+    engine: EngineConfig,
+    context: PretrainContext,
+    on_point: Callable[[CurvePoint], None],
+) -> Curve:
+    """Called by every rank. Goes on from the context's newest checkpoint and leaves one at the
+    end: `load_trained` takes the weights out of it.
+
+    `on_point` is called on every rank, for the points that this call adds. A stop that any rank
+    was asked for leaves a checkpoint and a curve that is not `complete`. Raises TrainingError for
+    an empty task, a checkpoint that is damaged or of another run, and a loss that is not finite.
+    """
+    course = Course(task, settings)
+    identity = {"task": task.fingerprint, **settings.identity()}
+    folder = context.restore()
+    done = Progress(0, 0.0, (), Meter().as_json())
+    if folder is not None:
+        done = read_progress(folder, identity)
+    if done.update >= course.updates:
+        return Curve(settings.name, task.unit, done.update, done.points)
+    module = task.build()
+    snapshot = read_snapshot(folder, module) if folder is not None else None
+    # Measured before the engine's hooks are on the module.
+    throughput = measure(
+        task, module.to(context.device), context.device, computes_in(engine, context.device)
+    )
+    running = build_engine(module, settings, engine, context)
+    agreement = Agreement(context.world_size)
+    try:
+        if snapshot is not None:
+            running.restore(snapshot)
+            snapshot = None
+        loop = Loop(
+            settings, task.weights, identity, course, running, agreement, throughput, context,
+            on_point,
+        )  # fmt: skip
+        with Feed(task, course, context, done.update) as feed:
+            points = loop.run(feed, done)
+    finally:
+        running.close()
+        agreement.close()
+    context.finish()
+    return Curve(settings.name, task.unit, course.updates, points)
