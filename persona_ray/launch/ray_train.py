@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.plain import threads
+from persona_ray.launch.train_workers import Desk, open_desk, run_workers
 
 if TYPE_CHECKING:
     import torch
@@ -67,38 +66,19 @@ def fit_on_ray(
     where a lost worker or a rerun goes on. Raises TrainingError when the workers cannot go on.
     """
     import ray
-    from ray.train import (
-        CheckpointConfig,
-        FailureConfig,
-        LoggingConfig,
-        RunConfig,
-        ScalingConfig,
-        TrainingFailedError,
-    )
-    from ray.train.torch import TorchTrainer
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with _relay(on_epoch) as epochs:
-        trainer = TorchTrainer(
-            _worker,
-            train_loop_config={"job": ray.put(job), "launch": launch, "epochs": epochs},
-            scaling_config=ScalingConfig(
-                num_workers=launch.workers,
-                use_gpu=launch.gpus_per_worker > 0,
-                resources_per_worker=_resources(launch),
-            ),
-            run_config=RunConfig(
-                name=folder.name,
-                storage_path=str(folder.absolute().parent),
-                checkpoint_config=CheckpointConfig(num_to_keep=1),
-                failure_config=FailureConfig(max_failures=launch.max_failures),
-                logging_config=LoggingConfig(log_level="ERROR"),
-            ),
-        )
-        try:
-            result = trainer.fit()
-        except TrainingFailedError as error:
-            raise TrainingError(f"training on Ray failed: {_cause(error)}") from error
+    told = 0
+
+    def tell(result: EpochResult) -> None:
+        nonlocal told
+        # After a lost worker an epoch may come again.
+        if result.epoch > told:
+            told = result.epoch
+            on_epoch(result)
+
+    with open_desk(tell) as desk:
+        arguments = {"job": ray.put(job), "launch": launch, "desk": desk}
+        result = run_workers(_worker, arguments, launch, folder, kept=1)
     if result.checkpoint is None:
         raise TrainingError(f"training on Ray left no checkpoint in {folder}")
     return _load(job, result.checkpoint)
@@ -110,13 +90,13 @@ def _worker(config: dict[str, Any]) -> None:
     from persona_ray.training.fit import fit
 
     job: TrainingJob = ray.get(config["job"])
-    epochs = config["epochs"]
+    desk: Desk = config["desk"]
     with ExitStack() as stack, threads(config["launch"]):
         context = RayContext(stack)
 
         def tell(result: EpochResult) -> None:
             if context.rank == 0:
-                epochs.put(result)
+                desk.put(result)
 
         fit(job.build_model(), job.train, job.dev, job.source, job.training, context, tell)
 
@@ -129,54 +109,3 @@ def _load(job: TrainingJob, checkpoint: Any) -> tuple[BimodalModel, History]:
         load_weights(Path(folder), model)
         known = RunIdentity.of(job.training, len(job.train), job.labels)
         return model, read_history(Path(folder), known)
-
-
-@contextmanager
-def _relay(on_epoch: Callable[[EpochResult], None]) -> Iterator[Any]:
-    """A queue whose epochs are handed to `on_epoch` here, in the driver, each once."""
-    from ray.util.queue import Empty, Queue
-
-    queue = Queue(actor_options={"num_cpus": 0})
-    done = threading.Event()
-    told = 0
-
-    def drain(timeout_s: float) -> None:
-        nonlocal told
-        try:
-            while True:
-                result: EpochResult = queue.get(timeout=timeout_s)
-                # After a lost worker an epoch may come again.
-                if result.epoch > told:
-                    told = result.epoch
-                    on_epoch(result)
-        except Empty:
-            return
-
-    def listen() -> None:
-        while not done.is_set():
-            drain(0.2)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    try:
-        yield queue
-        done.set()
-        listener.join()
-        drain(0.2)
-    finally:
-        done.set()
-        listener.join()
-        queue.shutdown(force=True)
-
-
-def _resources(launch: LaunchConfig) -> dict[str, float]:
-    wanted = {"CPU": launch.cpus_per_worker}
-    return wanted | ({"GPU": launch.gpus_per_worker} if launch.gpus_per_worker else {})
-
-
-def _cause(error: Exception) -> str:
-    """The worker's own message: the last line that is not Ray's."""
-    failures: Mapping[int, Exception] = getattr(error, "worker_failures", {})
-    causes = list(failures.values()) or [error]
-    logging.getLogger(__name__).debug("training failed", exc_info=error)
-    return str(causes[0]).strip().splitlines()[-1]
