@@ -1,0 +1,176 @@
+"""What frames are clustered by: MFCC, or the output of a block of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persona_ray.audio.frames import FrameGrid, heard
+from persona_ray.config.learning import SpeechEncoderConfig
+from persona_ray.config.pretraining import UnitsConfig
+from persona_ray.errors import ConfigError, EncoderError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_ray.models.speech import SpeechEncoder
+    from persona_ray.types import Samples
+
+# Audio, with padding, that passes the encoder at a time.
+_BATCH_S = 60.0
+# Path by which Whisper's encoder is named, which has no frames of its own to mask.
+_WHISPER = "whisper"
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSource:
+    """How every worker comes to the same encoder: from a folder, or built small from a seed.
+
+    `source_hz` is the rate of the clips, and of an encoder that is built.
+    """
+
+    config: SpeechEncoderConfig
+    source_hz: int
+    seed: int
+
+    @classmethod
+    def of(cls, config: SpeechEncoderConfig, path: str, source_hz: int, seed: int) -> EncoderSource:
+        """The encoder in `path`, or without one the small encoder of `config`."""
+        return cls(config.model_copy(update={"path": path}), source_hz, seed)
+
+    def load(self) -> SpeechEncoder:
+        """The same weights at every call; torch's global random state is left as it was.
+
+        Raises ConfigError for Whisper's encoder, EncoderError for what is none.
+        """
+        import torch
+
+        from persona_ray.models.small import small_speech_encoder
+        from persona_ray.models.speech import SpeechEncoder
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            if not self.config.path:
+                return small_speech_encoder(self.config.small, self.source_hz)
+            refuse_whisper(self.config.path)
+            return SpeechEncoder.load(self.config.path)
+
+
+def refuse_whisper(path: str) -> None:
+    """ConfigError where `path` names Whisper's encoder."""
+    from transformers import AutoConfig
+
+    whisper = path.lower().startswith(_WHISPER)
+    if not whisper:
+        try:
+            whisper = AutoConfig.from_pretrained(path).model_type == _WHISPER
+        except (OSError, ValueError, KeyError) as error:
+            detail = " ".join(str(error).split())[:300]
+            raise EncoderError(f"model.speech.path '{path}' cannot be loaded: {detail}") from None
+    if whisper:
+        raise ConfigError(
+            f"model.speech.path '{path}' is Whisper's encoder, which masked units cannot train: "
+            "leave speech out of pretraining.encoders, or name a HuBERT checkpoint"
+        )
+
+
+def grid_of(encoder: SpeechEncoder) -> FrameGrid:
+    """Where the encoder's frames lie."""
+    config = encoder.model.config
+    return FrameGrid(
+        rate_hz=encoder.sample_rate_hz,
+        window=encoder.min_samples,
+        stride=int(np.prod(config.conv_stride)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFeatures:
+    """What turns clips into frames. Picklable: each worker builds its own extractor.
+
+    Clips come at `encoder.source_hz`, are cut to `longest_s` and brought to the rate of `grid`.
+    """
+
+    units: UnitsConfig
+    encoder: EncoderSource
+    grid: FrameGrid
+    longest_s: float
+
+    def extractor(self) -> Extractor:
+        if self.units.features == "mfcc":
+            return MfccExtractor(self)
+        return LayerExtractor(self)
+
+    def heard(self, samples: Samples) -> Samples:
+        return heard(samples, self.encoder.source_hz, self.grid.rate_hz, self.longest_s)
+
+
+class MfccExtractor:
+    """Frames of 39 coefficients."""
+
+    def __init__(self, features: FrameFeatures) -> None:
+        self._features = features
+
+    def __call__(self, clips: Sequence[Samples]) -> list[NDArray[np.float32]]:
+        """Samples (n,) of each clip -> features (frames, 39) of each clip."""
+        from persona_ray.audio.mfcc import mfcc_features
+
+        made = self._features
+        highest_hz = made.encoder.source_hz / 2
+        return [mfcc_features(made.heard(clip), made.grid, highest_hz) for clip in clips]
+
+
+class LayerExtractor:
+    """Frames of a block's output, by the encoder in evaluation mode, on the GPU where there is
+    one. Raises ConfigError where the encoder has no such block."""
+
+    def __init__(self, features: FrameFeatures) -> None:
+        import torch
+
+        encoder = features.encoder.load().eval()
+        if features.units.layer > encoder.layers:
+            raise ConfigError(
+                f"pretraining.speech.iterations: layer {features.units.layer} of an encoder with "
+                f"{encoder.layers} blocks: name a lower one"
+            )
+        self._features = features
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._encoder = encoder.to(self._device)
+
+    def __call__(self, clips: Sequence[Samples]) -> list[NDArray[np.float32]]:
+        """Samples (n,) of each clip -> outputs (frames, width) of each clip."""
+        import torch
+
+        waves = [self._features.heard(clip) for clip in clips]
+        order = sorted(range(len(waves)), key=lambda number: (-len(waves[number]), number))
+        found: dict[int, NDArray[np.float32]] = {}
+        with torch.inference_mode():
+            while order:
+                longest = max(len(waves[order[0]]), 1)
+                count = max(int(_BATCH_S * self._features.grid.rate_hz / longest), 1)
+                chosen, order = order[:count], order[count:]
+                found |= self._encode(chosen, [waves[number] for number in chosen])
+        return [found[number] for number in range(len(waves))]
+
+    def _encode(
+        self, numbers: Sequence[int], waves: Sequence[Samples]
+    ) -> dict[int, NDArray[np.float32]]:
+        import torch
+
+        lengths = torch.tensor([len(wave) for wave in waves])
+        batch = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(wave) for wave in waves], batch_first=True
+        )
+        blocks, _ = self._encoder(batch.to(self._device), lengths.to(self._device))
+        outputs = blocks[:, self._features.units.layer - 1].float().cpu().numpy()
+        counts = self._encoder.frames(lengths).tolist()
+        return {
+            number: np.ascontiguousarray(output[:count])
+            for number, output, count in zip(numbers, outputs, counts, strict=True)
+        }
+
+
+Extractor = MfccExtractor | LayerExtractor
