@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,6 +20,9 @@ from persona_ray.models.front import (
 from persona_ray.models.speech import SpeechEncoder
 from persona_ray.models.text import TextEncoder
 
+if TYPE_CHECKING:
+    from transformers import BertConfig, BertTokenizer
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ASCII = "abcdefghijklmnopqrstuvwxyz0123456789"
 PUNCTUATION = "，。？！、；：,.?!"
@@ -31,6 +35,8 @@ SPEECH_INIT_STD = 0.03
 TEXT_INIT_STD = 0.05
 # A character seen once teaches nothing but itself; read as [UNK] it teaches what [UNK] means.
 MIN_FREQUENCY = 2
+# Places for tokens, also where texts are cut to fewer.
+SMALLEST_LENGTH = 128
 
 
 def small_speech_encoder(config: SmallSpeechConfig, sample_rate_hz: int) -> SpeechEncoder:
@@ -110,25 +116,37 @@ def small_text_encoder(
 
     Draws from torch's global random state. Raises ModelError for sizes that do not fit.
     """
-    from transformers import BertConfig, BertModel, BertTokenizer
+    from transformers import BertModel
+
+    vocabulary = character_vocabulary(texts)
+    model = BertModel(small_text_config(config, vocabulary, max_tokens))
+    return TextEncoder(model, character_tokenizer(vocabulary, max_tokens), max_tokens)
+
+
+def small_text_config(
+    config: SmallTextConfig, vocabulary: Mapping[str, int], max_tokens: int
+) -> BertConfig:
+    """Sizes of the small BERT; raises ModelError for those that do not fit."""
+    from transformers import BertConfig
 
     _check_heads("text", config.hidden_size, config.heads)
-    vocabulary = character_vocabulary(texts)
-    longest = max(max_tokens, 128)
-    tokenizer = BertTokenizer(vocab=vocabulary, model_max_length=longest)
-    model = BertModel(
-        BertConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            intermediate_size=4 * config.hidden_size,
-            max_position_embeddings=longest,
-            initializer_range=TEXT_INIT_STD,
-            pad_token_id=vocabulary["[PAD]"],
-        )
+    return BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=4 * config.hidden_size,
+        max_position_embeddings=max(max_tokens, SMALLEST_LENGTH),
+        initializer_range=TEXT_INIT_STD,
+        pad_token_id=vocabulary["[PAD]"],
     )
-    return TextEncoder(model, tokenizer, max_tokens)
+
+
+def character_tokenizer(vocabulary: Mapping[str, int], max_tokens: int) -> BertTokenizer:
+    """The tokenizer of `character_vocabulary`."""
+    from transformers import BertTokenizer
+
+    return BertTokenizer(vocab=dict(vocabulary), model_max_length=max(max_tokens, SMALLEST_LENGTH))
 
 
 def _check_heads(tower: str, hidden_size: int, heads: int) -> None:
