@@ -22,6 +22,7 @@ from persona_ray.launch.parts import (
     changed_settings,
     corpus_part,
     leakage_part,
+    pretraining_part,
     training_run,
 )
 from persona_ray.progress import Progress
@@ -110,6 +111,7 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
         calls=calls,
         comparison=_comparison(config, arms),
         split_gap=_gap(config, arms),
+        pretraining=pretraining_part(config),
         training=training_run(config, History.read(history), recognizer.model),
         corpus=corpus_part(config, data.dataset, read_journal(config).get("corpus build", {})),
         annotation=annotation_part(data.resolution, data.examples),

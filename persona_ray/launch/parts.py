@@ -25,8 +25,14 @@ from persona_ray.evaluation.report.data import (
     SplitSize,
     TrainingRun,
 )
+from persona_ray.evaluation.report.pretraining import (
+    PretrainingPart,
+    PretrainingRun,
+    pretraining_runs,
+)
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.history import History, Phase
+from persona_ray.training.pretrain.curve import read_curves
 from persona_ray.types import CallStatus, Example, Split
 
 # Pairs of alike texts that a person will look at.
@@ -120,6 +126,16 @@ def leakage_part(report: LeakageReport) -> LeakagePart:
         ),
         near_duplicates_found=report.near_duplicate_pairs,
     )
+
+
+def pretraining_part(config: RunConfig) -> PretrainingPart | None:
+    """Of the encoders that this run's fine-tuning started from; None without any."""
+    runs: dict[str, tuple[PretrainingRun, ...]] = {}
+    for encoder in config.pretraining.encoders:
+        path = config.workspace / "pretraining" / f"{encoder}.json"
+        if path.is_file():
+            runs[encoder] = pretraining_runs(read_curves(path))
+    return PretrainingPart(**runs) if any(runs.values()) else None
 
 
 def training_run(config: RunConfig, history: History, model: BimodalModel) -> TrainingRun:

@@ -56,7 +56,7 @@ def test_its_findings_are_visible(page: Page, address: str, report: ReportData) 
     times = "[...document.querySelectorAll('.call')].map(e => e.open)"
     assert page.run(times) == [True] + [False] * (len(report.calls) - 1)
     assert "nothing usable: no sentence of 10 characters or more" in visible
-    for heading in ("Recognised calls", "Scores", "Training", "Corpus", "Leakage check"):
+    for heading in ("Recognised calls", "Scores", "Continued pretraining", "Training", "Corpus"):
         assert heading in visible
     # The text of plots stays text.
     drawn = page.run("[...document.querySelectorAll('svg text')].map(e => e.textContent).join('|')")

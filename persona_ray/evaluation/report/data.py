@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from persona_ray.evaluation.part import Part
 from persona_ray.evaluation.quality import Quality
+from persona_ray.evaluation.report.pretraining import PretrainingPart
 from persona_ray.evaluation.scores import Scores
 from persona_ray.types import Modality, Split
 
@@ -207,6 +208,7 @@ class ReportData(Part):
     calls: tuple[RecognisedCall, ...] = ()
     comparison: Comparison | None = None
     split_gap: SplitGap | None = None
+    pretraining: PretrainingPart | None = None
     training: TrainingRun | None = None
     corpus: CorpusPart | None = None
     annotation: AnnotationPart | None = None

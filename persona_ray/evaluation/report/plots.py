@@ -9,8 +9,9 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from persona_ray.evaluation.report.pretraining import thinned
 from persona_ray.evaluation.scores import Scores
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from persona_ray.evaluation.quality import CutErrors
     from persona_ray.evaluation.report.data import Comparison, SplitGap, TrainingRun
+    from persona_ray.evaluation.report.pretraining import PretrainingRun
 
 # Colours that no plot draws by chance; each becomes a CSS variable when the SVG is written.
 INK, MUTED, GRID = "#010203", "#010204", "#010205"
@@ -31,6 +33,8 @@ _VARIABLES = {
     SECOND: "var(--plot-2)",
     THIRD: "var(--plot-3)",
 }
+# Points of a curve: more than these are averaged, more than those are drawn without marks.
+_POINTS, _MARKED = 200, 20
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
@@ -132,6 +136,35 @@ def training_plot(run: TrainingRun) -> str:
         panels[-1].xaxis.get_major_locator().set_params(integer=True)
 
     return _svg(draw, 5.3, 4.2 if accuracy else 2.6, "training", "Training curve")
+
+
+def pretraining_plot(runs: Sequence[PretrainingRun], encoder: Literal["text", "speech"]) -> str:
+    """Loss and accuracy on what is masked by epoch, all runs of one encoder in one plot."""
+    what = {"text": "words", "speech": "units"}[encoder]
+
+    def draw(figure: Figure) -> None:
+        loss, accuracy = figure.subplots(2, 1, sharex=True)
+        inks = itertools.cycle((FIRST, THIRD, SECOND))
+        for run, ink in zip(runs, inks, strict=False):
+            points = thinned(run.points, _POINTS)
+            epochs = [point.epoch for point in points]
+            mark = "o-" if len(points) <= _MARKED else "-"
+            loss.plot(epochs, [p.loss for p in points], mark, color=ink, ms=3)
+            accuracy.plot(
+                epochs, [p.accuracy for p in points], mark, color=ink, label=run.name, ms=3
+            )
+        loss.set_title(f"Loss on masked {what} (nats)")
+        loss.set_ylim(bottom=0)
+        accuracy.set_title(f"Masked {what} guessed right")
+        top = max(point.accuracy for run in runs for point in run.points)
+        accuracy.set_ylim(0, min(1.0, max(0.1, 1.15 * top)))
+        accuracy.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        accuracy.set_xlabel("epoch")
+        if len(runs) > 1:
+            # Accuracy rises: this corner is free.
+            accuracy.legend(loc="lower right", fontsize=9)
+
+    return _svg(draw, 5.3, 3.9, f"pretraining-{encoder}", f"Pretraining of the {encoder} encoder")
 
 
 def layer_weights_plot(weights: Sequence[float]) -> str:

@@ -91,11 +91,16 @@ def ranked(probabilities: Mapping[str, float]) -> list[str]:
 
 def _plots(data: ReportData) -> dict[str, str]:
     """SVG by name, empty where there is nothing to draw."""
-    drawn = dict.fromkeys(("comparison", "split_gap", "training", "layers", "cut"), "")
+    names = ("comparison", "split_gap", "training", "layers", "cut")
+    drawn = dict.fromkeys((*names, "pretraining_text", "pretraining_speech"), "")
     if data.comparison:
         drawn["comparison"] = plots.comparison_plot(data.comparison)
     if data.split_gap:
         drawn["split_gap"] = plots.split_gap_plot(data.split_gap)
+    if data.pretraining and data.pretraining.text:
+        drawn["pretraining_text"] = plots.pretraining_plot(data.pretraining.text, "text")
+    if data.pretraining and data.pretraining.speech:
+        drawn["pretraining_speech"] = plots.pretraining_plot(data.pretraining.speech, "speech")
     if data.training and data.training.epochs:
         drawn["training"] = plots.training_plot(data.training)
     if data.training and data.training.layer_weights:

@@ -8,6 +8,7 @@ from persona_ray.types import Modality
 
 if TYPE_CHECKING:
     from persona_ray.evaluation.report.data import Comparison, ReportData, SplitGap
+    from persona_ray.evaluation.report.pretraining import PretrainingPart
     from persona_ray.evaluation.scores import Estimate
 
 NONE = "–"
@@ -120,6 +121,19 @@ def gap_finding(gap: SplitGap) -> str:
     return (
         "Here the split by sentence does not look better, so what the model learned of single "
         "customers did not help it. The split by customer remains the one to believe."
+    )
+
+
+def pretraining_finding(part: PretrainingPart) -> str:
+    """What the encoders can guess after their last runs."""
+    found = []
+    for runs, what in ((part.text, "masked words"), (part.speech, "masked units")):
+        if runs:
+            before, after = runs[-1].first.accuracy, runs[-1].last.accuracy
+            found.append(f"{percent(after)} of {what} right, at first {percent(before)}")
+    return (
+        "Before the labels, the encoders learned from the calls alone to guess what was hidden "
+        f"from them: {'; '.join(found)}."
     )
 
 

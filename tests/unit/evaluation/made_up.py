@@ -28,7 +28,9 @@ from persona_ray.evaluation.report.data import (
     Stage,
     TrainingRun,
 )
+from persona_ray.evaluation.report.pretraining import PretrainingPart, pretraining_runs
 from persona_ray.evaluation.scores import Prediction, Scores, score_clips, score_customers
+from persona_ray.training.pretrain.curve import Curve, CurvePoint
 from persona_ray.types import Modality, Split
 
 LABELS = ("red", "blue", "yellow", "green")
@@ -192,6 +194,38 @@ def corpus() -> CorpusPart:
     )
 
 
+def curve(name: str, epochs: int, updates: int, iteration: int = 0) -> Curve:
+    """A curve that falls from the logarithm of the classes, a point every ten updates. Speech
+    where an `iteration` is named. `seconds` are those of 50 updates a minute."""
+    random = np.random.default_rng(updates + iteration)
+    points = []
+    for update in range(10, updates + 1, 10):
+        gone = (update / updates) ** 0.4
+        loss = (4.6 if iteration else 7.1) * (1 - (0.5 + 0.1 * iteration) * gone)
+        loss *= 1 + 0.015 * float(random.standard_normal())
+        terms, accuracy = {"masked_words": loss}, {"masked_words": 0.62 * gone}
+        if iteration:
+            terms = {"masked_units": loss, "feature_penalty": 0.01}
+            accuracy = {"masked_units": (0.2 + 0.1 * iteration) * gone}
+        points.append(
+            CurvePoint(
+                update=update,
+                epoch=epochs * update / updates,
+                loss=sum(terms.values()),
+                terms=terms,
+                accuracy=accuracy,
+                learning_rate=1e-4,
+                gradient_norm=1.0,
+                size_per_s=160.0 if iteration else 9800.0,
+                padding_share=0.07,
+                flops_per_s=4e10,
+                utilisation=0.21 if iteration else 0.043,
+                seconds=1.2 * update,
+            )
+        )
+    return Curve(name, "audio_s" if iteration else "tokens", updates, tuple(points))
+
+
 def full_report() -> ReportData:
     """Every part."""
     held_clips, held_customers = scores(8, 11, 0.45, seed=4)
@@ -239,6 +273,10 @@ def full_report() -> ReportData:
         comparison=Comparison(folds=5, modalities=tuple(modalities)),
         split_gap=SplitGap(
             by_customer=scores(80, 11, 0.45, 3)[0], by_sentence=scores(80, 11, 0.8, 3)[0]
+        ),
+        pretraining=PretrainingPart(
+            text=pretraining_runs((curve("text, new head", 1, 40), curve("text", 60, 2400))),
+            speech=pretraining_runs(curve(f"speech, iteration {n}", 30, 900, n) for n in (1, 2)),
         ),
         training=TrainingRun(
             epochs=epochs,

@@ -22,6 +22,7 @@ OPTIONAL = (
     "calls",
     "comparison",
     "split_gap",
+    "pretraining",
     "training",
     "corpus",
     "annotation",
@@ -80,7 +81,7 @@ def test_ids_are_unique_and_every_reference_meets_one(html: str) -> None:
 
 def test_plots_take_every_colour_from_the_page(html: str) -> None:
     drawn = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
-    assert drawn.count("<svg") == 5
+    assert drawn.count("<svg") == 7
     assert "var(--plot-1)" in drawn
     assert set(re.findall(r"#[0-9a-f]{6}", drawn)) == set()
 
