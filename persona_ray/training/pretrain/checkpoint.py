@@ -93,10 +93,13 @@ def read_snapshot(folder: Path, module: nn.Module) -> Snapshot:
     return Snapshot(weights, moments, steps)
 
 
-@torch.no_grad()
 def load_trained(folder: Path, module: nn.Module) -> None:
     """Put a checkpoint's weights into `module`, built by the run's task."""
-    weights = _weights(folder, module)
+    put_weights(module, _weights(folder, module))
+
+
+@torch.no_grad()
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     for name, tensor in {**trained(module), **persistent_buffers(module)}.items():
         tensor.copy_(weights[name])
 

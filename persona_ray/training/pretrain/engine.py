@@ -14,6 +14,7 @@ from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.settings import PretrainSettings
 
 Outputs = Mapping[str, Tensor]
+Moments = dict[str, Tensor]
 # What a parameter has in Adam, by torch's names.
 MOMENTS = ("exp_avg", "exp_avg_sq")
 BETAS = (0.9, 0.999)
@@ -29,7 +30,7 @@ class Snapshot:
     """
 
     weights: dict[str, Tensor]
-    moments: dict[str, Tensor]
+    moments: Moments
     steps: int
 
 
@@ -52,12 +53,13 @@ class Engine(Protocol):
         """Copied out at once; None on the other ranks than 0."""
         ...
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Every rank brings the whole snapshot."""
+    def restore(self, moments: Moments, steps: int) -> None:
+        """Before the first update. Every rank brings the whole moments of a snapshot; the weights
+        were in the module when the engine was built."""
         ...
 
     def close(self) -> None:
-        """The module that was handed in has whole weights and no hooks of the engine again."""
+        """The engine and the module in it are of no further use."""
         ...
 
 
@@ -107,6 +109,49 @@ def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:
     buffers = dict(module.named_buffers())
     kept = module.state_dict(keep_vars=True).keys()
     return {name: buffer for name, buffer in buffers.items() if name in kept}
+
+
+def adamw(module: nn.Module, settings: PretrainSettings, device: torch.device) -> torch.optim.AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    return torch.optim.AdamW(
+        parameter_groups(module, settings.weight_decay),
+        lr=settings.learning_rate,
+        betas=BETAS,
+        eps=EPSILON,
+        fused=True if device.type == "cuda" else None,
+    )
+
+
+def moments_of(adam: torch.optim.AdamW, parameters: Mapping[str, nn.Parameter]) -> Moments:
+    """Where Adam has the parameters as they are. One that never had a gradient has no moments:
+    zeros, as Adam would begin with."""
+    return {
+        f"{name}:{moment}": on_cpu(adam.state[parameter].get(moment, torch.zeros_like(parameter)))
+        for name, parameter in parameters.items()
+        for moment in MOMENTS
+    }
+
+
+def put_moments(
+    adam: torch.optim.AdamW,
+    parameters: Mapping[str, nn.Parameter],
+    moments: Mapping[str, Tensor],
+    steps: int,
+) -> None:
+    for name, parameter in parameters.items():
+        state = adam.state[parameter]
+        state["step"] = step_counter(adam, steps, parameter.device)
+        for moment in MOMENTS:
+            state[moment] = moments[f"{name}:{moment}"].to(parameter.device, copy=True)
+
+
+def step_counter(adam: torch.optim.AdamW, steps: int, device: torch.device) -> Tensor:
+    """Adam counts on the CPU unless it is fused."""
+    return torch.tensor(float(steps), device=device if adam.defaults["fused"] else None)
+
+
+def steps_of(adam: torch.optim.AdamW) -> int:
+    return max((int(state["step"]) for state in adam.state.values() if state), default=0)
 
 
 def on_cpu(tensor: Tensor) -> Tensor:

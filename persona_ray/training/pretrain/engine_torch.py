@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.engine import (
-    BETAS,
-    EPSILON,
-    MOMENTS,
+    Moments,
     Outputs,
     Snapshot,
+    adamw,
     computes_in,
+    moments_of,
     on_cpu,
-    parameter_groups,
     persistent_buffers,
+    put_moments,
+    steps_of,
     trained,
 )
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -42,14 +43,7 @@ class TorchEngine:
         self._max_norm = settings.max_gradient_norm
         self._format = computes_in(config, context.device)
         self._parameters = [p for p in module.parameters() if p.requires_grad]
-        # The default implementation of each device: fused on GPUs, foreach elsewhere.
-        self._adam = torch.optim.AdamW(
-            parameter_groups(module, settings.weight_decay),
-            lr=settings.learning_rate,
-            betas=BETAS,
-            eps=EPSILON,
-            fused=True if self._device.type == "cuda" else None,
-        )
+        self._adam = adamw(module, settings, context.device)
         self._parallel: nn.parallel.DistributedDataParallel | None = None
         if context.world_size > 1:
             self._parallel = nn.parallel.DistributedDataParallel(
@@ -83,32 +77,14 @@ class TorchEngine:
             return None
         parameters = trained(self._module)
         weights = {**parameters, **persistent_buffers(self._module)}
-        # A parameter that never had a gradient has no moments: zeros, as Adam would begin with.
-        moments = {
-            f"{name}:{moment}": on_cpu(
-                self._adam.state[parameter].get(moment, torch.zeros_like(parameter))
-            )
-            for name, parameter in parameters.items()
-            for moment in MOMENTS
-        }
-        steps = max((int(state["step"]) for state in self._adam.state.values()), default=0)
-        return Snapshot({name: on_cpu(value) for name, value in weights.items()}, moments, steps)
+        return Snapshot(
+            {name: on_cpu(value) for name, value in weights.items()},
+            moments_of(self._adam, parameters),
+            steps_of(self._adam),
+        )
 
-    @torch.no_grad()
-    def restore(self, snapshot: Snapshot) -> None:
-        for name, tensor in persistent_buffers(self._module).items():
-            tensor.copy_(snapshot.weights[name])
-        fused = self._adam.defaults["fused"]
-        for name, parameter in trained(self._module).items():
-            parameter.copy_(snapshot.weights[name])
-            state = self._adam.state[parameter]
-            # Adam counts on the CPU unless it is fused.
-            state["step"] = torch.tensor(
-                float(snapshot.steps), device=parameter.device if fused else None
-            )
-            for moment in MOMENTS:
-                kept = snapshot.moments[f"{name}:{moment}"]
-                state[moment] = kept.to(parameter.device, copy=True)
+    def restore(self, moments: Moments, steps: int) -> None:
+        put_moments(self._adam, trained(self._module), moments, steps)
 
     def close(self) -> None:
         self._parallel = None

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.training.pretrain.agreement import Agreement
-from persona_ray.training.pretrain.checkpoint import Progress, read_progress, read_snapshot
+from persona_ray.training.pretrain.checkpoint import (
+    Progress,
+    put_weights,
+    read_progress,
+    read_snapshot,
+)
 from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.curve import Curve, CurvePoint
 from persona_ray.training.pretrain.engine import build_engine, computes_in
@@ -42,6 +47,8 @@ def pretrain(
         return Curve(settings.name, task.unit, done.update, done.points)
     module = task.build()
     snapshot = read_snapshot(folder, module) if folder is not None else None
+    if snapshot is not None:
+        put_weights(module, snapshot.weights)
     # Measured before the engine's hooks are on the module.
     throughput = measure(
         task, module.to(context.device), context.device, computes_in(engine, context.device)
@@ -50,8 +57,8 @@ def pretrain(
     agreement = Agreement(context.world_size)
     try:
         if snapshot is not None:
-            running.restore(snapshot)
-            snapshot = None
+            running.restore(snapshot.moments, snapshot.steps)
+            snapshot = None  # frees twice the model's size
         loop = Loop(
             settings, task.weights, identity, course, running, agreement, throughput, context,
             on_point,
