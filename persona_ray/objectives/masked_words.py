@@ -30,11 +30,11 @@ def choose_words(
     """The tokens to predict, (tokens,): about `share` of them, by whole words, at least one word.
 
     `starts` says where words begin (the first token does), `barred` which tokens are not to be
-    predicted (a word with one is left alone). Words are drawn in random order until `share` of the tokens is reached; the
-    word that would pass it is taken with the probability of what is missing over its length, so
-    that on average the share is met and long words are drawn as often as short ones. (BERT's own
-    script skips words that do not fit, by which sentences of less than ten characters would never
-    be asked for a word of two: in clips of calls that would be most of them.)
+    predicted (a word with one is left alone). Words are drawn in random order until `share` of the
+    tokens is reached; the word that would pass it is taken with the probability of what is missing
+    over its length, so that on average the share is met and long words are drawn as often as short
+    ones. (BERT's own script skips words that do not fit, by which a sentence of less than ten
+    characters would never be asked for a word of two; clips of calls are that short.)
     """
     chosen = np.zeros(len(starts), dtype=np.bool_)
     if len(starts) == 0:
@@ -66,7 +66,8 @@ def hide(
     """`tokens` (tokens,) with the chosen ones hidden: 80 % [MASK], 10 % random, 10 % unchanged.
 
     `replacements` are the tokens that may stand in. Drawn for each token on its own, also within
-    a word, as BERT's script does for whole words (google-research/bert, create_pretraining_data.py).
+    a word, as BERT's script for whole words does (create_pretraining_data.py in
+    google-research/bert).
     """
     hidden = tokens.copy()
     places = np.flatnonzero(chosen)

@@ -1,0 +1,310 @@
+"""Masked words of calls and texts, as the pretraining loop asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from persona_ray.config import RunConfig
+from persona_ray.config.pretraining import PretrainTextConfig
+from persona_ray.errors import CorpusError, EncoderError
+from persona_ray.models.pretrained import quiet
+from persona_ray.models.small import character_vocabulary
+from persona_ray.models.text import TextEncoder
+from persona_ray.objectives.base import MicroBatch
+from persona_ray.objectives.masked_words import NO_PAIR, MaskedWords, choose_words, hide
+from persona_ray.objectives.text_items import NONE, Segments, segments_of
+from persona_ray.objectives.text_start import (
+    Checkpoint,
+    SmallStart,
+    TextStart,
+    head_message,
+    weights_digest,
+)
+from persona_ray.objectives.words import WordBorders
+
+# For pairs: [CLS], two [SEP] and a character or two in each segment.
+_SHORTEST_PAIR = 8
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Numbers of the tokenizer's special tokens. `never` are neither predicted nor put in."""
+
+    cls: int
+    sep: int
+    pad: int
+    mask: int
+    unknown: int
+    never: frozenset[int]
+    vocabulary: int
+    segment_types: bool
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> SpecialTokens:
+        """Raises EncoderError for a tokenizer that does not mask or pad, or builds its texts in
+        another way than [CLS] text [SEP]."""
+        found = {
+            name: getattr(tokenizer, f"{name}_token_id")
+            for name in ("cls", "sep", "pad", "mask", "unk")
+        }
+        kind = type(tokenizer).__name__
+        if lacking := [name for name, number in found.items() if number is None]:
+            raise EncoderError(
+                f"the text encoder's tokenizer ({kind}) has no {', '.join(lacking)} token: masked "
+                "words need a BERT-like checkpoint"
+            )
+        text = "。"
+        inner = tokenizer.encode(text, add_special_tokens=False)
+        if tokenizer.encode(text) != [found["cls"], *inner, found["sep"]]:
+            raise EncoderError(
+                f"the text encoder's tokenizer ({kind}) does not build texts as [CLS] text [SEP]: "
+                "masked words need a BERT-like checkpoint"
+            )
+        return cls(
+            cls=found["cls"],
+            sep=found["sep"],
+            pad=found["pad"],
+            mask=found["mask"],
+            unknown=found["unk"],
+            never=frozenset(tokenizer.all_special_ids),
+            vocabulary=len(tokenizer),
+            segment_types="token_type_ids" in tokenizer.model_input_names,
+        )
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """Masked whole words, with or without next-sentence pairs; a PretrainingTask.
+
+    Item n is segment n, or pair n of segments. `start_digest` is what the weights of `start` are.
+    `only`: weights that are trained (a new head); None for all.
+    """
+
+    settings: PretrainTextConfig
+    segments: Segments
+    special: SpecialTokens
+    start: TextStart
+    start_digest: str
+    only: frozenset[str] | None = None
+
+    unit: Literal["tokens"] = "tokens"
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        pairs = {"pairs": 1.0} if self.settings.next_sentence else {}
+        return {"masked": 1.0, **pairs}
+
+    @property
+    def fingerprint(self) -> str:
+        parts = [
+            self.settings.mask_share,
+            self.settings.next_sentence,
+            self.settings.seed,
+            self.segments.fingerprint,
+            self.start_digest,
+            None if self.only is None else sorted(self.only),
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def sizes(self) -> Sequence[float]:
+        lengths = self.segments.lengths
+        if not self.settings.next_sentence:
+            return [float(size) for size in lengths + 2]
+        first, second = self._pairs[:, 0], self._pairs[:, 1]
+        both = lengths[first] + 2 + np.where(second == NONE, 0, lengths[second] + 1)
+        return [float(size) for size in both]
+
+    def build(self) -> MaskedWords:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            model, _missing = self.start.model(self.settings.next_sentence)
+        return MaskedWords(model, self.settings.next_sentence, self.only)
+
+    def batch(self, positions: Sequence[int], epoch: int) -> MicroBatch:
+        rows = [self._item(position, epoch) for position in positions]
+        longest = max(len(row.tokens) for row in rows)
+        shape = (len(rows), longest)
+        tokens = np.full(shape, self.special.pad, dtype=np.int64)
+        valid = np.zeros(shape, dtype=np.int64)
+        types = np.zeros(shape, dtype=np.int64)
+        chosen = np.zeros(shape, dtype=np.bool_)
+        truth = np.zeros(shape, dtype=np.int64)
+        for at, row in enumerate(rows):
+            size = len(row.tokens)
+            tokens[at, :size], truth[at, :size] = row.hidden, row.tokens
+            valid[at, :size], chosen[at, :size] = 1, row.chosen
+            types[at, row.second :] = valid[at, row.second :]
+        where = np.flatnonzero(chosen)
+        arrays = {
+            "input_ids": tokens,
+            "attention_mask": valid,
+            "positions": where,
+            "targets": truth.reshape(-1)[where],
+        }
+        if self.special.segment_types:
+            arrays["token_type_ids"] = types
+        counts = {"masked": len(where)}
+        if self.settings.next_sentence:
+            arrays["pairs"] = np.array([row.pair for row in rows], dtype=np.int64)
+            counts["pairs"] = sum(row.pair != NO_PAIR for row in rows)
+        inputs = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        return MicroBatch(inputs, counts, float(valid.sum()), float(valid.size))
+
+    def save(self, module: nn.Module, folder: Path) -> None:
+        """Write the model with its heads and the tokenizer: loads by AutoModelForMaskedLM,
+        AutoModel (which leaves the heads) and TextEncoder."""
+        assert isinstance(module, MaskedWords)
+        with quiet():
+            module.model.save_pretrained(folder)
+            self.start.tokenizer().save_pretrained(folder)
+
+    @cached_property
+    def _pairs(self) -> NDArray[np.int32]:
+        return self.segments.pairs()
+
+    @cached_property
+    def _replacements(self) -> NDArray[np.int32]:
+        numbers = set(range(self.special.vocabulary)) - self.special.never
+        return np.array(sorted(numbers), dtype=np.int32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is made on demand.
+        return {k: v for k, v in self.__dict__.items() if k not in ("_pairs", "_replacements")}
+
+    def _item(self, position: int, epoch: int) -> _Row:
+        rng = np.random.default_rng((self.settings.seed, epoch, position))
+        parts, pair = [position], NO_PAIR
+        if self.settings.next_sentence:
+            first, second = (int(number) for number in self._pairs[position])
+            parts = [first]
+            if second != NONE:
+                pair = int(rng.random() < 0.5)
+                parts.append(self.segments.foreign(second, rng) if pair else second)
+        special = self.special
+        pieces = [np.array([special.cls], np.int32)]
+        starts = [np.ones(1, np.bool_)]
+        for part in parts:
+            tokens, words = self.segments.of(part)
+            pieces += [tokens, np.array([special.sep], np.int32)]
+            starts += [words, np.ones(1, np.bool_)]
+        tokens, begins = np.concatenate(pieces), np.concatenate(starts)
+        return self._masked(tokens, begins, len(pieces[1]) + 2, pair, rng)
+
+    def _masked(
+        self,
+        tokens: NDArray[np.int32],
+        starts: NDArray[np.bool_],
+        second: int,
+        pair: int,
+        rng: np.random.Generator,
+    ) -> _Row:
+        special = self.special
+        framing = (tokens == special.cls) | (tokens == special.sep)
+        # An unknown character is nothing that could be guessed.
+        barred = framing | (tokens == special.unknown)
+        share = self.settings.mask_share * (1 - framing.mean())
+        chosen = choose_words(starts, barred, share, rng)
+        hidden = hide(tokens, chosen, special.mask, self._replacements, rng)
+        return _Row(tokens, hidden, chosen, second, pair)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One item with its special tokens, all (tokens,); the second segment begins at `second`."""
+
+    tokens: NDArray[np.int32]
+    hidden: NDArray[np.int32]
+    chosen: NDArray[np.bool_]
+    second: int
+    pair: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTask:
+    """A run of its own: `task` by `settings`, saved to `folder`. `message`: what a user must be
+    told about it, if anything."""
+
+    name: str
+    task: TextTask
+    settings: PretrainTextConfig
+    folder: Path
+    message: str = ""
+
+
+def text_tasks(config: RunConfig, dialogues: Iterable[Sequence[str]]) -> list[NamedTask]:
+    """The runs of text pretraining in order; the last one leaves `config.encoder_dir("text")`.
+
+    There is one, and before it one that trains a new head where the checkpoint has none; the
+    second then starts from the folder of the first. `dialogues` is read twice where the small
+    encoder needs a vocabulary, so it must not be an iterator. Raises EncoderError, ModelError,
+    ConfigError for the user dictionary, CorpusError without a text or for files that cannot be
+    used.
+    """
+    settings, max_tokens = config.pretraining.text, config.model.text.max_tokens
+    if settings.next_sentence and max_tokens < _SHORTEST_PAIR:
+        raise EncoderError(
+            f"model.text.max_tokens {max_tokens} has no room for two sentences: raise it to "
+            f"{_SHORTEST_PAIR} or set pretraining.text.next_sentence to false"
+        )
+    borders = WordBorders(settings.user_dictionary)
+    start = _start(config, dialogues)
+    with torch.random.fork_rng(devices=[]):
+        model, missing = start.model(settings.next_sentence)
+    tokenizer = start.tokenizer()
+    # It looks whether they fit each other and the configured length.
+    TextEncoder(model.base_model, tokenizer, max_tokens)
+    special = SpecialTokens.of(tokenizer)
+    longest = (max_tokens - 3) // 2 if settings.next_sentence else max_tokens - 2
+    segments = segments_of(dialogues, tokenizer, borders, longest)
+    if len(segments) == 0:
+        raise CorpusError(
+            "there is no text to learn from: build a corpus, or name files in "
+            "pretraining.text.files"
+        )
+    if settings.next_sentence and segments.dialogues[-1] == segments.dialogues[0]:
+        raise CorpusError(
+            "pretraining.text.next_sentence needs at least two dialogues, and there is one: set "
+            "it to false"
+        )
+    without = missing if isinstance(start, Checkpoint) else _all_names(model)
+    task = TextTask(settings, segments, special, start, weights_digest(model, without))
+    folder = config.encoder_dir("text")
+    if not missing:
+        return [NamedTask("text", task, settings, folder)]
+    message = head_message(config.model.text.path, missing, settings.head_epochs)
+    if settings.head_epochs == 0:
+        return [NamedTask("text", task, settings, folder, message)]
+    head = folder.with_name(f"{folder.name}-head")
+    head_task = replace(task, only=missing)
+    main_task = replace(
+        task,
+        start=Checkpoint(str(head)),
+        start_digest=f"{head_task.fingerprint} {settings.head_epochs}",
+    )
+    head_settings = settings.model_copy(update={"epochs": settings.head_epochs})
+    return [
+        NamedTask("text head", head_task, head_settings, head, message),
+        NamedTask("text", main_task, settings, folder),
+    ]
+
+
+def _start(config: RunConfig, dialogues: Iterable[Sequence[str]]) -> TextStart:
+    if config.model.text.path:
+        return Checkpoint(config.model.text.path)
+    vocabulary = character_vocabulary(turn for turns in dialogues for turn in turns)
+    return SmallStart(config.model.text.small, vocabulary, config.model.text.max_tokens)
+
+
+def _all_names(model: Any) -> frozenset[str]:
+    return frozenset(name for name, _ in model.named_parameters())
