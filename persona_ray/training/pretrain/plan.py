@@ -61,7 +61,8 @@ def deal(
     update: Update, sizes: Sequence[float], world_size: int, micro_size: float
 ) -> list[tuple[Portion, ...]]:
     """The portions of each rank: as few as `micro_size` (padded) allows, the same number on every
-    rank, every item once, of about the same cost. An item longer than `micro_size` stands alone.
+    rank, every item once, of about the same cost. Where an item is longer than `micro_size`, it
+    stands alone, and as much is allowed to the other portions.
     """
     if not update:
         raise TrainingError("an update has no item: report this")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from persona_ray.objectives.base import MicroBatch
+from persona_ray.training.pretrain.curve import CurvePoint
 from persona_ray.training.pretrain.settings import PretrainSettings
 
 WORDS = 12
@@ -76,8 +77,6 @@ class ToyModel(nn.Module):
 class ToyTask:
     items: int = 40
     dropout: float = 0.0
-    # Item whose loss is made infinite.
-    poisoned: int = -1
     start: int = 0
 
     unit: Literal["tokens"] = "tokens"
@@ -109,14 +108,19 @@ class ToyTask:
             masked = np.random.default_rng((epoch, position)).random(length) < share
             words[row, :length] = np.where(masked, MASK, sentence)
             targets[row, :length] = np.where(masked, sentence, -1)
-            if position == self.poisoned:
-                targets[row, :length] = sentence
         inputs = {"words": torch.from_numpy(words), "targets": torch.from_numpy(targets)}
         counts = {"words": int((targets >= 0).sum()), "size": sum(lengths)}
         return MicroBatch(inputs, counts, float(sum(lengths)), float(words.size))
 
     def save(self, module: nn.Module, folder: Path) -> None:
         raise NotImplementedError
+
+
+TOY = ToyTask()
+
+
+def unheard(_: CurvePoint) -> None:
+    """For runs whose points are not looked at while they go on."""
 
 
 def settings(**changes: float) -> PretrainSettings:
