@@ -11,7 +11,7 @@ import numpy as np
 from persona_ray.audio.frames import FrameGrid, heard
 from persona_ray.config.learning import SpeechEncoderConfig
 from persona_ray.config.pretraining import UnitsConfig
-from persona_ray.errors import ConfigError, EncoderError
+from persona_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Audio, with padding, that passes the encoder at a time.
 _BATCH_S = 60.0
-# Path by which Whisper's encoder is named, which has no frames of its own to mask.
-_WHISPER = "whisper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,7 @@ class EncoderSource:
         """
         import torch
 
+        from persona_ray.models.load import load_speech_tower
         from persona_ray.models.small import small_speech_encoder
         from persona_ray.models.speech import SpeechEncoder
 
@@ -55,26 +54,14 @@ class EncoderSource:
             torch.manual_seed(self.seed)
             if not self.config.path:
                 return small_speech_encoder(self.config.small, self.source_hz)
-            refuse_whisper(self.config.path)
-            return SpeechEncoder.load(self.config.path)
-
-
-def refuse_whisper(path: str) -> None:
-    """ConfigError where `path` names Whisper's encoder."""
-    from transformers import AutoConfig
-
-    whisper = path.lower().startswith(_WHISPER)
-    if not whisper:
-        try:
-            whisper = AutoConfig.from_pretrained(path).model_type == _WHISPER
-        except (OSError, ValueError, KeyError) as error:
-            detail = " ".join(str(error).split())[:300]
-            raise EncoderError(f"model.speech.path '{path}' cannot be loaded: {detail}") from None
-    if whisper:
-        raise ConfigError(
-            f"model.speech.path '{path}' is Whisper's encoder, which masked units cannot train: "
-            "leave speech out of pretraining.encoders, or name a HuBERT checkpoint"
-        )
+            tower = load_speech_tower(self.config.path)
+        if not isinstance(tower, SpeechEncoder):
+            raise ConfigError(
+                f"model.speech.path '{self.config.path}' is a {tower.model.config.model_type} "
+                "encoder, which masked units cannot train: leave speech out of "
+                "pretraining.encoders, or name a HuBERT checkpoint"
+            )
+        return tower
 
 
 def grid_of(encoder: SpeechEncoder) -> FrameGrid:

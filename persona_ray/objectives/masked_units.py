@@ -80,6 +80,10 @@ class MaskedUnits(nn.Module):
         model.feature_extractor.register_forward_hook(_keep_front)
         model.feature_projection.register_forward_hook(_mask_frames)
         model.encoder.register_forward_hook(_keep_last)
+        # Not registered as children a second time.
+        self._checkpointable: tuple[Any, ...] = tuple(
+            module for module in model.modules() if hasattr(module, _GRADIENT_CHECKPOINTING)
+        )
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Sums of the terms.
@@ -103,7 +107,9 @@ class MaskedUnits(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The encoder's last output (B, T, F) with `masked` (B, T) frames replaced, the mask
         (B, T) of frames that belong to the clip, and the front's output (B, C, T)."""
-        # A child of this module is called, so that ZeRO and DistributedDataParallel see it.
+        for module in self._checkpointable:
+            if module.gradient_checkpointing:
+                module._gradient_checkpointing_func = _checkpoint
         tap = _Tap(masked, self.encoder.model.masked_spec_embed)
         token = _TAP.set(tap)
         try:
@@ -123,13 +129,6 @@ class MaskedUnits(nn.Module):
                 cosines @ nn.functional.normalize(self.units.float(), dim=-1).T / self.temperature
             )
 
-    def checkpoint_activations(self) -> None:
-        """Run blocks and front again in the backward pass instead of remembering their insides."""
-        self.encoder.model.gradient_checkpointing_enable({"use_reentrant": False})
-        for module in self.encoder.modules():
-            if getattr(module, _GRADIENT_CHECKPOINTING, False):
-                module._gradient_checkpointing_func = _checkpoint  # type: ignore[assignment]
-
     def _cross_entropy(
         self, term: str, frames: Tensor, units: Tensor, chosen: Tensor
     ) -> dict[str, Tensor]:
@@ -141,7 +140,8 @@ class MaskedUnits(nn.Module):
 
 
 def _checkpoint(function: Callable[..., Any], *inputs: Any) -> Any:
-    """Checkpointing that gives the second run what context variables told the first one."""
+    """Checkpointing that tells the second run what context variables told the first one: the
+    norm of the front must know the frames of each clip again."""
     from torch.utils.checkpoint import checkpoint
 
     context = copy_context()
