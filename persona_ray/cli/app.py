@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli import annotate, config, corpus, learn, recognize, synth
+from persona_ray.cli import annotate, config, corpus, learn, pretrain, recognize, synth
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +26,10 @@ The main job in five steps, each resumable, each from one config file plus `--se
 
 5. `recognize`: a recording -> primary and secondary colour
 
-`run` does all five. `synth build` makes an archive with planted truth to try them on.
+`run` does all five. `pretrain text` / `pretrain speech` train an encoder further on the calls
+themselves, without labels, before `finetune`; `run` does it too for those in pretraining.encoders.
+
+`synth build` makes an archive with planted truth to try them on.
 """,
 )
 
@@ -51,6 +54,7 @@ def _root(
 app.command("run")(learn.run)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(pretrain.app, name="pretrain")
 app.command("finetune")(learn.finetune)
 app.command("evaluate")(learn.evaluate)
 app.command("recognize")(recognize.recognize)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
+from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
@@ -51,7 +52,8 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
     """Train on the train split and write the bundle of the last epoch to `config.bundle_dir`.
 
     The last epoch, not the best on dev: with few dev customers the best is chosen by luck, and
-    the stop rule is `training.stop_loss`. A killed run goes on where it was, unless `fresh`.
+    the stop rule is `training.stop_loss`. Encoders start as `launch.encoders.pretrained` says. A
+    killed run goes on where it was, unless `fresh`.
     Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError.
     """
     with journalled(config, STAGE):
@@ -62,9 +64,11 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
     from persona_ray.models.bundle import contract_of, save_bundle
     from persona_ray.training.fit import check_examples
 
+    # First, because it may fail, and is read at once.
+    model_config = pretrained(config).model
     data = open_labelled(config)
     job = TrainingJob(
-        model=config.model,
+        model=model_config,
         training=config.training,
         labels=config.annotation.labels,
         train=data.of(Split.TRAIN),
@@ -73,7 +77,9 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
     )
     # Before workers are started for nothing.
     check_examples(job.train, job.dev, job.labels)
-    folder = config.workspace / "training" / job.fingerprint(data.dataset.fingerprint)
+    encoders = [content(path) for path in (model_config.speech.path, model_config.text.path)]
+    fingerprint = job.fingerprint(" ".join([data.dataset.fingerprint, *encoders]))
+    folder = config.workspace / "training" / fingerprint
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
     with progress.stage(STAGE, total=config.training.epochs) as stage:
@@ -100,6 +106,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
         _metrics(history.last),
         {
             "model": config.model.model_dump(mode="json"),
+            "pretraining": config.pretraining.model_dump(mode="json"),
             "training": config.training.model_dump(mode="json"),
             "splits": config.splits.model_dump(mode="json"),
         },

@@ -12,13 +12,16 @@ from persona_ray.launch.cluster import connect
 from persona_ray.launch.corpus import build_corpus
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.finetune import finetune
+from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
 from persona_ray.progress import Progress
 
 # What a run writes into its workspace and `fresh` may therefore remove.
 OWN = (
     "bundle",
     "corpus",
+    "encoders",
     "history.json",
+    "pretraining",
     "report.html",
     "report.json",
     "run.yaml",
@@ -29,10 +32,15 @@ OWN = (
     "training",
 )
 
+_PRETRAIN = {"speech": pretrain_speech, "text": pretrain_text}
+
 
 def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> EvaluationResult:
-    """Corpus, annotation, fine-tuning, evaluation. `fresh` starts over; otherwise each stage goes
-    on with what the workspace holds. All stages share one cluster."""
+    """Corpus, annotation, pretraining of `pretraining.encoders`, fine-tuning, evaluation.
+
+    `fresh` starts over; otherwise each stage goes on with what the workspace holds. All stages
+    share one cluster.
+    """
     if not config.annotation.files:
         raise ConfigError(
             "annotation.files is empty: name the annotators' files (CSV, Label Studio JSON), or "
@@ -58,5 +66,7 @@ def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> 
 def _stages(config: RunConfig, progress: Progress) -> EvaluationResult:
     build_corpus(config, progress)
     import_annotations(config, [Path(name) for name in config.annotation.files], progress)
+    for tower in config.pretraining.encoders:
+        _PRETRAIN[tower](config, progress)
     finetune(config, progress)
     return evaluate_run(config, progress)

@@ -1,0 +1,207 @@
+"""Pretraining runs one after the other, each from the encoder that the one before left.
+
+workspace/pretraining/speech/
+  chain             fingerprint of configuration and data that the rest belongs to
+  encoder-1/        what the first run left, when it is whole
+  run-2/            checkpoints of the run under way
+workspace/pretraining/speech.json    curves, once all runs are done
+workspace/encoders/speech/           the last run's encoder, and pretraining.json beside it
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from persona_ray.config import RunConfig
+from persona_ray.errors import TrainingError
+from persona_ray.launch.encoders import Tower
+from persona_ray.launch.ray_pretrain import Trained, pretrain_on_ray, pretrain_plain
+from persona_ray.progress import Progress
+from persona_ray.training.pretrain.curve import Curve, CurvePoint, write_curves
+
+if TYPE_CHECKING:
+    from persona_ray.objectives.base import PretrainingTask
+    from persona_ray.training.pretrain.settings import PretrainSettings
+
+# Beside the files of an encoder that pretraining left.
+PRETRAINING = "pretraining.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One run of `epochs`. `make` is given the encoder's folder (or name, or nothing for a small
+    one)."""
+
+    epochs: int
+    make: Callable[[str], tuple[PretrainingTask, PretrainSettings]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All runs of one tower; `fingerprint` of all that the outcome depends on but the epochs, of
+    which an unfinished run may be given more."""
+
+    tower: Tower
+    fingerprint: str
+    start: str
+    links: Sequence[Link]
+
+
+def finished(config: RunConfig, chain: Chain) -> tuple[Curve, ...]:
+    """The curves of the encoder in `config.encoder_dir`, if it came of just this chain; otherwise
+    none."""
+    folder = config.encoder_dir(chain.tower)
+    if not (folder / PRETRAINING).is_file():
+        return ()
+    note = _read_note(folder)
+    same = (note.chain, note.epochs) == (chain.fingerprint, _epochs(chain.links))
+    return note.curves if same else ()
+
+
+def run_chain(
+    config: RunConfig, chain: Chain, progress: Progress, fresh: bool = False
+) -> tuple[Curve, ...]:
+    """Run what is not done yet and put the last encoder into `config.encoder_dir`.
+
+    A killed chain goes on where it was, unless `fresh`. With the backend ray a cluster must be
+    connected.
+    """
+    folder = config.workspace.absolute() / "pretraining" / chain.tower
+    _claim(folder, chain.fingerprint, fresh)
+    curves: tuple[Curve, ...] = ()
+    start = chain.start
+    for number, link in enumerate(chain.links, start=1):
+        left = folder / f"encoder-{number}"
+        epochs = _epochs(chain.links[:number])
+        if not left.is_dir() or _read_note(left).epochs != epochs:
+            shutil.rmtree(left, ignore_errors=True)
+            task, settings = link.make(start)
+            run = folder / f"run-{number}"
+            trained = _train(config, task, settings, run, progress, chain.tower)
+            curves = (*curves, trained.curve)
+            _write_encoder(left, task, trained, _Note(chain.fingerprint, epochs, curves))
+            shutil.rmtree(run, ignore_errors=True)
+        curves = _read_note(left).curves
+        start = str(left)
+    target = config.encoder_dir(chain.tower)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_curves(curves, folder.with_suffix(".json"))
+    if target.exists():
+        target.replace(_emptied(folder / "replaced"))
+    Path(start).replace(target)
+    # The encoder is whole: what a rerun would go on from is no longer needed.
+    shutil.rmtree(folder, ignore_errors=True)
+    return curves
+
+
+def _claim(folder: Path, fingerprint: str, fresh: bool) -> None:
+    mark = folder / "chain"
+    known = mark.read_text(encoding="utf-8") if mark.is_file() else ""
+    if fresh or known != fingerprint:
+        if known and not fresh:
+            logging.getLogger(__name__).warning(
+                "%s is of another configuration or other data: pretraining starts over", folder
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        mark.write_text(fingerprint, encoding="utf-8")
+
+
+def _train(
+    config: RunConfig,
+    task: PretrainingTask,
+    settings: PretrainSettings,
+    folder: Path,
+    progress: Progress,
+    tower: Tower,
+) -> Trained:
+    from persona_ray.launch.tracking import point_metrics, tracked
+    from persona_ray.training.pretrain.feed import Course
+
+    launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
+    section: BaseModel = getattr(config.pretraining, tower)
+    parameters = {
+        f"pretraining.{tower}": section,
+        f"model.{tower}": getattr(config.model, tower),
+        "engine": config.engine,
+        "launch": config.launch,
+    }
+    stage_name = f"pretraining {settings.name}"
+    with (
+        tracked(config, stage_name, folder, parameters, {"task": task.fingerprint}) as tracker,
+        progress.stage(stage_name, total=Course(task, settings).updates) as stage,
+    ):
+        done = 0
+
+        def tell(point: CurvePoint) -> None:
+            nonlocal done
+            stage.advance(point.update - done, **_figures(point, task))
+            done = point.update
+            tracker.metrics(point.update, point_metrics(point))
+
+        return launch(task, settings, config.engine, config.launch, folder, tell)
+
+
+def _figures(point: CurvePoint, task: PretrainingTask) -> dict[str, float]:
+    shown = next(iter(task.weights))
+    figures = {"loss": point.loss}
+    if shown in point.accuracy:
+        figures["accuracy"] = point.accuracy[shown]
+    return figures | {
+        f"{task.unit}_per_s": point.size_per_s,
+        "padding": point.padding_share,
+        "utilisation": point.utilisation,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What an encoder came of: `epochs` and `curves` of each run so far."""
+
+    chain: str
+    epochs: tuple[int, ...]
+    curves: tuple[Curve, ...]
+
+
+def _epochs(links: Sequence[Link]) -> tuple[int, ...]:
+    return tuple(link.epochs for link in links)
+
+
+def _write_encoder(target: Path, task: PretrainingTask, trained: Trained, note: _Note) -> None:
+    from persona_ray.training.pretrain.checkpoint import load_trained
+
+    module = task.build()
+    load_trained(trained.checkpoint, module)
+    half = _emptied(target.with_name("writing-encoder"))
+    half.mkdir()
+    task.save(module, half)
+    tree = {
+        "chain": note.chain,
+        "epochs": note.epochs,
+        "curves": [curve.as_json() for curve in note.curves],
+    }
+    (half / PRETRAINING).write_text(json.dumps(tree, indent=1), encoding="utf-8")
+    half.replace(target)
+
+
+def _read_note(folder: Path) -> _Note:
+    path = folder / PRETRAINING
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        curves = tuple(Curve.from_json(curve) for curve in tree["curves"])
+        return _Note(tree["chain"], tuple(tree["epochs"]), curves)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged ({error!r}): start over with --fresh") from None
+
+
+def _emptied(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    return path

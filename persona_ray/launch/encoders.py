@@ -1,0 +1,60 @@
+"""Where the encoders of a run come from, and what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from persona_ray.config import RunConfig
+from persona_ray.config.learning import SpeechEncoderConfig, TextEncoderConfig
+from persona_ray.errors import EncoderError
+
+Tower = Literal["speech", "text"]
+TOWERS: tuple[Tower, ...] = ("speech", "text")
+
+
+def pretrained(config: RunConfig) -> RunConfig:
+    """`config` whose encoders are those that continued pretraining left, for each tower in
+    `pretraining.encoders`; the others as the model section says, folders by absolute path.
+
+    Raises EncoderError where pretraining has not been done.
+    """
+    model = config.model
+    for tower in TOWERS:
+        path = absolute(of_tower(config, tower).path)
+        if tower in config.pretraining.encoders:
+            folder = config.encoder_dir(tower).absolute()
+            if not (folder / "config.json").is_file():
+                raise EncoderError(
+                    f"pretraining.encoders has {tower}, but {folder} holds no encoder: run "
+                    f"`persona-ray pretrain {tower}` first, or take {tower} out of the list"
+                )
+            path = str(folder)
+        part = of_tower(config, tower).model_copy(update={"path": path})
+        model = model.model_copy(update={tower: part})
+    return config.model_copy(update={"model": model})
+
+
+def of_tower(config: RunConfig, tower: Tower) -> SpeechEncoderConfig | TextEncoderConfig:
+    return config.model.speech if tower == "speech" else config.model.text
+
+
+def absolute(path: str) -> str:
+    """Folders by absolute path, since workers run in other folders; other names as they are."""
+    return str(Path(path).absolute()) if path and Path(path).is_dir() else path
+
+
+def content(path: str) -> str:
+    """SHA-256 of a folder's files; of a name that is no folder, nothing but the name is known."""
+    folder = Path(path)
+    if not path or not folder.is_dir():
+        return path
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
