@@ -11,8 +11,10 @@ from itertools import groupby
 from persona_ray.corpus.text_files import BrokenLines, Dialogue, find_files, read_file
 from persona_ray.types import ClipInfo
 
-# After a mark that ends a sentence, and not between it and the quotes that belong to it.
-_SENTENCE_END = re.compile(r"(?<=[。？！?!])(?![。？！?!”’」』）)])")
+# After the marks that end a sentence and a quote or bracket that they stand in.
+_SENTENCE_END = re.compile(
+    r"(?<=[。？！?!])(?![。？！?!”’」』）)])|(?<=[。？！?!][”’」』）)])(?![。？！?!”’」』）)])"
+)
 # A sentence that is too long is cut after one of these, the later ones only where the first fail.
 _PAUSES = ("；;", "，,：:", "、 ")
 
