@@ -27,8 +27,6 @@ from persona_ray.types import ClipInfo, SampleSource
 # Beside the encoder's files: projection and unit embeddings.
 HEADS = "masked_units.safetensors"
 _ENCODER = "encoder."
-# Set for training, and in the folder what they were.
-_TRAINING_SETTINGS = ("layerdrop", "apply_spec_augment")
 
 
 class UnitSource(Protocol):
@@ -168,7 +166,7 @@ class SpeechTask:
             raise TrainingError(f"{type(module).__name__} is not the module that build() returned")
         folder.mkdir(parents=True, exist_ok=True)
         module.encoder.save(folder)
-        self._restore_settings(module, folder)
+        self._restore_settings(folder)
         state = module.state_dict().items()
         heads = {n: t.cpu().contiguous() for n, t in state if not n.startswith(_ENCODER)}
         save_file(heads, folder / HEADS, metadata={"units": self.units.version})
@@ -203,7 +201,7 @@ class SpeechTask:
         if lacking or unexpected:
             raise EncoderError(f"{path} holds other heads than these settings need: delete it")
 
-    def _restore_settings(self, module: MaskedUnits, folder: Path) -> None:
+    def _restore_settings(self, folder: Path) -> None:
         """Settings of the checkpoint that training changed are what they were."""
         if not self.encoder.config.path:
             return
@@ -213,10 +211,10 @@ class SpeechTask:
             before = AutoConfig.from_pretrained(self.encoder.config.path)
         path = folder / "config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
-        for name in _TRAINING_SETTINGS:
-            # SpecAugment stays off where the vector of masked frames came with this training.
-            if before.mask_time_prob == module.encoder.model.config.mask_time_prob:
-                config[name] = getattr(before, name)
+        config["layerdrop"] = before.layerdrop
+        # SpecAugment stays off where the vector of masked frames came with this training.
+        if before.mask_time_prob == config["mask_time_prob"]:
+            config["apply_spec_augment"] = before.apply_spec_augment
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_ray.audio.frames import FrameGrid, heard
@@ -44,6 +44,7 @@ def test_frames_are_those_of_the_encoder_for_every_length(tmp_path: Path) -> Non
             assert np.isfinite(made).all()
 
 
+@settings(deadline=None)
 @given(
     window=st.integers(100, 2_000),
     stride=st.integers(20, 600),
@@ -93,6 +94,7 @@ def test_bands_end_where_the_line_ends() -> None:
     assert np.abs(narrow[0] - narrow[1]).mean() < 0.05 * np.abs(full[0] - full[1]).mean()
 
 
+@settings(deadline=None)
 @given(seconds=st.floats(0.01, 3.0), longest_s=st.floats(0.5, 2.0))
 def test_what_is_heard_is_cut_and_resampled(seconds: float, longest_s: float) -> None:
     samples = np.zeros(int(seconds * 8_000), dtype=np.float32)

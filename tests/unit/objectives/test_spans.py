@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_ray.objectives.spans import span_mask
 
 
+@settings(deadline=None)
 @given(
     frames=st.integers(1, 700),
     start=st.floats(0.01, 1.0),
