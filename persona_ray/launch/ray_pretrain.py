@@ -299,7 +299,11 @@ def _on_signal() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
         name = signal.Signals(number).name
-        print(f"{name}: a checkpoint is written, then the run ends", file=sys.stderr, flush=True)
+        print(
+            f"{name}: a checkpoint is written, then the run ends; the same command goes on",
+            file=sys.stderr,
+            flush=True,
+        )
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, hear) for number in numbers}

@@ -1,0 +1,136 @@
+"""Ray nodes on this machine as processes of their own, to be killed without mercy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+RAY = str(Path(sys.executable).with_name("ray"))
+START_S = 180
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A cluster: its head and what joined it. `environment` is what its processes run with."""
+
+    address: str
+    dashboard: str
+    environment: Mapping[str, str]
+    stack: ExitStack
+
+    def add(self, cpus: int) -> subprocess.Popen[bytes]:
+        """One more node; the process holds all of it."""
+        command = ["start", f"--address={self.address}", f"--num-cpus={cpus}", "--block"]
+        node = self.stack.enter_context(_running(command, self.environment))
+        wait_for(lambda: b"raylet" in names(node), START_S, "the node did not start")
+        return node
+
+
+@contextmanager
+def cluster(cpus: int, dashboard: bool = False, **environment: str) -> Iterator[Nodes]:
+    """A head with so many logical processors, stopped after the block with all its nodes.
+
+    Its files lie in a folder of their own: other programs of the machine that look for a running
+    Ray must not find it.
+    """
+    env = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"} | environment
+    env.pop("RAY_ADDRESS", None)
+    port, dashboard_port = free_port(), free_port()
+    # Short: paths of sockets may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    command = [
+        "start",
+        "--head",
+        f"--port={port}",
+        f"--num-cpus={cpus}",
+        f"--temp-dir={folder}",
+        f"--include-dashboard={str(dashboard).lower()}",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={dashboard_port}",
+        "--block",
+    ]
+    try:
+        with ExitStack() as stack:
+            head = stack.enter_context(_running(command, env))
+            wait_for(lambda: b"raylet" in names(head), START_S, "the head did not start")
+            yield Nodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", env, stack)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _running(command: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [RAY, *command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        kill(process.pid)
+        process.wait()
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """The process and all below it."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(pid: int) -> None:
+    """kill -9 of the process and all below it, as when a machine goes."""
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def names(process: subprocess.Popen[bytes]) -> bytes:
+    """Names of the processes below, in one line."""
+    assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+    found = []
+    for below in tree(process.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(below.name())
+    return " ".join(found).encode()
+
+
+def train_workers() -> list[psutil.Process]:
+    """Workers of Ray Train below this process: what it started, and what that started."""
+    return [p for p in tree(os.getpid()) if "RayTrainWorker" in " ".join(_command(p))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(happened: object, timeout_s: float, otherwise: str) -> float:
+    """Seconds until `happened()` is true; AssertionError after `timeout_s`."""
+    assert callable(happened)
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < timeout_s, otherwise
+        time.sleep(0.1)
+    return time.monotonic() - started
