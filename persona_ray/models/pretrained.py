@@ -13,15 +13,18 @@ from persona_ray.errors import EncoderError
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars for reading and writing weights off the terminal."""
+    """Keep transformers' progress bars, and its tables of weights that are missing or left over,
+    off the terminal: what is missing and matters is an error here."""
     from transformers.utils import logging
 
-    # transformers has no other switch than this process-wide one; it is put back.
-    bars = logging.is_progress_bar_enabled()
+    # transformers has no other switches than these process-wide ones; they are put back.
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 

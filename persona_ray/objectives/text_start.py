@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,7 +47,7 @@ class Checkpoint:
         from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
         kind = AutoModelForPreTraining if next_sentence else AutoModelForMaskedLM
-        with reading_encoder("text", self.path), _without_reports():
+        with reading_encoder("text", self.path):
             model, info = kind.from_pretrained(
                 self.path, dtype=torch.float32, output_loading_info=True
             )
@@ -114,16 +113,3 @@ def head_message(path: str, missing: frozenset[str], head_epochs: int) -> str:
         else "a new one is trained together with the encoder (pretraining.text.head_epochs 0)"
     )
     return f"model.text.path '{path}' has no {what}: {then}"
-
-
-@contextmanager
-def _without_reports() -> Iterator[None]:
-    """transformers logs a table of weights that are missing or left over; here it is expected."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
