@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test drills lint types contracts check lock clean
+.PHONY: help setup demo test drills gpu lint types contracts check lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -35,10 +35,13 @@ demo: setup ## the main job on the shipped archive, ending with a report (FULL=1
 	@$(BIN)/persona-ray run --config configs/demo.yaml --fresh $(if $(FULL),--set asr.reuse_transcripts=false)
 
 test: setup ## the tests that every change needs
-	@$(BIN)/python -m pytest -m "not drill"
+	@$(BIN)/python -m pytest -m "not drill and not gpu"
 
 drills: setup ## faults and soak: slower tests
-	@$(BIN)/python -m pytest -m drill
+	@$(BIN)/python -m pytest -m "drill and not gpu"
+
+gpu: setup ## pretraining and fine-tuning on a GPU, against the CPU
+	@$(BIN)/python -m pytest -m gpu -rs
 
 lint: setup ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,0 +1,234 @@
+"""The arms of pretraining_throughput.py: what trains, and the turns that it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persona_ray.config import RunConfig
+
+if TYPE_CHECKING:
+    from persona_ray.objectives.base import MicroBatch, PretrainingTask
+    from persona_ray.training.pretrain.settings import PretrainSettings
+
+# More than any benchmark gets through.
+EPOCHS = 300
+SHUFFLED_CLIPS = 512
+KEY = b"turns on this machine"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an arm is told. `clips`: in one random batch, so many that it takes as much room as a
+    bucketed one; `portions`: batches of an update."""
+
+    config: RunConfig
+    task: PretrainingTask
+    settings: PretrainSettings
+    clips: int
+    portions: int
+    address: tuple[str, int]
+    cluster: str
+
+
+class Gate:
+    """An arm's side of the turns: `tick` is called before each update, and waits until it is on."""
+
+    def __init__(self, job: Job, name: str) -> None:
+        self._turns: Any = Client(job.address, authkey=KEY)
+        self._turns.send(name)
+        self._left = 0
+        self._began = 0.0
+        self._clips, self._size = 0, 0.0
+
+    def tick(self) -> bool:
+        """True when the benchmark is over."""
+        if self._left == 0:
+            if self._began:
+                self._turns.send((time.perf_counter() - self._began, self._clips, self._size))
+            self._left = self._turns.recv()
+            if self._left == 0:
+                return True
+            self._clips, self._size = 0, 0.0
+            self._began = time.perf_counter()
+        self._left -= 1
+        return False
+
+    def count(self, batches: Sequence[MicroBatch], clips: int) -> None:
+        """For arms whose updates are not those of the plan."""
+        self._clips += clips
+        self._size += sum(batch.size for batch in batches)
+
+
+@contextmanager
+def failing_aloud(job: Job, arm: str) -> Iterator[None]:
+    """Who waits for this arm is told why it will not come."""
+    try:
+        yield
+    except Exception as error:
+        with suppress(OSError):
+            Client(job.address, authkey=KEY).send(f"{arm} failed: {error}")
+        raise
+
+
+def on_ray(job: Job, folder: Path) -> None:
+    from persona_ray.launch.train_workers import open_desk, run_workers
+
+    with failing_aloud(job, "ray"), open_desk(lambda _: None) as desk:
+        run_workers(
+            _worker, {"job": job, "folder": folder, "desk": desk}, job.config.launch, folder, 1
+        )
+
+
+def _worker(arguments: dict[str, Any]) -> None:
+    from persona_ray.launch.plain import threads
+    from persona_ray.launch.ray_pretrain import RayPretrainContext
+    from persona_ray.training.pretrain.run import pretrain
+
+    job, desk = arguments["job"], arguments["desk"]
+    gate: list[Gate] = []
+
+    class Gated(RayPretrainContext):
+        def stop_requested(self) -> bool:
+            gate[:] = gate or [Gate(job, "ray")]
+            return gate[0].tick()
+
+    with threads(job.config.launch):
+        pretrain(
+            job.task, job.settings, job.config.engine, Gated(arguments["folder"], desk), desk.put
+        )
+
+
+def in_process(job: Job, arm: str, folder: Path) -> None:
+    from persona_ray.launch.plain import threads
+
+    with failing_aloud(job, arm), threads(job.config.launch):
+        if arm == "no ray":
+            without_ray(job, folder)
+        elif arm == "plain":
+            plain_loop(job, Gate(job, arm), planned(job))
+        else:
+            gate = Gate(job, arm)
+            batches = random_batches(job) if arm == "random" else ray_data_batches(job)
+            plain_loop(job, gate, counted(job, gate, batches))
+
+
+def without_ray(job: Job, folder: Path) -> None:
+    from persona_ray.training.pretrain.context import PlainPretrainContext
+    from persona_ray.training.pretrain.run import pretrain
+
+    gate = Gate(job, "no ray")
+    context = PlainPretrainContext(folder, stop=gate.tick)
+    pretrain(job.task, job.settings, job.config.engine, context, lambda _: None)
+
+
+def plain_loop(job: Job, gate: Gate, updates: Iterator[list[MicroBatch]]) -> None:
+    """What one would write without the product: gradients of some batches, clip, step."""
+    import torch
+
+    from persona_ray.training.pretrain.engine import computes_in
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = computes_in(job.config.engine, device) == torch.bfloat16
+    module = job.task.build().to(device).train()
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    adam = torch.optim.AdamW(trained, lr=job.settings.learning_rate, weight_decay=0.0)
+    while not gate.tick():
+        batches = next(updates)
+        targets = {term: sum(b.counts[term] for b in batches) for term in job.task.weights}
+        for batch in batches:
+            inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                outputs = module(inputs)
+            loss = sum(
+                weight * outputs[f"{term}.loss"] / max(1, targets[term])
+                for term, weight in job.task.weights.items()
+            )
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, job.settings.max_gradient_norm)
+        adam.step()
+        adam.zero_grad()
+        loss.item()
+
+
+def planned(job: Job) -> Iterator[list[MicroBatch]]:
+    """The updates of the product's own plan."""
+    from persona_ray.training.pretrain.feed import Course
+
+    for _, epoch, portions in Course(job.task, job.settings).dealt(0, 0, 1):
+        yield [job.task.batch(portion.positions, epoch) for portion in portions]
+
+
+def counted(
+    job: Job, gate: Gate, batches: Iterator[tuple[MicroBatch, int]]
+) -> Iterator[list[MicroBatch]]:
+    while True:
+        found = [next(batches) for _ in range(job.portions)]
+        update = [batch for batch, _ in found]
+        gate.count(update, sum(clips for _, clips in found))
+        yield update
+
+
+def random_batches(job: Job) -> Iterator[tuple[MicroBatch, int]]:
+    count = len(job.task.sizes())
+    for epoch in range(EPOCHS):
+        order = np.random.default_rng(epoch).permutation(count).tolist()
+        for first in range(0, count, job.clips):
+            part = order[first : first + job.clips]
+            yield job.task.batch(part, epoch), len(part)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The clips of one batch as a sample source."""
+
+    clips: Mapping[str, Any]
+    sample_rate_hz: int
+
+    def samples(self, clip_id: str) -> Any:
+        return self.clips[clip_id]
+
+
+def ray_data_batches(job: Job) -> Iterator[tuple[MicroBatch, int]]:
+    """Shards read and decoded in Ray tasks, shuffled in a buffer, two batches ahead."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=job.cluster, log_to_driver=False, logging_level="ERROR")
+    data = ray.data.DataContext.get_current()
+    data.enable_progress_bars = False
+    task: Any = job.task
+    places = {clip_id: place for place, clip_id in enumerate(task.clip_ids)}
+    clips = ray.data.read_parquet(
+        [str(task.source.path / shard.name) for shard in task.source.manifest.clip_shards],
+        columns=["clip_id", "audio"],
+    ).map_batches(_decoded, batch_size=64, batch_format="pyarrow")
+    for epoch in range(EPOCHS):
+        for rows in clips.iter_batches(
+            batch_size=job.clips,
+            prefetch_batches=2,
+            local_shuffle_buffer_size=SHUFFLED_CLIPS,
+            local_shuffle_seed=epoch,
+            batch_format="pyarrow",
+        ):
+            ids = rows.column("clip_id").to_pylist()
+            waves = [np.frombuffer(wave, np.float32) for wave in rows.column("wave").to_pylist()]
+            given = Given(dict(zip(ids, waves, strict=True)), task.source.sample_rate_hz)
+            batch = replace(task, source=given).batch([places[clip_id] for clip_id in ids], epoch)
+            yield batch, len(ids)
+
+
+def _decoded(rows: Any) -> Any:
+    import pyarrow as pa
+
+    from persona_ray.audio.coding import decode_flac
+
+    waves = [decode_flac(audio)[0].tobytes() for audio in rows.column("audio").to_pylist()]
+    return pa.table({"clip_id": rows.column("clip_id"), "wave": pa.array(waves, pa.large_binary())})

@@ -1,0 +1,264 @@
+"""What the pretraining loop costs over a plain PyTorch loop, and what its batches save.
+
+    python benchmarks/pretraining_throughput.py --config configs/demo.yaml
+
+Five arms train the same model on the corpus of the configuration's workspace (`persona-ray corpus
+build` makes it). Each is a process of its own, and only one of them works at a time: they take
+turns of some updates, in an order that turns round, so that what else the machine does falls on
+all of them alike. The first turn of each does not count. The first three arms pass the very same
+updates through the model in lockstep; their ratios are medians over the rounds of one arm's
+seconds by the other's. (Text has no audio to feed: the last arm is left out there.)
+
+    ray          the product: `pretrain` in a Ray Train worker, batches made beside the training
+    no ray       the same loop in a plain process
+    plain        a plain PyTorch loop of the same model, which makes each batch when it needs it
+    random       the plain loop with clips in random order, padded to the longest of each batch
+    ray data     the plain loop with random batches that Ray Data reads, decodes and shuffles
+
+Other encoders: `--set model.speech.path=...`, `--set model.text.path=...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pretraining_arms
+from pretraining_arms import EPOCHS, KEY, Job, in_process, on_ray, ray_data_batches
+
+from persona_ray.config import RunConfig, load_config
+
+if TYPE_CHECKING:
+    from persona_ray.objectives.base import PretrainingTask
+
+ARMS = ("ray", "no ray", "plain", "random", "ray data")
+LOCKSTEP = ("ray", "no ray", "plain")
+
+
+@dataclass
+class Turns:
+    """Of one arm, a value for each round."""
+
+    seconds: list[float]
+    clips: list[int]
+    size: list[float]
+
+    def rate(self, amounts: Sequence[float]) -> float:
+        return statistics.median(
+            amount / second for amount, second in zip(amounts, self.seconds, strict=True)
+        )
+
+
+def take_turns(
+    job: Job, arms: Sequence[str], rounds: int, turn_s: float, listener: Listener
+) -> dict[str, Turns]:
+    from persona_ray.training.pretrain.feed import Course
+
+    waiting: dict[str, Connection[Any, Any]] = {}
+    for _ in arms:
+        connection = listener.accept()
+        arm = connection.recv()
+        if arm not in arms:
+            sys.exit(f"error: {arm}")
+        waiting[arm] = connection
+    sizes, plan = job.task.sizes(), Course(job.task, job.settings).dealt(0, 0, 1)
+    found = {arm: Turns([], [], []) for arm in arms}
+    updates = 2
+    for number in range(rounds + 1):
+        positions = [p for _ in range(updates) for part in next(plan)[2] for p in part.positions]
+        spent = []
+        for arm in arms if number % 2 else reversed(arms):
+            waiting[arm].send(updates)
+            seconds, clips, size = waiting[arm].recv()
+            spent.append(seconds / updates)
+            if number:
+                found[arm].seconds.append(seconds)
+                found[arm].clips.append(clips or len(positions))
+                found[arm].size.append(size or sum(sizes[place] for place in positions))
+        if number == 0:
+            updates = max(2, round(turn_s / statistics.median(spent)))
+    for connection in waiting.values():
+        connection.send(0)
+    return found
+
+
+def compare(config: RunConfig, encoder: str, rounds: int, turn_s: float) -> None:
+    import ray
+
+    # Ray's workers have no path to this folder.
+    ray.cloudpickle.register_pickle_by_value(pretraining_arms)
+    arms = ARMS if encoder == "speech" else ARMS[:-1]
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        Listener(("127.0.0.1", 0), authkey=KEY) as turns,
+    ):
+        cluster = ray.get_runtime_context().gcs_address
+        address: Any = turns.address
+        job = replace(job_of(config, encoder), address=address, cluster=cluster)
+        if encoder == "speech":
+            feed_alone(job)
+        spawn = multiprocessing.get_context("spawn")
+        folder = Path(temporary)
+        fit = threading.Thread(target=on_ray, args=(job, folder / "ray"), daemon=True)
+        fit.start()
+        others = [
+            spawn.Process(target=in_process, args=(job, arm, folder / arm), daemon=True)
+            for arm in arms[1:]
+        ]
+        for process in others:
+            process.start()
+        found = take_turns(job, arms, rounds, turn_s, turns)
+        show(job, encoder, found)
+        for worker in (fit, *others):
+            worker.join()
+
+
+def job_of(config: RunConfig, encoder: str) -> Job:
+    from persona_ray.corpus.dataset import CorpusDataset
+    from persona_ray.corpus.texts import Dialogues
+    from persona_ray.launch.units import prepare_units
+    from persona_ray.objectives.speech_task import speech_task
+    from persona_ray.objectives.text_task import text_tasks
+    from persona_ray.progress import SilentProgress
+    from persona_ray.training.pretrain.settings import PretrainSettings
+
+    dataset = CorpusDataset.open(config.corpus_dir)
+    infos = list(dataset.infos())
+    task: PretrainingTask
+    if encoder == "speech":
+        path = config.model.speech.path
+        units = prepare_units(
+            config, 0, path, infos, dataset, dataset.fingerprint, SilentProgress()
+        )
+        task = speech_task(config, 0, path, infos, dataset, units)
+        settings = PretrainSettings.of(config.pretraining.speech)
+    else:
+        texts = Dialogues(config.pretraining.text.files, lambda: infos)
+        task = text_tasks(config, texts)[-1].task
+        settings = PretrainSettings.of(config.pretraining.text)
+    settings = replace(settings, epochs=EPOCHS)
+    clips = like_bucketed(task.sizes(), settings.micro_size)
+    portions = max(1, round(settings.update_size / settings.micro_size))
+    return Job(config, task, settings, clips, portions, ("", 0), "")
+
+
+def like_bucketed(sizes: Sequence[float], micro_size: float) -> int:
+    """Clips of a random batch that takes `micro_size` on average, padding included."""
+    lengths = np.random.default_rng(0).permutation(np.asarray(sizes))
+    clips = 1
+    while clips < len(lengths) and padded_of(lengths, clips + 1) <= micro_size:
+        clips += 1
+    return clips
+
+
+def padded_of(lengths: np.ndarray, clips: int) -> float:
+    """Mean padded size of a batch."""
+    whole = lengths[: len(lengths) // clips * clips].reshape(-1, clips)
+    return float(clips * whole.max(axis=1).mean())
+
+
+def feed_alone(job: Job) -> None:
+    """One pass over the clips without a model, map-style and through Ray Data."""
+    from persona_ray.training.pretrain.context import PlainPretrainContext
+    from persona_ray.training.pretrain.feed import Course, Feed
+
+    def map_style() -> Iterator[int]:
+        once = Course(job.task, replace(job.settings, epochs=1))
+        with Feed(job.task, once, PlainPretrainContext(Path()), 0) as feed:
+            for ready in feed:
+                yield sum(len(portion.positions) for portion in ready.portions)
+
+    def ray_data() -> Iterator[int]:
+        left = len(job.task.sizes())
+        for _, clips in ray_data_batches(job):
+            yield clips
+            left -= clips
+            if left <= 0:
+                return
+
+    print(f"\nfeed alone, one pass over {len(job.task.sizes())} clips, best of 3")
+    kinds: list[tuple[str, Callable[[], Iterator[int]]]] = [
+        ("map-style shards", map_style),
+        ("Ray Data", ray_data),
+    ]
+    for name, passes in kinds:
+        firsts, totals = [], []
+        for _ in range(3):
+            began = time.perf_counter()
+            feed = passes()
+            clips = next(feed)
+            firsts.append(time.perf_counter() - began)
+            clips += sum(feed)
+            totals.append(clips / (time.perf_counter() - began))
+        print(f"  {name:<18}{max(totals):7.0f} clips/s, first batch after {min(firsts):.2f} s")
+
+
+def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
+    from persona_ray.training.pretrain.feed import Course
+
+    unit = "audio s/s" if encoder == "speech" else "tokens/s"
+    rounds = len(found["ray"].seconds)
+    print(f"\n{encoder}: {rounds} rounds of {statistics.median(found['ray'].seconds):.1f} s each")
+    print(f"  {'arm':<10}{'clips/s':>10}{unit:>12}{'time against plain':>22}{'range':>16}")
+    for arm, turns in found.items():
+        line = f"  {arm:<10}{turns.rate(turns.clips):10.1f}{turns.rate(turns.size):12.0f}"
+        if arm in LOCKSTEP and arm != "plain":
+            pairs = zip(turns.seconds, found["plain"].seconds, strict=True)
+            ratios = sorted(mine / plain for mine, plain in pairs)
+            quarter = len(ratios) // 4
+            line += f"{statistics.median(ratios):22.3f}"
+            line += f"{ratios[quarter]:9.3f}-{ratios[-1 - quarter]:.3f}"
+        print(line)
+    sizes = np.asarray(job.task.sizes())
+    once = Course(job.task, replace(job.settings, epochs=1)).dealt(0, 0, 1)
+    bucketed = sum(
+        len(portion.positions) * sizes[list(portion.positions)].max()
+        for _, _, portions in once
+        for portion in portions
+    )
+    lengths = np.random.default_rng(0).permutation(sizes)
+    shuffled = padded_of(lengths, job.clips) / job.clips * len(sizes)
+    gain = found["ray"].rate(found["ray"].clips) / found["random"].rate(found["random"].clips)
+    print(
+        f"  padding: {1 - sizes.sum() / bucketed:.0%} bucketed, {1 - sizes.sum() / shuffled:.0%} "
+        f"in random batches of {job.clips}; the product does {gain:.2f} times their clips/s"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
+    parser.add_argument("--only", choices=("speech", "text"), help="one encoder")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--turn-s", type=float, default=1.5, help="aimed at, of each arm")
+    chosen = parser.parse_args()
+    from persona_ray.errors import PersonaRayError
+    from persona_ray.launch.cluster import connect
+
+    try:
+        config = load_config(chosen.config, chosen.overrides)
+        # One worker for training, and room for Ray Data's tasks beside it.
+        room = config.launch.model_copy(update={"workers": 3})
+        with connect(room):
+            for encoder in (chosen.only,) if chosen.only else ("text", "speech"):
+                compare(config, encoder, chosen.rounds, chosen.turn_s)
+    except PersonaRayError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

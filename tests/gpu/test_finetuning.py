@@ -1,0 +1,37 @@
+"""Fine-tuning on a GPU gives the numbers of the CPU: a frozen epoch, then one with the encoders."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from persona_ray.training.context import PlainContext
+from persona_ray.training.fit import fit
+from persona_ray.training.history import History, Phase
+from persona_ray.types import Split
+from tests.unit.training.toys import Tones, examples, tiny_model, training_config
+
+pytestmark = pytest.mark.gpu
+
+
+def tuned(device: str) -> History:
+    model = tiny_model(dropout=0.0)
+    for module in model.modules():
+        # Dropout draws other numbers on a GPU.
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+    context = PlainContext(device=torch.device(device))
+    dev = examples(9, Split.DEV, first=60)
+    return fit(model, examples(40), dev, Tones(), training_config(2, 1), context)
+
+
+def test_an_epoch_of_each_phase() -> None:
+    cpu, gpu = tuned("cpu"), tuned("cuda")
+    assert [epoch.phase for epoch in gpu.epochs] == [Phase.FROZEN, Phase.FULL]
+    for mine, its in zip(gpu.epochs, cpu.epochs, strict=True):
+        assert mine.loss == pytest.approx(its.loss, abs=5e-3)
+        assert mine.dev is not None
+        assert its.dev is not None
+        assert mine.dev.loss == pytest.approx(its.dev.loss, abs=2e-2)
