@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from persona_ray.corpus.texts import sentences
-from persona_ray.objectives.words import Tokenised, WordBorders, tokenise
+from persona_ray.objectives.words import Tokenised, WordTokenizer
 
 # Dialogues that are tokenised together.
 _AT_ONCE = 256
@@ -102,12 +102,12 @@ class Segments:
 
 
 def segments_of(
-    dialogues: Iterable[Sequence[str]], tokenizer: Any, borders: WordBorders, longest: int
+    dialogues: Iterable[Sequence[str]], tokenizer: WordTokenizer, longest: int
 ) -> Segments:
     """Segments of at most `longest` tokens, in the order of `dialogues`, which is read once."""
     tokens, starts = array("i"), bytearray()
     ends, numbers = array("q", [0]), array("i")
-    for number, pieces in enumerate(_tokenised(dialogues, tokenizer, borders, longest)):
+    for number, pieces in enumerate(_tokenised(dialogues, tokenizer, longest)):
         room = 0
         for piece, word_starts in pieces:
             if len(piece) > room:
@@ -128,14 +128,14 @@ def segments_of(
 
 
 def _tokenised(
-    dialogues: Iterable[Sequence[str]], tokenizer: Any, borders: WordBorders, longest: int
+    dialogues: Iterable[Sequence[str]], tokenizer: WordTokenizer, longest: int
 ) -> Iterator[list[Tokenised]]:
     """The sentences of each dialogue, none of them empty or longer than `longest` tokens."""
     waiting = iter(dialogues)
     while batch := list(islice(waiting, _AT_ONCE)):
         # A token of a BERT has at least a character, so that many characters fit.
         cut = [[part for turn in turns for part in sentences(turn, longest)] for turns in batch]
-        flat = iter(tokenise([part for parts in cut for part in parts], tokenizer, borders))
+        flat = iter(tokenizer([part for parts in cut for part in parts]))
         for parts in cut:
             own = [next(flat) for _ in parts]
             yield [(t[:longest], s[:longest]) for t, s in own if len(t)]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from persona_ray.objectives.text_start import (
     head_message,
     weights_digest,
 )
-from persona_ray.objectives.words import WordBorders
+from persona_ray.objectives.words import WordBorders, WordTokenizer
 
 # For pairs: [CLS], two [SEP] and a character or two in each segment.
 _SHORTEST_PAIR = 8
@@ -51,9 +52,9 @@ class SpecialTokens:
     segment_types: bool
 
     @classmethod
-    def of(cls, tokenizer: Any) -> SpecialTokens:
-        """Raises EncoderError for a tokenizer that does not mask or pad, or builds its texts in
-        another way than [CLS] text [SEP]."""
+    def of(cls, tokenizer: Any, model: Any) -> SpecialTokens:
+        """Raises EncoderError for a tokenizer that does not mask or pad, builds its texts in
+        another way than [CLS] text [SEP], or has more tokens than the model."""
         found = {
             name: getattr(tokenizer, f"{name}_token_id")
             for name in ("cls", "sep", "pad", "mask", "unk")
@@ -71,6 +72,12 @@ class SpecialTokens:
                 f"the text encoder's tokenizer ({kind}) does not build texts as [CLS] text [SEP]: "
                 "masked words need a BERT-like checkpoint"
             )
+        words = model.get_input_embeddings().num_embeddings
+        if len(tokenizer) > words:
+            raise EncoderError(
+                f"the text encoder's tokenizer ({kind}) has {len(tokenizer)} tokens, its model "
+                f"{words}: they belong to different checkpoints"
+            )
         return cls(
             cls=found["cls"],
             sep=found["sep"],
@@ -79,7 +86,7 @@ class SpecialTokens:
             unknown=found["unk"],
             never=frozenset(tokenizer.all_special_ids),
             vocabulary=len(tokenizer),
-            segment_types="token_type_ids" in tokenizer.model_input_names,
+            segment_types="token_type_ids" in signature(model.base_model.forward).parameters,
         )
 
 
@@ -264,9 +271,9 @@ def text_tasks(config: RunConfig, dialogues: Iterable[Sequence[str]]) -> list[Na
     tokenizer = start.tokenizer()
     # It looks whether they fit each other and the configured length.
     TextEncoder(model.base_model, tokenizer, max_tokens)
-    special = SpecialTokens.of(tokenizer)
+    special = SpecialTokens.of(tokenizer, model)
     longest = (max_tokens - 3) // 2 if settings.next_sentence else max_tokens - 2
-    segments = segments_of(dialogues, tokenizer, borders, longest)
+    segments = segments_of(dialogues, WordTokenizer(tokenizer, borders), longest)
     if len(segments) == 0:
         raise CorpusError(
             "there is no text to learn from: build a corpus, or name files in "

@@ -47,34 +47,45 @@ class WordBorders:
         return list(self._jieba.cut(text))
 
 
-def tokenise(texts: Sequence[str], tokenizer: Any, borders: WordBorders) -> list[Tokenised]:
-    """Tokens and word borders of each text, without [CLS] and [SEP].
+class WordTokenizer:
+    """A Hugging Face tokenizer that also says which tokens are one word."""
 
-    A token that reaches over a border of jieba's (`ok12` where jieba has `ok` and `12`) joins the
-    words on both sides: no token ever belongs to two words, and no piece of a word (`##ing`)
-    begins one.
-    """
-    if not texts:
-        return []
-    if not tokenizer.is_fast:
-        return [_by_words(borders.cut(text), tokenizer) for text in texts]
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    return [
-        (
-            np.array(tokens, dtype=np.int32),
-            word_starts(borders.cut(text), np.array(offsets, dtype=np.int64).reshape(-1, 2)),
+    def __init__(self, tokenizer: Any, borders: WordBorders) -> None:
+        self._tokenizer = tokenizer
+        self._borders = borders
+        names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        self._continues = np.array([name is not None and name.startswith("##") for name in names])
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokenised]:
+        """Tokens and word borders of each text, without [CLS] and [SEP].
+
+        A token that reaches over a border of jieba's joins the words on both sides: no token
+        belongs to two words, and no piece of a word (`##ing`) begins one.
+        """
+        if not texts:
+            return []
+        if not self._tokenizer.is_fast:
+            return [_by_words(self._borders.cut(text), self._tokenizer) for text in texts]
+        encoded = self._tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
         )
-        for text, tokens, offsets in zip(
-            texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
-        )
-    ]
+        rows = zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        return [self._with_words(*row) for row in rows]
+
+    def _with_words(
+        self, text: str, numbers: list[int], offsets: list[tuple[int, int]]
+    ) -> Tokenised:
+        tokens = np.array(numbers, dtype=np.int32)
+        places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+        starts = word_starts(self._borders.cut(text), places)
+        # jieba parts letters that it does not know (`1é`) from those that it does.
+        starts[1:] &= ~self._continues[tokens[1:]]
+        return tokens, starts
 
 
 def word_starts(words: Sequence[str], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -84,7 +95,7 @@ def word_starts(words: Sequence[str], offsets: NDArray[np.int64]) -> NDArray[np.
     starts = np.ones(len(offsets), dtype=np.bool_)
     if len(offsets) > 1:
         first = offsets[:, 0]
-        # A token without characters of its own (a space that some tokenizers mark) is at a border.
+        # Some tokenizers have tokens without characters of their own.
         last = np.maximum(offsets[:, 1] - 1, first)
         within = np.minimum(len(word_of) - 1, np.stack([first[1:], last[:-1]]))
         starts[1:] = word_of[within[0]] != word_of[within[1]]
