@@ -14,6 +14,7 @@ from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
+from persona_ray.launch.tracking import tracked
 from persona_ray.progress import Progress
 from persona_ray.types import Split
 
@@ -54,7 +55,7 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
     The last epoch, not the best on dev: with few dev customers the best is chosen by luck, and
     the stop rule is `training.stop_loss`. Encoders start as `launch.encoders.pretrained` says. A
     killed run goes on where it was, unless `fresh`.
-    Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError.
+    Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError, TrackingError.
     """
     with journalled(config, STAGE):
         return _finetune(config, progress, fresh)
@@ -82,13 +83,23 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
     folder = config.workspace / "training" / fingerprint
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    with progress.stage(STAGE, total=config.training.epochs) as stage:
+    with (
+        tracked(
+            config,
+            STAGE,
+            folder,
+            {"model": model_config, "training": config.training, "launch": config.launch},
+            {"data": data.dataset.fingerprint},
+        ) as tracker,
+        progress.stage(STAGE, total=config.training.epochs) as stage,
+    ):
         done = 0
 
         def tell(result: EpochResult) -> None:
             nonlocal done
             stage.advance(result.epoch - done, **_figures(result))
             done = result.epoch
+            tracker.metrics(result.epoch, _curves(result))
 
         if config.launch.backend == "plain":
             from persona_ray.launch.plain import fit_plain
@@ -124,6 +135,18 @@ def _figures(result: EpochResult) -> dict[str, float]:
     if result.dev is not None:
         figures["dev_accuracy"] = result.dev.clip_accuracy
     return figures
+
+
+def _curves(result: EpochResult) -> dict[str, float]:
+    """What MLflow keeps of an epoch."""
+    return {
+        **_metrics(result),
+        "frozen": float(result.phase == "frozen"),
+        "learning_rate": result.learning_rate,
+        "encoder_learning_rate": result.encoder_learning_rate,
+        "seconds": result.seconds,
+        "audio_s_per_s": result.audio_s_per_s,
+    }
 
 
 def _metrics(last: EpochResult) -> dict[str, float]:

@@ -6,8 +6,10 @@ About 10 GB of memory and of disk, and a minute or two for each model.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -32,6 +34,13 @@ pytestmark = pytest.mark.drill
 
 DIALOGUE = ("您好，我想问一下上个月的账单。", "这个利率是按日计算还是按月计算？", "好的，谢谢。")
 RATE = 1e-5
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Removed at once: pytest would keep the gigabytes of three runs."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
 
 
 @dataclass(frozen=True)
@@ -83,34 +92,36 @@ def one_step(
     }
 
 
-def assert_adams_first_step(moved: dict[str, torch.Tensor], still: set[str]) -> None:
-    """Adam's first step moves a weight by the learning rate, whatever its gradient is."""
-    assert {name for name, far in moved.items() if not far > 0.5 * RATE} <= still
+def assert_adams_first_step(moved: dict[str, torch.Tensor]) -> None:
+    """Adam's first step moves a weight by the learning rate, whatever its gradient is; attention
+    alone does not depend on the keys' bias."""
+    still = {name for name, far in moved.items() if not far > 0.5 * RATE}
+    assert {name for name in still if not name.endswith(("k_proj.bias", "key.bias"))} == set()
     assert max(moved.values()) <= 1.2 * RATE
 
 
-def test_hubert_large(tmp_path: Path) -> None:
-    run = config(tmp_path, "speech", save_hubert_large(tmp_path / "hubert"))
+def test_hubert_large(folder: Path) -> None:
+    run = config(folder, "speech", save_hubert_large(folder / "hubert"))
     infos, source = clip_infos((1200, 1000, 700)), Melodies()
-    encoder = EncoderSource.of(run.model.speech, str(tmp_path / "hubert"), source.sample_rate_hz, 0)
+    encoder = EncoderSource.of(run.model.speech, str(folder / "hubert"), source.sample_rate_hz, 0)
     grid = grid_of(encoder.load())
     units = RandomUnits(
         {info.clip_id: grid.frames(int(info.duration_s * grid.rate_hz)) for info in infos}
     )
-    task = speech_task(run, 0, str(tmp_path / "hubert"), infos, source, units)
+    task = speech_task(run, 0, str(folder / "hubert"), infos, source, units)
     settings = PretrainSettings.of(run.pretraining.speech)
-    point, moved = one_step(task, settings, tmp_path / "run")
+    point, moved = one_step(task, settings, folder / "run")
     # Cosines over a temperature of 0.1, of units at random: near the logarithm of their number.
     assert abs(point.terms["masked"] - math.log(CLUSTERS)) < 2
     assert sum(1 for name in moved if ".layers." in name) == 24 * 16
-    assert_adams_first_step(moved, still=set())
+    assert_adams_first_step(moved)
 
 
-def test_bert_large(tmp_path: Path) -> None:
-    run = config(tmp_path, "text", save_bert_large(tmp_path / "bert", "".join(DIALOGUE)))
+def test_bert_large(folder: Path) -> None:
+    run = config(folder, "text", save_bert_large(folder / "bert", "".join(DIALOGUE)))
     (named,) = text_tasks(run, [DIALOGUE])
     settings = PretrainSettings.of(named.settings)
-    point, moved = one_step(named.task, settings, tmp_path / "run")
+    point, moved = one_step(named.task, settings, folder / "run")
     assert point.terms["masked"] == pytest.approx(math.log(21128), abs=2)
     assert sum(1 for name in moved if ".layer." in name) == 24 * 16
-    assert_adams_first_step(moved, still=set())
+    assert_adams_first_step(moved)
