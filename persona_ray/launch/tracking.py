@@ -65,7 +65,9 @@ def tracked(
     if config.tracking.url == OFF:
         yield _Untracked()
         return
-    writer = _Writer(open_store(config), stage, folder, flatten(parameters), tags)
+    store = open_store(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = _Writer(store, stage, folder, flatten(parameters), tags)
     try:
         yield writer
     except BaseException as error:
