@@ -1,0 +1,241 @@
+"""Continued pretraining in one process: what is left, and what is not repeated."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persona_ray.config import RunConfig
+from persona_ray.corpus.pipeline import build_corpus
+from persona_ray.errors import CorpusError, EncoderError, TrainingError
+from persona_ray.launch.encoders import content, pretrained
+from persona_ray.launch.pretrain import PretrainResult, pretrain_speech, pretrain_text
+from persona_ray.progress import SilentProgress
+from persona_ray.training.pretrain.curve import read_curves
+from tests.unit.corpus.calls import make_archive, run_config
+
+SMALL = {"hidden_size": 16, "layers": 2, "heads": 2}
+TEXT = {
+    "epochs": 6,
+    "learning_rate": 3e-3,
+    "batch_tokens": 64,
+    "log_updates": 1,
+    "checkpoint_updates": 4,
+}
+SPEECH = {
+    "epochs": 2,
+    "learning_rate": 1e-3,
+    "batch_s": 8.0,
+    "micro_batch_s": 8.0,
+    "log_updates": 1,
+    "checkpoint_updates": 100,
+    "projection": 8,
+    "iterations": [{"clusters": 4}, {"features": "layer", "layer": 1, "clusters": 4}],
+}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run whose corpus is built."""
+    folder = tmp_path_factory.mktemp("archive")
+    config = run_config(
+        folder,
+        make_archive(folder, 12, broken=0),
+        model={"text": {"small": SMALL}, "speech": {"small": {**SMALL, "conv_channels": 18}}},
+        pretraining={"text": TEXT, "speech": SPEECH},
+        launch={"backend": "plain", "cpus_per_worker": 1},
+        tracking={"url": "off"},
+    )
+    build_corpus(config)
+    return config
+
+
+@pytest.fixture
+def config(archive: RunConfig, tmp_path: Path) -> RunConfig:
+    """The same in a workspace of its own."""
+    (tmp_path / "corpus").symlink_to(archive.corpus_dir)
+    return archive.model_copy(update={"workspace": tmp_path})
+
+
+def changed(config: RunConfig, tower: str, **values: Any) -> RunConfig:
+    tree = config.model_dump(mode="json")
+    tree["pretraining"][tower] |= values
+    return RunConfig.model_validate(tree)
+
+
+class Watching:
+    """Notes the updates that each stage tells of, and sends SIGTERM when one is reached."""
+
+    def __init__(self, stop_in: str = "", stop_at: int = 0) -> None:
+        self.told: dict[str, list[float]] = {}
+        self._stop = (stop_in, stop_at)
+
+    @contextmanager
+    def stage(self, name: str, total: float | None) -> Iterator[Any]:  # noqa: ARG002
+        told = self.told.setdefault(name, [])
+        watching = self
+
+        class Stage:
+            def advance(self, n: float = 1, **figures: float) -> None:  # noqa: ARG002
+                told.append((told[-1] if told else 0) + n)
+                if (name, told[-1]) == watching._stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+        yield Stage()
+
+
+def losses(result: PretrainResult) -> list[list[float]]:
+    return [[point.loss for point in curve.points] for curve in result.curves]
+
+
+def test_text_leaves_an_encoder_and_its_curve(config: RunConfig) -> None:
+    from persona_ray.models.text import TextEncoder
+
+    result = pretrain_text(config, SilentProgress())
+    (curve,) = result.curves
+    assert curve.complete
+    assert curve.last.loss < curve.points[0].loss
+    assert TextEncoder.load(str(config.encoder_dir("text")), 64).model.config.hidden_size == 16
+    assert read_curves(config.workspace / "pretraining" / "text.json") == result.curves
+    # Nothing that only a rerun would need is left.
+    assert [p.name for p in (config.workspace / "pretraining").iterdir()] == ["text.json"]
+    assert "no customer can be held out" in str(result)
+    assert f"{curve.updates} updates" in str(result)
+
+
+def test_a_finished_run_is_not_repeated_but_a_changed_one_is(config: RunConfig) -> None:
+    first = pretrain_text(config, SilentProgress())
+    before = content(str(config.encoder_dir("text")))
+    watching = Watching()
+    again = pretrain_text(config, watching)
+    assert "nothing to do" in str(again)
+    assert again.curves == first.curves
+    assert not any(name.startswith("pretraining") for name in watching.told)
+    assert content(str(config.encoder_dir("text"))) == before
+    for other in (changed(config, "text", seed=1), changed(config, "text", epochs=7)):
+        assert "nothing to do" not in str(pretrain_text(other, SilentProgress()))
+    assert content(str(config.encoder_dir("text"))) != before
+    fresh = pretrain_text(config, SilentProgress(), fresh=True)
+    assert losses(fresh) == losses(first)
+
+
+def test_a_stopped_run_goes_on_where_it_was(config: RunConfig, tmp_path: Path) -> None:
+    other = config.model_copy(update={"workspace": tmp_path / "undisturbed"})
+    other.workspace.mkdir()
+    (other.workspace / "corpus").symlink_to(config.corpus_dir)
+    expected = pretrain_text(other, SilentProgress())
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_text(config, Watching("pretraining text", 6))
+    assert not config.encoder_dir("text").exists()
+    watching = Watching()
+    result = pretrain_text(config, watching)
+    # One update may pass between the signal and the stop.
+    assert watching.told["pretraining text"][0] in (7, 8)
+    assert losses(result)[0] == pytest.approx(losses(expected)[0], abs=1e-5)
+
+
+def test_an_unfinished_run_may_be_given_more_epochs(config: RunConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_text(config, Watching("pretraining text", 6))
+    watching = Watching()
+    result = pretrain_text(changed(config, "text", epochs=8), watching)
+    assert watching.told["pretraining text"][0] in (7, 8)
+    assert result.curves[0].last.epoch == 8
+
+
+def test_a_checkpoint_without_a_head_gets_one_first(config: RunConfig, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+    from transformers import AutoModelForMaskedLM
+
+    pretrain_text(config, SilentProgress())
+    whole = AutoModelForMaskedLM.from_pretrained(config.encoder_dir("text"))
+    bare = tmp_path / "bare"
+    whole.bert.save_pretrained(bare)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (bare / name).write_bytes((config.encoder_dir("text") / name).read_bytes())
+    tree = config.model_dump(mode="json")
+    tree["model"]["text"]["path"] = str(bare)
+    tree["workspace"] = str(tmp_path / "second")
+    second = RunConfig.model_validate(tree)
+    second.workspace.mkdir()
+    (second.workspace / "corpus").symlink_to(config.corpus_dir)
+    result = pretrain_text(second, SilentProgress())
+    assert [curve.name for curve in result.curves] == ["text head", "text"]
+    assert "has no masked-word head" in str(result)
+    # The main run goes on from the head's last loss, not from a new head's.
+    head, main = result.curves
+    assert main.points[0].loss < head.points[0].loss
+    weights = load_file(second.encoder_dir("text") / "model.safetensors")
+    assert any(name.startswith("cls.predictions") for name in weights)
+
+
+def test_speech_iterations_follow_each_other_and_are_not_repeated(config: RunConfig) -> None:
+    from persona_ray.models.speech import SpeechEncoder
+
+    second = "pretraining speech, iteration 2"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_speech(config, Watching(second, 2))
+    watching = Watching()
+    result = pretrain_speech(config, watching)
+    assert [curve.name for curve in result.curves] == ["speech, iteration 1", "speech, iteration 2"]
+    assert "pretraining speech, iteration 1" not in watching.told
+    assert watching.told[second][0] in (3, 4)
+    assert all(curve.complete for curve in result.curves)
+    assert len(list((config.corpus_dir / "units").iterdir())) >= 2
+    assert SpeechEncoder.load(str(config.encoder_dir("speech"))).sample_rate_hz == 8000
+    assert "min of audio" in str(result)
+
+
+def test_no_corpus_is_said_before_anything_else(config: RunConfig, tmp_path: Path) -> None:
+    empty = config.model_copy(update={"workspace": tmp_path / "empty"})
+    for pretrain in (pretrain_text, pretrain_speech):
+        with pytest.raises(CorpusError, match="corpus build"):
+            pretrain(empty, SilentProgress())
+
+
+def test_plain_is_one_process(config: RunConfig) -> None:
+    from persona_ray.errors import ConfigError
+
+    launch = config.launch.model_copy(update={"workers": 2})
+    with pytest.raises(ConfigError, match=r"launch\.backend ray"):
+        pretrain_text(config.model_copy(update={"launch": launch}), SilentProgress())
+
+
+def test_fine_tuning_starts_from_what_was_pretrained(config: RunConfig) -> None:
+    asking = config.model_copy(
+        update={"pretraining": config.pretraining.model_copy(update={"encoders": ("text",)})}
+    )
+    with pytest.raises(EncoderError, match="persona-ray pretrain text"):
+        pretrained(asking)
+    assert pretrained(config).model == config.model
+    pretrain_text(config, SilentProgress())
+    model = pretrained(asking).model
+    assert model.text.path == str(config.encoder_dir("text").absolute())
+    assert model.speech == config.model.speech
+
+
+def test_a_damaged_note_is_named(config: RunConfig) -> None:
+    pretrain_text(config, SilentProgress())
+    note = config.encoder_dir("text") / "pretraining.json"
+    note.write_text("{", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"pretraining\.json is damaged"):
+        pretrain_text(config, SilentProgress())
+    assert "nothing to do" not in str(pretrain_text(config, SilentProgress(), fresh=True))
+
+
+def test_content_changes_with_any_file_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("1")
+    seen = {content(str(tmp_path))}
+    (tmp_path / "sub" / "a").write_text("2")
+    seen.add(content(str(tmp_path)))
+    (tmp_path / "sub" / "a").rename(tmp_path / "sub" / "b")
+    seen.add(content(str(tmp_path)))
+    assert len(seen) == 3
+    assert content("hfl/chinese-roberta-wwm-ext-large") == "hfl/chinese-roberta-wwm-ext-large"
