@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from persona_ray.config.pretraining import EngineConfig
+from persona_ray.errors import TrainingError
 from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.settings import PretrainSettings
 
@@ -161,9 +162,23 @@ def on_cpu(tensor: Tensor) -> Tensor:
 
 
 def enable_activation_checkpointing(module: nn.Module) -> None:
-    """In every Hugging Face model inside that can; non-reentrant, as DDP and hooks need it."""
+    """In every Hugging Face model inside that can; non-reentrant, as DDP and hooks need it.
+
+    Raises TrainingError where there is none.
+    """
     from transformers import PreTrainedModel
 
-    for part in module.modules():
-        if isinstance(part, PreTrainedModel) and part.supports_gradient_checkpointing:
-            part.gradient_checkpointing_enable({"use_reentrant": False})
+    able = [
+        part
+        for part in module.modules()
+        if isinstance(part, PreTrainedModel) and part.supports_gradient_checkpointing
+    ]
+    if not able:
+        raise TrainingError(
+            f"engine.activation_checkpointing: {type(module).__name__} has no blocks that can be "
+            "run again: set it to false"
+        )
+    for part in able:
+        # A cache for decoding, which training never does; transformers would warn of it.
+        part.config.use_cache = False
+        part.gradient_checkpointing_enable({"use_reentrant": False})

@@ -47,7 +47,7 @@ class TorchEngine:
         self._parallel: nn.parallel.DistributedDataParallel | None = None
         if context.world_size > 1:
             self._parallel = nn.parallel.DistributedDataParallel(
-                module, gradient_as_bucket_view=True
+                module, gradient_as_bucket_view=True, broadcast_buffers=False
             )
 
     def accumulate(

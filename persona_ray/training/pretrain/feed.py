@@ -93,7 +93,7 @@ class Feed:
     ) -> None:
         self._task = task
         self._dealt = course.dealt(done, context.rank, context.world_size)
-        self._pinned = context.device.type == "cuda"
+        self._device = context.device
         self._ready: queue.Queue[Ready | BaseException | None] = queue.Queue(AHEAD)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
@@ -114,6 +114,9 @@ class Feed:
 
     def _work(self) -> None:
         try:
+            if self._device.type == "cuda":
+                # A thread begins on the first GPU, and would keep memory on it.
+                torch.cuda.set_device(self._device)
             for number, epoch, portions in self._dealt:
                 batches = tuple(self._batch(portion, epoch) for portion in portions)
                 if not self._put(Ready(number, portions, batches)):
@@ -124,7 +127,7 @@ class Feed:
 
     def _batch(self, portion: Portion, epoch: int) -> MicroBatch:
         batch = self._task.batch(portion.positions, epoch)
-        if not self._pinned:
+        if self._device.type != "cuda":
             return batch
         inputs = {name: tensor.pin_memory() for name, tensor in batch.inputs.items()}
         return MicroBatch(inputs, batch.counts, batch.size, batch.padded)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.training.pretrain.agreement import Agreement
@@ -37,6 +39,8 @@ def pretrain(
     was asked for leaves a checkpoint and a curve that is not `complete`. Raises TrainingError for
     an empty task, a checkpoint that is damaged or of another run, and a loss that is not finite.
     """
+    if context.device.type == "cuda":
+        torch.cuda.set_device(context.device)
     course = Course(task, settings)
     identity = {"task": task.fingerprint, **settings.identity()}
     folder = context.restore()
