@@ -38,6 +38,11 @@ class SpeechEncoderConfig(Section):
         "(TencentGameMate/chinese-hubert-large, ...), or whisper-base: the encoder of the "
         "embedded recogniser, from its own packages; empty builds the small one",
     )
+    standardise: bool = Field(
+        False,
+        description="each number that the speech encoder gives is brought to zero mean and unit "
+        "variance over the training clips, as it is before training; for encoders kept frozen",
+    )
     small: SmallSpeechConfig = SmallSpeechConfig()
 
 

@@ -52,6 +52,11 @@ class RunConfig(Section):
     def bundle_dir(self) -> Path:
         return self.workspace / "bundle"
 
+    @property
+    def vectors_dir(self) -> Path:
+        """What frozen speech encoders said of clips, kept from stage to stage."""
+        return self.workspace / "vectors"
+
     def encoder_dir(self, tower: Literal["speech", "text"]) -> Path:
         """The Hugging Face folder that continued pretraining leaves."""
         return self.workspace / "encoders" / tower

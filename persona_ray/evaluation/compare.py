@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from persona_ray.models.bimodal import BimodalModel
     from persona_ray.training.feeds import SpeechVectors
     from persona_ray.training.history import History
+    from persona_ray.training.vectors import VectorCache
 
 # Folds that are fitted for the split by sentence: its clips are many, and it is no result.
 SENTENCE_FOLDS = 2
@@ -167,19 +168,19 @@ def hear(
     training: TrainingConfig,
     labels: Sequence[str],
     source: SampleSource,
+    vectors: VectorCache | None = None,
 ) -> SpeechVectors:
     """What the untrained speech encoder says of `examples`: the same in every fold and arm, since
-    its weights come from its folder or the seed, not from the clips."""
-    from persona_ray.training.cache import encode_once
+    its weights come from its folder or the seed, not from the clips. What `vectors` has is not
+    heard again."""
     from persona_ray.training.context import PlainContext
     from persona_ray.training.feeds import Feed
+    from persona_ray.training.vectors import heard
 
     fitted = _build(Modality.SPEECH, examples, model, training, labels, source)
     context = PlainContext()
     feed = Feed(examples, source, fitted.to(context.device), context.device)
-    speech = encode_once(feed, training.batch_s, context).speech
-    assert speech is not None
-    return {e.clip_id: row for e, row in zip(examples, speech.numpy(), strict=True)}
+    return heard(feed, training.batch_s, context, vectors)
 
 
 def gather_arms(

@@ -20,28 +20,40 @@ from persona_ray.types import Example, SampleSource
 
 if TYPE_CHECKING:
     from persona_ray.training.feeds import SpeechVectors
+    from persona_ray.training.vectors import VectorCache
 
 # Clips that one task hears; every task builds the encoder anew.
 _CLIPS_PER_TASK = 512
 
 
 def compare_modalities(
-    config: RunConfig, examples: Sequence[Example], source: SampleSource, progress: Progress
+    config: RunConfig,
+    examples: Sequence[Example],
+    source: SampleSource,
+    progress: Progress,
+    vectors: VectorCache | None = None,
 ) -> list[ArmPredictions]:
     """Rotate the customers of `examples` through the held-out folds; empty for no folds.
 
-    On Ray each fold takes one processor, as many at a time as the cluster has.
+    On Ray each fold takes one processor, as many at a time as the cluster has. `vectors` has what
+    the speech encoder said of clips before.
     """
     folds = plan_folds(examples, config.evaluation, config.splits.salt)
     if not folds:
         return []
     with progress.stage("comparing modalities", total=len(folds)) as stage:
         run = _run_plain if config.launch.backend == "plain" else _run_on_ray
-        return gather_arms(folds, run(config, examples, folds, source, stage))
+        return gather_arms(folds, run(config, examples, folds, source, stage, vectors))
 
 
-def _hear(config: RunConfig, examples: Sequence[Example], source: SampleSource) -> SpeechVectors:
-    return hear(examples, config.model, config.training, config.annotation.labels, source)
+def _hear(
+    config: RunConfig,
+    examples: Sequence[Example],
+    source: SampleSource,
+    vectors: VectorCache | None,
+) -> SpeechVectors:
+    labels = config.annotation.labels
+    return hear(examples, config.model, config.training, labels, source, vectors)
 
 
 def _fit(
@@ -59,12 +71,13 @@ def _run_plain(
     folds: Sequence[Fold],
     source: SampleSource,
     stage: Stage,
+    vectors: VectorCache | None,
 ) -> dict[int, list[Prediction]]:
     from persona_ray.launch.plain import threads
 
     answers = {}
     with threads(config.launch):
-        heard = _hear(config, examples, source)
+        heard = _hear(config, examples, source, vectors)
         for at, fold in enumerate(folds):
             answers[at] = _fit(config, fold, source, heard)
             stage.advance(1)
@@ -77,6 +90,7 @@ def _run_on_ray(
     folds: Sequence[Fold],
     source: SampleSource,
     stage: Stage,
+    vectors: VectorCache | None,
 ) -> dict[int, list[Prediction]]:
     import ray
 
@@ -87,7 +101,7 @@ def _run_on_ray(
         hear_task = ray.remote(num_cpus=1, num_gpus=gpus)(_single_threaded(_hear))
         fit_task = ray.remote(num_cpus=1, num_gpus=gpus)(_single_threaded(_fit))
         shared, its_source = ray.put(config), ray.put(source)
-        parts = [hear_task.remote(shared, part, its_source) for part in _parts(examples)]
+        parts = [hear_task.remote(shared, part, its_source, vectors) for part in _parts(examples)]
         heard = ray.put({name: row for part in ray.get(parts) for name, row in part.items()})
         waiting = {
             fit_task.remote(shared, fold, its_source, heard): at for at, fold in enumerate(folds)

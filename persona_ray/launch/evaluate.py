@@ -93,12 +93,14 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
     from persona_ray.inference.personality import PersonalityRecognizer
     from persona_ray.models.bundle import read_contract
     from persona_ray.training.history import History
+    from persona_ray.training.vectors import VectorCache
 
     contract = read_contract(config.bundle_dir)
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
     labels = _customer_labels(data)
     calls, predictions = _recognise(recognizer, data, labels, progress)
-    arms = compare_modalities(pretrained(config), data.examples, data.dataset, progress)
+    vectors = VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint)
+    arms = compare_modalities(pretrained(config), data.examples, data.dataset, progress, vectors)
     history = config.workspace / HISTORY
     if not history.is_file():
         raise CorpusError(f"{history} is missing: run `persona-ray finetune` in this workspace")

@@ -64,6 +64,7 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
 def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneResult:
     from persona_ray.models.bundle import contract_of, save_bundle
     from persona_ray.training.fit import check_examples
+    from persona_ray.training.vectors import VectorCache
 
     # First, because it may fail, and is read at once.
     model_config = pretrained(config).model
@@ -75,6 +76,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
         train=data.of(Split.TRAIN),
         dev=data.of(Split.DEV),
         source=data.dataset,
+        vectors=VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint),
     )
     # Before workers are started for nothing.
     check_examples(job.train, job.dev, job.labels)

@@ -12,11 +12,13 @@ from persona_ray.types import Example, SampleSource
 
 if TYPE_CHECKING:
     from persona_ray.models.bimodal import BimodalModel
+    from persona_ray.training.vectors import VectorCache
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """Everything is picklable; `source` opens its files where it is used."""
+    """Everything is picklable; `source` opens its files where it is used. `vectors` keeps what
+    frozen speech encoders said of the clips; None: nothing does."""
 
     model: ModelConfig
     training: TrainingConfig
@@ -24,6 +26,7 @@ class TrainingJob:
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     source: SampleSource
+    vectors: VectorCache | None = None
 
     def build_model(self) -> BimodalModel:
         """The untrained model: the same weights on every worker and at every call."""

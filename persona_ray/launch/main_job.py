@@ -30,6 +30,7 @@ OWN = (
     "store.sqlite-shm",
     "store.sqlite-wal",
     "training",
+    "vectors",
 )
 
 _PRETRAIN = {"speech": pretrain_speech, "text": pretrain_text}

@@ -33,7 +33,14 @@ def fit_plain(
     model = job.build_model()
     with threads(launch):
         history = fit(
-            model, job.train, job.dev, job.source, job.training, PlainContext(folder), on_epoch
+            model,
+            job.train,
+            job.dev,
+            job.source,
+            job.training,
+            PlainContext(folder),
+            on_epoch,
+            vectors=job.vectors,
         )
     return model.cpu(), history
 

@@ -98,7 +98,16 @@ def _worker(config: dict[str, Any]) -> None:
             if context.rank == 0:
                 desk.put(result)
 
-        fit(job.build_model(), job.train, job.dev, job.source, job.training, context, tell)
+        fit(
+            job.build_model(),
+            job.train,
+            job.dev,
+            job.source,
+            job.training,
+            context,
+            tell,
+            vectors=job.vectors,
+        )
 
 
 def _load(job: TrainingJob, checkpoint: Any) -> tuple[BimodalModel, History]:

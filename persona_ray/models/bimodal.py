@@ -73,8 +73,10 @@ class BimodalModel(nn.Module):
         labels: tuple[str, ...],
         dropout: float,
         max_clip_s: float,
+        standardise: bool = False,
     ) -> None:
-        """`max_clip_s`: audio beyond it is not heard (`collate` cuts it)."""
+        """`max_clip_s`: audio beyond it is not heard (`collate` cuts it); `standardise`: see
+        Featurizer, whose `fit` must then see the training clips."""
         super().__init__()
         if speech is None and text is None:
             raise ModelError("a model needs a speech or a text encoder")
@@ -90,7 +92,9 @@ class BimodalModel(nn.Module):
         self.max_clip_s = max_clip_s
         self.speech = speech
         self.text = text
-        self.featurizer = None if speech is None else Featurizer(speech.layers)
+        self.featurizer = None
+        if speech is not None:
+            self.featurizer = Featurizer(speech.layers, speech.features if standardise else None)
         width = (0 if speech is None else speech.features) + (0 if text is None else text.features)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, len(labels))

@@ -42,4 +42,6 @@ def build_model(
                 text = TextEncoder.load(config.text.path, config.text.max_tokens)
             else:
                 text = small_text_encoder(config.text.small, texts, config.text.max_tokens)
-        return BimodalModel(speech, text, labels, config.dropout, config.max_clip_s)
+        return BimodalModel(
+            speech, text, labels, config.dropout, config.max_clip_s, config.speech.standardise
+        )

@@ -5,7 +5,7 @@
                        AutoFeatureExtractor; published weights that a package brings are named
                        in weights.json instead of being stored
     text/              plain Hugging Face folder: AutoModel, AutoTokenizer
-    head.safetensors   layer weights and the fully connected layer
+    head.safetensors   layer weights, standardisation, the fully connected layer
 
 Nothing in it is pickled.
 """
@@ -65,6 +65,7 @@ def contract_of(
                 layers=speech.layers,
                 features=speech.features,
                 pooling="mean",
+                standardised=model.featurizer is not None and model.featurizer.standardises,
                 published=speech.published,
             ),
             text=None
@@ -132,8 +133,9 @@ def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
                 text = TextEncoder.load(str(path / "text"), contract.text.max_tokens)
         except EncoderError as error:
             raise BundleError(f"bundle {path}: {error}") from None
-        longest = contract.speech.max_clip_s if contract.speech is not None else 0.0
-        model = BimodalModel(speech, text, contract.labels, contract.dropout, longest)
+        hears = contract.speech
+        longest, standardise = (hears.max_clip_s, hears.standardised) if hears else (0.0, False)
+        model = BimodalModel(speech, text, contract.labels, contract.dropout, longest, standardise)
     _check_fit(model, contract, path)
     _load_head(model, path)
     return model.eval(), contract

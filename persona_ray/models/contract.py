@@ -31,6 +31,11 @@ class SpeechContract(_Strict):
     layers: int = Field(ge=1, description="Transformer blocks, the outputs of all are weighted")
     features: int = Field(ge=1, description="width of a block's output")
     pooling: Literal["mean"] = Field(description="over a clip's own frames")
+    standardised: bool = Field(
+        False,
+        description="each number of the pooled blocks to zero mean and unit variance over the "
+        "training clips, before the layers are weighted; the head holds both",
+    )
     published: Sha256 | None = Field(
         None,
         description="of the published weights that the bundle does not hold, since a package that "

@@ -5,17 +5,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# Of a number that hardly varies, the noise is not blown up; the value is batch norm's.
+_LEAST_VARIANCE = 1e-5
+
 
 class Featurizer(nn.Module):
     """Softmax-normalised weights over L layers, equal at the start.
 
     Weighting and the mean over frames are both linear, so they commute: layers pooled once can be
-    weighted anew in every epoch.
+    weighted anew in every epoch. So is standardising, which may come before the weighting: with
+    it, each of the L x F numbers of a clip has zero mean and unit variance over the clips that
+    `fit` saw. Transformers carry a few numbers that are a hundred times larger than the rest and
+    the same in every clip; what tells clips apart is otherwise hardly seen by the head.
     """
 
-    def __init__(self, layers: int) -> None:
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, layers: int, standardised: int | None = None) -> None:
+        """`standardised`: the width F, where vectors are to be standardised; None: they are not."""
         super().__init__()
         self.layer_weights = nn.Parameter(torch.zeros(layers))
+        self.standardises = standardised is not None
+        if standardised is not None:
+            self.register_buffer("centre", torch.zeros(layers, standardised))
+            self.register_buffer("scale", torch.ones(layers, standardised))
+
+    def fit(self, pooled: Tensor) -> None:
+        """Take mean and deviation of `pooled` (clips, layers, features), the training clips."""
+        if self.standardises:
+            double = pooled.double()
+            variance = double.var(dim=0, correction=0)
+            self.centre.copy_(double.mean(dim=0))
+            self.scale.copy_((variance + _LEAST_VARIANCE).sqrt())
 
     def weights(self) -> Tensor:
         """(layers,), positive, summing to 1."""
@@ -23,4 +45,8 @@ class Featurizer(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(batch, layers, ..., features) -> (batch, ..., features)."""
+        if self.standardises:
+            between = (1,) * (hidden.ndim - 3)
+            shape = (self.centre.shape[0], *between, self.centre.shape[1])
+            hidden = (hidden - self.centre.view(shape)) / self.scale.view(shape)
         return torch.einsum("l,bl...->b...", self.weights(), hidden)

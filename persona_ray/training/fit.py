@@ -12,6 +12,7 @@ from persona_ray.training.feeds import SpeechVectors
 from persona_ray.training.history import EpochResult, History
 from persona_ray.training.loop import run_epochs
 from persona_ray.training.trainee import Trainee
+from persona_ray.training.vectors import VectorCache
 from persona_ray.types import Example, SampleSource
 
 
@@ -28,17 +29,18 @@ def fit(
     context: TrainContext,
     on_epoch: Callable[[EpochResult], None] = _silent,
     untrained_speech: SpeechVectors | None = None,
+    vectors: VectorCache | None = None,
 ) -> History:
     """Train `model` in place on `train`, judging it on `dev` (may be empty) after each epoch.
 
     Every worker calls this with the same model and the same examples in the same order. Goes on
     from `context.restore()`. `on_epoch` is called on every worker after each epoch.
     `untrained_speech` are the vectors of all clips by the speech encoder as it is now, where they
-    are known already: the frozen epochs then hear nothing. Raises
-    TrainingError where there is nothing to learn from.
+    are known already: the frozen epochs then hear nothing. `vectors` has those of earlier runs, and
+    takes this one's. Raises TrainingError where there is nothing to learn from.
     """
     check_examples(train, dev, model.labels)
-    trainee = Trainee(model, train, dev, source, config, context, untrained_speech)
+    trainee = Trainee(model, train, dev, source, config, context, untrained_speech, vectors)
     trainee.restore()
     return run_epochs(trainee, config, context, on_epoch)
 

@@ -67,5 +67,8 @@ def gathered(value: T, context: TrainContext) -> list[T]:
 
 def precision(device: torch.device) -> torch.autocast:
     """bf16 where the hardware computes in it, float32 elsewhere."""
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_bf16(device))
+
+
+def computes_bf16(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -11,7 +11,6 @@ from torch import nn
 
 from persona_ray.config.learning import TrainingConfig
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.cache import encode_once
 from persona_ray.training.checkpoint import (
     RunIdentity,
     load_moments,
@@ -26,6 +25,7 @@ from persona_ray.training.metrics import Scores, score
 from persona_ray.training.optimizer import head_optimizer, unfreeze
 from persona_ray.training.parallel import data_parallel
 from persona_ray.training.predict import predict
+from persona_ray.training.vectors import VectorCache, encoded
 from persona_ray.types import Example, SampleSource
 
 
@@ -44,6 +44,7 @@ class Trainee:
         config: TrainingConfig,
         context: TrainContext,
         untrained_speech: SpeechVectors | None,
+        vectors: VectorCache | None,
     ) -> None:
         self.model = model.to(context.device)
         self.train, self.dev = train, dev
@@ -58,7 +59,7 @@ class Trainee:
         self._fresh = Feed(train, source, model, context.device)
         self._fresh_dev = Feed(dev, source, model, context.device)
         self._dev_feed = self._fresh_dev
-        self._untrained_speech = untrained_speech
+        self._untrained_speech, self._cache = untrained_speech, vectors
         self._vectors: tuple[Vectors, Vectors] | None = None
         self._phase: Phase | None = None
         self._identity = RunIdentity.of(config, len(train), model.labels)
@@ -69,8 +70,17 @@ class Trainee:
             return
         self._phase = phase
         kept = {"speech", "text"} if phase == Phase.FROZEN else set(self._config.kept_frozen)
-        if self._vectors is None and kept & _towers(self.model):
+        fresh, featurizer = not self.history.epochs, self.model.featurizer
+        standardises = fresh and featurizer is not None and featurizer.standardises
+        if self._vectors is None and (standardises or kept & _towers(self.model)):
             self._vectors = (self._encoded(self._fresh), self._encoded(self._fresh_dev))
+        if (
+            fresh
+            and featurizer is not None
+            and self._vectors
+            and self._vectors[0].speech is not None
+        ):
+            featurizer.fit(self._vectors[0].speech)
         if phase == Phase.FULL:
             unfreeze(self.model, self.optimizer, self._config)
         train, dev = self._vectors or (Vectors(), Vectors())
@@ -86,7 +96,7 @@ class Trainee:
         known = self._untrained_speech
         if known is not None and self.model.speech is not None:
             feed = feed.with_vectors(speech_of(feed.examples, known))
-        return encode_once(feed, self._config.batch_s, self._context)
+        return encoded(feed, self._config.batch_s, self._context, self._cache)
 
     def judge(self) -> Scores | None:
         """Scores of the whole dev split on every worker, each having judged its share; None for
