@@ -21,11 +21,18 @@ from torch import Tensor, multiprocessing
 from torch import distributed as dist
 
 from persona_ray.config.pretraining import EngineConfig
+from persona_ray.errors import TrainingError
 from persona_ray.training.pretrain.context import PlainPretrainContext
 from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
-from tests.unit.training.pretrain.toys import SETTINGS, TOY, settings, unheard
+from tests.unit.training.pretrain.toys import (
+    SETTINGS,
+    TOY,
+    SpoiltTask,
+    settings,
+    unheard,
+)
 
 TOLERANCE = 1e-5
 STOPPED_AFTER = 5
@@ -88,7 +95,20 @@ TWO = (
     *(Case(2, bf16(engine)) for engine in (TORCH, ZERO[0], ZERO[2], ZERO[3])),
     TWO_STOPPED,
 )
+SPOILT = (TORCH, *ZERO)
 BACK_ALONE = Case(1, TORCH, after=TWO_STOPPED.name)
+
+
+def spoilt(root: Path, rank: int, engine: EngineConfig) -> None:
+    """A run whose loss is infinite on one of the workers; its message goes to a file."""
+    name = f"spoilt-{engine.kind}{engine.zero_stage}-{rank}"
+    context = PlainPretrainContext(
+        root / "spoilt", rank=rank, world_size=2, device=torch.device("cpu")
+    )
+    try:
+        pretrain(SpoiltTask(), settings(micro_size=12.0), engine, context, unheard)
+    except TrainingError as error:
+        (root / name).write_text(str(error), encoding="utf-8")
 
 
 def work(process: int, root: Path) -> None:
@@ -103,6 +123,8 @@ def work(process: int, root: Path) -> None:
     )
     for case in TWO:
         case.run(root, process)
+    for engine in SPOILT:
+        spoilt(root, process, engine)
     dist.destroy_process_group()
 
 
@@ -156,3 +178,15 @@ def test_one_worker_that_is_asked_stops_all(root: Path) -> None:
     curve, _ = outcome(root, TWO_STOPPED)
     assert not curve.complete
     assert curve.last.update == STOPPED_AFTER
+
+
+@pytest.mark.parametrize("engine", SPOILT, ids=lambda engine: f"{engine.kind}{engine.zero_stage}")
+def test_a_loss_that_is_no_number_is_the_same_error_on_all(
+    root: Path, engine: EngineConfig
+) -> None:
+    first, second = (
+        (root / f"spoilt-{engine.kind}{engine.zero_stage}-{rank}").read_text(encoding="utf-8")
+        for rank in (0, 1)
+    )
+    assert "is not finite, items" in first
+    assert first == second

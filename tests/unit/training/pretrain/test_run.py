@@ -20,7 +20,14 @@ from persona_ray.training.pretrain.context import PlainPretrainContext
 from persona_ray.training.pretrain.curve import Curve
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
-from tests.unit.training.pretrain.toys import SETTINGS, TOY, ToyTask, settings, unheard
+from tests.unit.training.pretrain.toys import (
+    SETTINGS,
+    TOY,
+    SpoiltTask,
+    ToyTask,
+    settings,
+    unheard,
+)
 
 TORCH = EngineConfig()
 
@@ -125,26 +132,14 @@ def test_points_reach_the_caller_once(tmp_path: Path) -> None:
     assert seen == list(range(1, seen[-1] + 1))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_item(tmp_path: Path) -> None:
-    class Poisoned(ToyTask):
-        def build(self) -> torch.nn.Module:
-            module = super().build()
-
-            def spoil(_: object, inputs: tuple[dict[str, Tensor]], output: object) -> object:
-                """Sentences of 12 words cost infinitely much."""
-                assert isinstance(output, dict)
-                factor = float("inf") if inputs[0]["words"].shape[1] == 12 else 1.0
-                return {**output, "size.loss": output["size.loss"] * factor}
-
-            module.register_forward_hook(spoil)
-            return module
-
-    longest = [str(item) for item, size in enumerate(Poisoned().sizes()) if size == 12.0]
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_items(tmp_path: Path) -> None:
+    longest = {str(item) for item, size in enumerate(TOY.sizes()) if size == 12.0}
     with pytest.raises(TrainingError, match=r"loss of update \d+ is not finite") as raised:
-        run(tmp_path, Poisoned(), settings(micro_size=12.0))
-    named = str(raised.value).split("items ")[1].split(":")[0].split(", ")
-    assert set(named) <= set(longest)
+        run(tmp_path, SpoiltTask(), settings(micro_size=12.0))
+    named = set(str(raised.value).split("items ")[1].split(":")[0].split(", "))
     assert named
+    assert named <= longest
+    assert PlainPretrainContext(tmp_path).restore() is None
 
 
 def test_no_items_is_said(tmp_path: Path) -> None:

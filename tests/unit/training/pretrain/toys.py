@@ -116,6 +116,20 @@ class ToyTask:
         raise NotImplementedError
 
 
+class SpoiltTask(ToyTask):
+    """Sentences of 12 words cost infinitely much."""
+
+    def build(self) -> nn.Module:
+        module = super().build()
+        module.register_forward_hook(_spoil)
+        return module
+
+
+def _spoil(_: nn.Module, inputs: tuple[dict[str, Tensor]], output: dict[str, Tensor]) -> object:
+    factor = float("inf") if inputs[0]["words"].shape[1] == 12 else 1.0
+    return {**output, "size.loss": output["size.loss"] * factor}
+
+
 TOY = ToyTask()
 
 
