@@ -12,9 +12,12 @@ from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config, write_config
 from persona_ray.config.corpus import DEFAULT_QUERY
 from persona_ray.launch.evaluate import EvaluationResult
+from persona_ray.launch.journal import read_journal
+from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.main_job import run_main_job
 from persona_ray.progress import SilentProgress
 from persona_ray.synth.truth import read_calls
+from persona_ray.types import Split
 
 CUSTOMERS_PER_COLOUR = 3
 
@@ -41,6 +44,11 @@ def config(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
             f"annotation.files=[{archive / 'annotations.csv'}]",
             f"model.speech.small={json.dumps({**small, 'conv_channels': 18})}",
             f"model.text.small={json.dumps(small)}",
+            "pretraining.encoders=[text, speech]",
+            "pretraining.text.epochs=2",
+            "pretraining.speech.epochs=1",
+            "pretraining.speech.iterations=[{clusters: 8}]",
+            "tracking.url=off",
             "training.epochs=3",
             "training.frozen_epochs=2",
             "evaluation.folds=2",
@@ -78,6 +86,29 @@ def test_report_holds_what_the_run_did(result: EvaluationResult, config: RunConf
     assert [epoch.frozen for epoch in data.training.epochs] == [True, True, False]
     html = (config.workspace / "report.html").read_text(encoding="utf-8")
     assert all(call.call_id in html for call in data.calls)
+
+
+@pytest.mark.cluster
+def test_encoders_were_pretrained_without_the_held_out(
+    result: EvaluationResult, config: RunConfig
+) -> None:
+    from persona_ray.corpus.units import UnitStore
+
+    (folder,) = (config.corpus_dir / "units").iterdir()
+    units = UnitStore.open(folder)
+    data = open_labelled(config)
+    customers = {split: {e.customer_id for e in data.of(split)} for split in Split}
+    for info in data.dataset.infos():
+        held_out = info.customer_id in customers[Split.DEV] | customers[Split.TEST]
+        if held_out:
+            with pytest.raises(KeyError):
+                units.units(info.clip_id)
+        else:
+            assert len(units.units(info.clip_id))
+    assert all(customers.values())
+    assert {"pretrain text", "pretrain speech"} <= set(read_journal(config))
+    assert result.data.pretraining is not None
+    assert len(result.data.pretraining.speech) == len(result.data.pretraining.text) == 1
 
 
 @pytest.mark.cluster

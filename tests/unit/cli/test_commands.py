@@ -35,7 +35,10 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         (["corpus", "build", "--set", "archive.url=sqlite:///absent.db"], 3, "absent.db"),
         (["corpus", "show"], 3, "corpus"),
         (["annotate", "import", "absent.csv"], 3, "corpus"),
+        (["pretrain", "text"], 3, "corpus"),
+        (["pretrain", "speech"], 3, "corpus"),
         (["finetune"], 3, "corpus"),
+        (["finetune", "--set", "pretraining.encoders=[text]"], 2, "persona-ray pretrain text"),
         (["evaluate"], 3, "corpus"),
         (["recognize"], 2, "nothing to recognise"),
         (["recognize", "a.wav", "--text", "x"], 2, "--clip"),
@@ -106,5 +109,23 @@ def test_jobs_read_the_configuration_beside_them(repository: Path) -> None:
     scripts = sorted((repository / "jobs").glob("*.py"))
     assert scripts
     for script in scripts:
-        load_config(script.with_suffix(".yaml"))
+        assert script.with_suffix(".yaml").is_file()
         assert len(script.read_text(encoding="utf-8").splitlines()) < 60
+    for path in (repository / "jobs").glob("*.yaml"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("tower", ["text", "speech"])
+def test_large_models_are_set_for_eight_gpus(repository: Path, tower: str) -> None:
+    from persona_ray.config import load_config
+    from persona_ray.training.pretrain.settings import PretrainSettings
+
+    config = load_config(repository / "jobs" / f"pretrain_{tower}_large.yaml")
+    assert config.pretraining.encoders == (tower,)
+    assert (config.engine.kind, config.engine.zero_stage) == ("deepspeed", 2)
+    assert config.engine.precision == "bf16"
+    assert (config.launch.workers, config.launch.gpus_per_worker) == (8, 1)
+    settings = PretrainSettings.of(getattr(config.pretraining, tower))
+    assert (settings.learning_rate, settings.epochs) == (1e-5, 60)
+    # Every worker has something to do in every update.
+    assert settings.update_size >= 8 * settings.micro_size
