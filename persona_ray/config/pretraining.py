@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from persona_ray.config.base import Section
 
@@ -162,3 +162,9 @@ class TrackingConfig(Section):
         "", description="tracking server or store; empty: mlflow.db in the workspace; off: none"
     )
     experiment: str = Field("persona-ray", description="MLflow experiment that runs go to")
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        # An unquoted `off` is a truth value in YAML.
+        return "off" if value is False else value

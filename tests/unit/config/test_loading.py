@@ -93,3 +93,7 @@ def test_every_shipped_configuration_loads(repository: Path) -> None:
         if path.name == "demo_archive.yaml":
             continue  # the synthetic archive's own schema; its room loads it
         load_config(path)
+
+
+def test_tracking_can_be_turned_off_unquoted() -> None:
+    assert load_config(None, ["tracking.url=off"]).tracking.url == "off"
