@@ -80,7 +80,7 @@ def small_speech_encoder(config: SmallSpeechConfig, sample_rate_hz: int) -> Spee
             layer.conv.weight.copy_(weight)
         model.feature_extractor.conv_layers[0].conv.bias.zero_()
         model.feature_extractor.conv_layers[1].conv.bias.copy_(reference_bias(channels))
-        torch.nn.init.orthogonal_(model.feature_projection.projection.weight)
+        _orthogonal(model.feature_projection.projection.weight)
         # An assignment, since weight norm keeps the weight as size and direction.
         model.encoder.pos_conv_embed.conv.weight = positional
         model.encoder.pos_conv_embed.conv.bias.zero_()
@@ -147,6 +147,16 @@ def character_tokenizer(vocabulary: Mapping[str, int], max_tokens: int) -> BertT
     from transformers import BertTokenizer
 
     return BertTokenizer(vocab=dict(vocabulary), model_max_length=max(max_tokens, SMALLEST_LENGTH))
+
+
+def _orthogonal(weight: torch.Tensor) -> None:
+    """torch.nn.init.orthogonal_, in double precision: what is left after rounding to float32 does
+    not depend on the number of threads, so that driver and workers build the same encoder."""
+    rows, columns = weight.shape
+    drawn = torch.empty_like(weight).normal_().double()
+    q, r = torch.linalg.qr(drawn if rows >= columns else drawn.T)
+    q *= r.diagonal().sign()
+    weight.copy_(q if rows >= columns else q.T)
 
 
 def _check_heads(tower: str, hidden_size: int, heads: int) -> None:

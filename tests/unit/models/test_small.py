@@ -82,6 +82,19 @@ def test_silence_gives_finite_vectors(encoder: SpeechEncoder) -> None:
     assert torch.isfinite(encoder.pooled(torch.zeros(1, RATE_HZ), torch.tensor([RATE_HZ]))).all()
 
 
+def test_workers_with_other_threads_build_the_same_weights() -> None:
+    before = torch.get_num_threads()
+    made = set()
+    try:
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            made.add(small_speech_encoder(SmallSpeechConfig(), RATE_HZ).fingerprint())
+    finally:
+        torch.set_num_threads(before)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000])
 def test_frames_are_20_ms_at_any_rate(rate_hz: int) -> None:
     made = small_speech_encoder(SmallSpeechConfig(hidden_size=16, layers=1), rate_hz)
