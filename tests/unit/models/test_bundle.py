@@ -13,6 +13,7 @@ import torch
 
 from persona_ray.errors import BundleError
 from persona_ray.models import bundle
+from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.bundle import contract_of, load_bundle, read_contract, save_bundle
 from persona_ray.models.collate import collate
 from persona_ray.types import Modality
@@ -68,6 +69,38 @@ def test_the_contract_says_what_the_model_is(saved: Path) -> None:
     assert contract.speech.max_clip_s == 2.0
     assert contract.data_fingerprint == "corpus-1"
     assert contract.packages["torch"] == torch.__version__.split("+")[0]
+
+
+@torch.inference_mode()
+def test_what_standardises_vectors_comes_back(tmp_path: Path) -> None:
+    plain = small_model()
+    model = BimodalModel(plain.speech, plain.text, LABELS, 0.2, 2.0, standardise=True).eval()
+    batch = collate(TEXTS, WAVES, None, model, RATE_HZ)
+    before, pooled = model(batch), model.encode(batch).speech
+    assert pooled is not None
+    assert model.featurizer is not None
+    model.featurizer.fit(pooled)
+    assert not torch.allclose(model(batch), before, atol=1e-3)
+    save_bundle(model, tmp_path / "bundle", contract_of(model, "", {}, {}))
+    again, contract = load_bundle(tmp_path / "bundle")
+    assert contract.speech is not None
+    assert contract.speech.standardised
+    assert torch.equal(again(batch), model(batch))
+
+
+@torch.inference_mode()
+def test_a_bundle_of_the_first_make_still_loads(saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    shutil.copytree(saved, path)
+
+    def as_first_made(contract: dict[str, Any]) -> None:
+        for later in ("input", "standardised", "published"):
+            del contract["speech"][later]
+
+    change(path, as_first_made)
+    old, new = load_bundle(path)[0], load_bundle(saved)[0]
+    batch = collate(TEXTS, WAVES, None, new, RATE_HZ)
+    assert torch.equal(old(batch), new(batch))
 
 
 def remove_weights(path: Path) -> None:
