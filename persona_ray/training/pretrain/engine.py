@@ -178,7 +178,9 @@ def enable_activation_checkpointing(module: nn.Module) -> None:
             f"engine.activation_checkpointing: {type(module).__name__} has no blocks that can be "
             "run again: set it to false"
         )
+    inner = {id(part) for outer in able for part in outer.modules() if part is not outer}
     for part in able:
-        # A cache for decoding, which training never does; transformers would warn of it.
-        part.config.use_cache = False
-        part.gradient_checkpointing_enable({"use_reentrant": False})
+        if id(part) not in inner:
+            # A cache for decoding, which training never does; transformers would warn of it.
+            part.config.use_cache = False
+            part.activation_checkpointing_enable({"use_reentrant": False})
