@@ -172,7 +172,10 @@ def _prepared(context: PretrainContext) -> Any:
     kind = context.device.type
     # DeepSpeed looks for a GPU by itself when it is imported, and insists on LOCAL_RANK.
     os.environ.setdefault("DS_ACCELERATOR", kind)
-    os.environ.setdefault("LOCAL_RANK", str(context.device.index or 0))
+    if context.device.index is not None:
+        # Launchers number GPUs in their own ways; the module must stay where the loop's inputs go.
+        os.environ["LOCAL_RANK"] = str(context.device.index)
+    os.environ.setdefault("LOCAL_RANK", "0")
     if not dist.is_initialized():
         from torch._C._distributed_c10d import HashStore
 
