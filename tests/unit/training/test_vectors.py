@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from persona_ray.config import RunConfig
+from persona_ray.config.learning import EvaluationConfig, LaunchConfig
 from persona_ray.evaluation.compare import hear
+from persona_ray.launch.compare import compare_modalities
 from persona_ray.models.bimodal import BimodalModel
+from persona_ray.progress import SilentProgress
 from persona_ray.training.context import PlainContext
 from persona_ray.training.feeds import Feed
 from persona_ray.training.fit import fit
@@ -89,6 +93,26 @@ def test_stages_share_what_was_heard(tmp_path: Path) -> None:
     assert set(found) == set(plain)
     for name, vector in plain.items():
         np.testing.assert_allclose(found[name], vector, atol=2e-6)
+
+
+def test_the_comparison_hears_nothing_that_finetuning_heard(tmp_path: Path) -> None:
+    clips, source = examples(36), Counting()
+    training = training_config(2, 1).model_copy(update={"kept_frozen": ("speech",)})
+    config = RunConfig(
+        model=model_config(),
+        training=training,
+        launch=LaunchConfig(backend="plain", cpus_per_worker=1),
+        evaluation=EvaluationConfig(folds=2, sentence_split=False),
+    )
+    cache, context = VectorCache(tmp_path, "corpus-1"), PlainContext(device=CPU)
+    fit(tiny_model(), clips, [], source, training, context, vectors=cache)
+    source.asked.clear()
+    arms = compare_modalities(config, clips, source, SilentProgress(), cache)
+    assert source.asked == []
+    plain = compare_modalities(config, clips, source, SilentProgress())
+    for arm, other in zip(arms, plain, strict=True):
+        for one, same in zip(arm.predictions, other.predictions, strict=True):
+            assert one.probabilities == pytest.approx(same.probabilities, abs=1e-4)
 
 
 def asked_for(cache: VectorCache, model: BimodalModel, clips: list[Example]) -> int:
