@@ -23,11 +23,13 @@ START_S = 180
 
 @dataclass(frozen=True)
 class Nodes:
-    """A cluster: its head and what joined it. `environment` is what its processes run with."""
+    """A cluster: its head and what joined it. `environment` is what its processes run with,
+    `folder` where they write."""
 
     address: str
     dashboard: str
     environment: Mapping[str, str]
+    folder: Path
     stack: ExitStack
 
     def add(self, cpus: int) -> subprocess.Popen[bytes]:
@@ -65,7 +67,9 @@ def cluster(cpus: int, dashboard: bool = False, **environment: str) -> Iterator[
         with ExitStack() as stack:
             head = stack.enter_context(_running(command, env))
             wait_for(lambda: b"raylet" in names(head), START_S, "the head did not start")
-            yield Nodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", env, stack)
+            yield Nodes(
+                f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", env, folder, stack
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
