@@ -30,6 +30,7 @@ from persona_ray.evaluation.report.pretraining import (
     PretrainingRun,
     pretraining_runs,
 )
+from persona_ray.launch.units import noted_units
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.history import History, Phase
 from persona_ray.training.pretrain.curve import read_curves
@@ -131,10 +132,11 @@ def leakage_part(report: LeakageReport) -> LeakagePart:
 def pretraining_part(config: RunConfig) -> PretrainingPart | None:
     """Of the encoders that this run's fine-tuning started from; None without any."""
     runs: dict[str, tuple[PretrainingRun, ...]] = {}
+    units = {run: str(info) for run, info in noted_units(config).items()}
     for encoder in config.pretraining.encoders:
         path = config.workspace / "pretraining" / f"{encoder}.json"
         if path.is_file():
-            runs[encoder] = pretraining_runs(read_curves(path))
+            runs[encoder] = pretraining_runs(read_curves(path), units)
     return PretrainingPart(**runs) if any(runs.values()) else None
 
 

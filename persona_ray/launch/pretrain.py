@@ -92,7 +92,7 @@ def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) 
     one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError.
     """
     from persona_ray.corpus.units import clips_fingerprint
-    from persona_ray.launch.units import prepare_units
+    from persona_ray.launch.units import note_units, noted_units, prepare_units
     from persona_ray.objectives.speech_task import speech_task
     from persona_ray.training.pretrain.settings import PretrainSettings
 
@@ -108,7 +108,7 @@ def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) 
             units = prepare_units(
                 config, iteration, start, infos, source, source.fingerprint, progress, fresh
             )
-            logging.getLogger(__name__).info("%s: %s", name, units.info)
+            note_units(config, name, units.info)
             task = speech_task(config, iteration, start, infos, source, units)
             return task, PretrainSettings.of(settings, name)
 
@@ -131,7 +131,12 @@ def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) 
         config.model.speech.path,
         [link(iteration) for iteration in range(len(settings.iterations))],
     )
-    return _pretrain(config, chain, progress, fresh, [clips.note], lambda: _clips(clips))
+
+    def learned_from() -> str:
+        told = [f"{run}: {info}" for run, info in noted_units(config).items()]
+        return "\n".join([_clips(clips), *told])
+
+    return _pretrain(config, chain, progress, fresh, [clips.note], learned_from)
 
 
 def _pretrain(

@@ -78,21 +78,11 @@ def tracked(
 
 def point_metrics(point: CurvePoint) -> dict[str, float]:
     """A point of a pretraining curve; its step is `point.update`."""
-    named = {f"loss.{term}": value for term, value in point.terms.items()}
-    named |= {f"accuracy.{term}": value for term, value in point.accuracy.items()}
-    return named | {
-        name: getattr(point, name)
-        for name in (
-            "epoch",
-            "loss",
-            "learning_rate",
-            "gradient_norm",
-            "size_per_s",
-            "padding_share",
-            "flops_per_s",
-            "utilisation",
-        )
-    }
+    from persona_ray.training.pretrain.meter import as_metrics
+
+    metrics = as_metrics(point)
+    del metrics["update"]
+    return metrics
 
 
 class _Untracked:

@@ -6,6 +6,7 @@ all clips, in packets -> frames -> nearest centres (tasks) -> units.parquet (her
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from persona_ray.config import RunConfig
 from persona_ray.corpus.units import (
+    UnitsInfo,
     UnitsKey,
     UnitStore,
     clips_fingerprint,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from persona_ray.config.learning import LaunchConfig
 
+# In the workspace.
+NOTES = "pretraining/units.json"
 # Clips that a task takes at a time.
 _PACKET_CLIPS = 64
 _FRAMES_STAGE, _UNITS_STAGE = "frames for units", "units"
@@ -102,6 +106,25 @@ def prepare_units(
                 yield row
 
         return write_units(folder, key, centres, rows())
+
+
+def note_units(config: RunConfig, run: str, info: UnitsInfo) -> None:
+    """Keep in the workspace which units the pretraining run `run` learns to tell."""
+    path = config.workspace / NOTES
+    notes = {name: old.model_dump(mode="json") for name, old in noted_units(config).items()}
+    notes[run] = info.model_dump(mode="json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+
+
+def noted_units(config: RunConfig) -> dict[str, UnitsInfo]:
+    """By run; empty where nothing is noted."""
+    try:
+        notes = json.loads((config.workspace / NOTES).read_text(encoding="utf-8"))
+        return {run: UnitsInfo.model_validate(info) for run, info in notes.items()}
+    except (OSError, ValueError):
+        # A note for people is not worth a failed run.
+        return {}
 
 
 def _sampled(

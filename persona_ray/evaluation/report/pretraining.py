@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Literal
@@ -47,6 +47,7 @@ class PretrainingRun(Part):
     complete: bool
     points: tuple[PretrainingPoint, ...] = Field(min_length=1)
     others: tuple[OtherTerm, ...] = ()
+    units: str = Field("", description="of speech: their kind, and how evenly they are used")
 
     @property
     def first(self) -> PretrainingPoint:
@@ -68,9 +69,12 @@ class PretrainingPart(Part):
         return self.text + self.speech
 
 
-def pretraining_runs(curves: Iterable[Curve]) -> tuple[PretrainingRun, ...]:
-    """Runs without a point yet are left out."""
-    return tuple(_run(curve) for curve in curves if curve.points)
+def pretraining_runs(
+    curves: Iterable[Curve], units: Mapping[str, str] | None = None
+) -> tuple[PretrainingRun, ...]:
+    """Runs without a point yet are left out. `units`: by run, what its units are, in words."""
+    named = units or {}
+    return tuple(_run(curve, named.get(curve.name, "")) for curve in curves if curve.points)
 
 
 def thinned(points: Sequence[PretrainingPoint], most: int) -> tuple[PretrainingPoint, ...]:
@@ -88,7 +92,7 @@ def thinned(points: Sequence[PretrainingPoint], most: int) -> tuple[PretrainingP
     )
 
 
-def _run(curve: Curve) -> PretrainingRun:
+def _run(curve: Curve, units: str) -> PretrainingRun:
     points = curve.points
     # A point's figures hold for the time since the point before it.
     spans = [points[0].seconds, *(b.seconds - a.seconds for a, b in pairwise(points))]
@@ -108,6 +112,7 @@ def _run(curve: Curve) -> PretrainingRun:
         utilisation=median(point.utilisation for point in points),
         wall_s=curve.last.seconds,
         complete=curve.complete,
+        units=units,
         points=tuple(_point(point, shown) for point in points),
         others=tuple(
             OtherTerm(

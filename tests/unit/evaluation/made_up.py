@@ -276,7 +276,10 @@ def full_report() -> ReportData:
         ),
         pretraining=PretrainingPart(
             text=pretraining_runs((curve("text, new head", 1, 40), curve("text", 60, 2400))),
-            speech=pretraining_runs(curve(f"speech, iteration {n}", 30, 900, n) for n in (1, 2)),
+            speech=pretraining_runs(
+                [curve(f"speech, iteration {n}", 30, 900, n) for n in (1, 2)],
+                {"speech, iteration 1": "100 units of MFCC: 98% used, perplexity 87.6"},
+            ),
         ),
         training=TrainingRun(
             epochs=epochs,

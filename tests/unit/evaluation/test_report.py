@@ -101,6 +101,11 @@ def test_each_part_may_be_missing(report: ReportData, name: str) -> None:
     assert render(parts(report, *rest)).count("<section") == whole - (name not in run)
 
 
+def test_units_are_named_beside_their_run(html: str) -> None:
+    assert "speech, iteration 1: 100 units of MFCC: 98% used, perplexity 87.6." in html
+    assert "speech, iteration 2: " not in html
+
+
 def test_no_part_at_all_is_still_a_page(report: ReportData) -> None:
     assert report.title in render(parts(report))
 
