@@ -94,7 +94,7 @@ def test_a_stopped_job_goes_on_with_the_next(clone: Path, nodes: Nodes, tmp_path
         *common,
         "launch.workers=2",
         "model.speech.small={hidden_size: 16, layers: 2, heads: 2, conv_channels: 18}",
-        "pretraining.speech.epochs=40",
+        "pretraining.speech.epochs=30",
         "pretraining.speech.batch_s=40",
         "pretraining.speech.log_updates=1",
         "pretraining.speech.checkpoint_updates=1000",
@@ -109,7 +109,7 @@ def test_a_stopped_job_goes_on_with_the_next(clone: Path, nodes: Nodes, tmp_path
     wait_for(training, JOB_S, "the job does not train")
     asked = time.monotonic()
     assert jobs(nodes, "stop", "first").returncode == 0
-    assert first.wait(JOB_S) != 0
+    first.wait(JOB_S)
     assert "STOPPED" in jobs(nodes, "status", "first").stdout
     newest = sorted(run.glob("checkpoint-*"))[-1]
     left = json.loads((newest / "state.json").read_text())["progress"]
