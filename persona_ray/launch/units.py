@@ -7,8 +7,10 @@ all clips, in packets -> frames -> nearest centres (tasks) -> units.parquet (her
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +199,7 @@ def _on_ray(
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     context.log_internal_stack_trace_to_stdout = False
-    with DataContext.current(context):
+    with DataContext.current(context), _silence():
         done = (
             ray.data.from_arrow(table)
             .repartition(len(packets))
@@ -217,6 +219,18 @@ def _on_ray(
                 if isinstance(result, PersonaRayError):
                     raise result
                 yield from result
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ray Data says what it executes, in the middle of progress bars."""
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Actor:
