@@ -60,8 +60,9 @@ def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) ->
     settings = config.pretraining.text
     clips = open_unlabelled(config) if settings.corpus else None
     dialogues = Dialogues(settings.files, None if clips is None else lambda: clips.infos)
-    with progress.stage("texts to learn from", total=None):
+    with progress.stage("texts to learn from", total=None) as stage:
         named = text_tasks(config, dialogues)
+        stage.advance(len(named[-1].task.sizes()))
 
     def link(at: int, one: NamedTask) -> Link:
         def make(start: str) -> tuple[TextTask, PretrainSettings]:
