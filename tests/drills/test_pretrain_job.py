@@ -110,7 +110,7 @@ def test_a_stopped_job_goes_on_with_the_next(clone: Path, nodes: Nodes, tmp_path
     asked = time.monotonic()
     assert jobs(nodes, "stop", "first").returncode == 0
     first.wait(JOB_S)
-    assert "STOPPED" in jobs(nodes, "status", "first").stdout
+    assert "was stopped" in jobs(nodes, "status", "first").stdout
     newest = sorted(run.glob("checkpoint-*"))[-1]
     left = json.loads((newest / "state.json").read_text())["progress"]
     print(f"\nray job stop: {time.monotonic() - asked:.0f} s, at update {left['update']}")
