@@ -95,7 +95,7 @@ def prepare_units(
         for _, frames in _through(_Work(features, source, None), sampled, config.launch):
             parts.append(frames)
             stage.advance(1)
-    # Packets of the last clip may go beyond the bound; order is that of the corpus.
+    # The last clip that was drawn may go beyond the bound.
     centres = find_centres(
         np.concatenate(parts)[: units.sampled_frames], units.clusters, settings.seed
     )
