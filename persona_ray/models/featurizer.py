@@ -15,8 +15,8 @@ class Featurizer(nn.Module):
     Weighting and the mean over frames are both linear, so they commute: layers pooled once can be
     weighted anew in every epoch. So is standardising, which may come before the weighting: with
     it, each of the L x F numbers of a clip has zero mean and unit variance over the clips that
-    `fit` saw. Transformers carry a few numbers that are a hundred times larger than the rest and
-    the same in every clip; what tells clips apart is otherwise hardly seen by the head.
+    `fit` saw. Transformers carry a few numbers that are many times larger than the rest, and of
+    which the head otherwise sees little else: docs/decisions/0012-speech-tower.md.
     """
 
     centre: Tensor
