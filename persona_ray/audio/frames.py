@@ -36,7 +36,9 @@ class FrameGrid:
 
 def heard(samples: Samples, from_hz: int, to_hz: int, longest_s: float) -> Samples:
     """Samples (n,) at `from_hz` -> what an encoder at `to_hz` hears: cut to `longest_s`."""
-    from persona_ray.audio.resample import resample
+    samples = samples[: math.ceil((longest_s + _BEYOND_S) * from_hz)]
+    if from_hz != to_hz:
+        from persona_ray.audio.resample import resample
 
-    fitted = resample(samples[: math.ceil((longest_s + _BEYOND_S) * from_hz)], from_hz, to_hz)
-    return fitted[: int(longest_s * to_hz)]
+        samples = resample(samples, from_hz, to_hz)
+    return samples[: int(longest_s * to_hz)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from persona_ray.audio.frames import heard
 from persona_ray.errors import ModelError
 from persona_ray.models.bimodal import Batch, BimodalModel
 
@@ -21,14 +22,7 @@ def fit_clip(samples: Samples, sample_rate_hz: int, model: BimodalModel) -> Samp
     """`samples` (n,) at the rate of the model's speech encoder, cut to `model.max_clip_s`."""
     if model.speech is None:
         raise ModelError("the model does not hear: it takes no audio")
-    # What is beyond the cut is not resampled; a little more than the cut keeps its edge clean.
-    samples = samples[: int((model.max_clip_s + 0.1) * sample_rate_hz)]
-    rate = model.speech.sample_rate_hz
-    if rate != sample_rate_hz:
-        from persona_ray.audio.resample import resample
-
-        samples = resample(samples, sample_rate_hz, rate)
-    return samples[: int(model.max_clip_s * rate)]
+    return heard(samples, sample_rate_hz, model.speech.sample_rate_hz, model.max_clip_s)
 
 
 def collate(
