@@ -108,7 +108,7 @@ def run_job(job: Job, out: Path) -> float:
 
 
 def _pretrained(config, tower, infos, dataset, some, scratch) -> Mapping[str, Path]:  # type: ignore[no-untyped-def]
-    """Folders by stage, the run for `some` epochs prolonged to all of them."""
+    """Folders by stage; the run for `some` epochs has the whole schedule of the rate."""
     from persona_ray.training.pretrain.checkpoint import load_trained
     from persona_ray.training.pretrain.context import PlainPretrainContext
     from persona_ray.training.pretrain.run import pretrain
@@ -123,7 +123,7 @@ def _pretrained(config, tower, infos, dataset, some, scratch) -> Mapping[str, Pa
         module = task.build()
         if epochs[stage]:
             settings = PretrainSettings.of(section.model_copy(update={"epochs": epochs[stage]}))
-            context = PlainPretrainContext(checkpoints)
+            context = PlainPretrainContext(checkpoints / stage)
             pretrain(task, settings, config.engine, context, lambda _point: None)
             left = context.restore()
             assert left is not None
