@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -42,7 +43,9 @@ class Job:
 class Gate:
     """An arm's side of the turns: `tick` is called before each update, and waits until it is on."""
 
-    def __init__(self, job: Job, name: str) -> None:
+    def __init__(self, job: Job, name: str, on: threading.Event | None = None) -> None:
+        """`on` is cleared while it is another arm's turn."""
+        self._on = on or threading.Event()
         self._turns: Any = Client(job.address, authkey=KEY)
         self._turns.send(name)
         self._left = 0
@@ -54,7 +57,9 @@ class Gate:
         if self._left == 0:
             if self._began:
                 self._turns.send((time.perf_counter() - self._began, self._clips, self._size))
+            self._on.clear()
             self._left = self._turns.recv()
+            self._on.set()
             if self._left == 0:
                 return True
             self._clips, self._size = 0, 0.0
@@ -66,6 +71,22 @@ class Gate:
         """For arms whose updates are not those of the plan."""
         self._clips += clips
         self._size += sum(batch.size for batch in batches)
+
+
+class Held:
+    """A task whose batches are made ahead only while it is the arm's turn: none come for free."""
+
+    def __init__(self, task: PretrainingTask, on: threading.Event) -> None:
+        self._task, self._on = task, on
+        on.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+    def batch(self, positions: Sequence[int], epoch: int) -> MicroBatch:
+        if threading.current_thread().name == "batches":
+            self._on.wait()
+        return self._task.batch(positions, epoch)
 
 
 @contextmanager
@@ -95,16 +116,16 @@ def _worker(arguments: dict[str, Any]) -> None:
 
     job, desk = arguments["job"], arguments["desk"]
     gate: list[Gate] = []
+    on = threading.Event()
+    task: Any = Held(job.task, on)
 
     class Gated(RayPretrainContext):
         def stop_requested(self) -> bool:
-            gate[:] = gate or [Gate(job, "ray")]
+            gate[:] = gate or [Gate(job, "ray", on)]
             return gate[0].tick()
 
     with threads(job.config.launch):
-        pretrain(
-            job.task, job.settings, job.config.engine, Gated(arguments["folder"], desk), desk.put
-        )
+        pretrain(task, job.settings, job.config.engine, Gated(arguments["folder"], desk), desk.put)
 
 
 def in_process(job: Job, arm: str, folder: Path) -> None:
@@ -125,9 +146,10 @@ def without_ray(job: Job, folder: Path) -> None:
     from persona_ray.training.pretrain.context import PlainPretrainContext
     from persona_ray.training.pretrain.run import pretrain
 
-    gate = Gate(job, "no ray")
-    context = PlainPretrainContext(folder, stop=gate.tick)
-    pretrain(job.task, job.settings, job.config.engine, context, lambda _: None)
+    on = threading.Event()
+    task: Any = Held(job.task, on)
+    context = PlainPretrainContext(folder, stop=Gate(job, "no ray", on).tick)
+    pretrain(task, job.settings, job.config.engine, context, lambda _: None)
 
 
 def plain_loop(job: Job, gate: Gate, updates: Iterator[list[MicroBatch]]) -> None:

@@ -83,7 +83,7 @@ def take_turns(
 
     sizes, plan = job.task.sizes(), Course(job.task, job.settings).dealt(0, 0, 1)
     found = {arm: Turns([], [], []) for arm in arms}
-    updates = 2
+    updates = 1
     for number in range(rounds + 1):
         positions = [p for _ in range(updates) for part in next(plan)[2] for p in part.positions]
         spent = []
@@ -96,7 +96,7 @@ def take_turns(
                 found[arm].clips.append(clips or len(positions))
                 found[arm].size.append(size or sum(sizes[place] for place in positions))
         if number == 0:
-            updates = max(2, round(turn_s / statistics.median(spent)))
+            updates = max(1, round(turn_s / statistics.median(spent)))
     return found
 
 
@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
     parser.add_argument("--only", choices=("speech", "text"), help="one encoder")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--turn-s", type=float, default=1.5, help="aimed at, of each arm")
     chosen = parser.parse_args()
     from persona_ray.errors import PersonaRayError
