@@ -36,6 +36,17 @@ def pretrained(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": model})
 
 
+def unpretrained(config: RunConfig) -> RunConfig:
+    """`config` whose encoders are as the model section says: they know nothing of the archive.
+
+    For whoever rotates customers through held-out folds. Continued pretraining reads customers of
+    the train split, and a model that read the texts of those it is judged on looks far better than
+    it is, labels or not (docs/decisions/0013-text-pretraining.md).
+    """
+    alone = config.pretraining.model_copy(update={"encoders": ()})
+    return pretrained(config.model_copy(update={"pretraining": alone}))
+
+
 def of_tower(config: RunConfig, tower: Tower) -> SpeechEncoderConfig | TextEncoderConfig:
     return config.model.speech if tower == "speech" else config.model.text
 

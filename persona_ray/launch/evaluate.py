@@ -14,7 +14,7 @@ from persona_ray import __version__
 from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
 from persona_ray.launch.compare import compare_modalities
-from persona_ray.launch.encoders import pretrained
+from persona_ray.launch.encoders import unpretrained
 from persona_ray.launch.finetune import HISTORY
 from persona_ray.launch.journal import journalled, read_journal
 from persona_ray.launch.labelled import LabelledCorpus, open_labelled
@@ -100,7 +100,7 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
     labels = _customer_labels(data)
     calls, predictions = _recognise(recognizer, data, labels, progress)
     vectors = VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint)
-    arms = compare_modalities(pretrained(config), data.examples, data.dataset, progress, vectors)
+    arms = compare_modalities(unpretrained(config), data.examples, data.dataset, progress, vectors)
     history = config.workspace / HISTORY
     if not history.is_file():
         raise CorpusError(f"{history} is missing: run `persona-ray finetune` in this workspace")
