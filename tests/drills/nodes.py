@@ -61,6 +61,8 @@ def cluster(cpus: int, dashboard: bool = False, **environment: str) -> Iterator[
         f"--include-dashboard={str(dashboard).lower()}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={dashboard_port}",
+        # The usual one may be another cluster's.
+        f"--dashboard-agent-listen-port={free_port()}",
         "--block",
     ]
     try:

@@ -23,6 +23,7 @@ JOB_S = 900
 CUSTOMERS = 12
 # What `ray job stop` grants before it kills, read where the job's driver was started.
 PATIENT = json.dumps({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "120"}})
+PROBE = ("submit", "--", "true")
 LARGEST_UPLOAD_MB = 40
 
 
@@ -32,7 +33,8 @@ def nodes() -> Iterator[Nodes]:
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     token = secrets.token_hex(16)
     with cluster(4, dashboard=True, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, PATH=path) as up:
-        wait_for(lambda: jobs(up, "list").returncode == 0, JOB_S, "no dashboard answers")
+        # The dashboard answers before there is an agent that takes jobs.
+        wait_for(lambda: jobs(up, *PROBE).returncode == 0, JOB_S, "no job is taken")
         yield up
 
 
