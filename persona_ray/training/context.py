@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class TrainContext(Protocol):
-    """One worker's view of a training run.
+class Worker(Protocol):
+    """One of the processes that train together.
 
     Where `world_size` > 1 the launcher has set up torch's default process group.
     """
@@ -26,6 +26,10 @@ class TrainContext(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+
+
+class TrainContext(Worker, Protocol):
+    """One worker's view of fine-tuning."""
 
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         """Called by every rank after each epoch; rank 0 hands over a folder, which is copied."""

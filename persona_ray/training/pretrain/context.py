@@ -9,26 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from persona_ray.training.context import Worker
+
 if TYPE_CHECKING:
     import torch
 
 Write = Callable[[Path], None]
 
 
-class PretrainContext(Protocol):
-    """One worker's view of a run.
-
-    Where `world_size` > 1 the launcher has set up torch's default process group.
-    """
-
-    @property
-    def rank(self) -> int: ...
-
-    @property
-    def world_size(self) -> int: ...
-
-    @property
-    def device(self) -> torch.device: ...
+class PretrainContext(Worker, Protocol):
+    """One worker's view of a run."""
 
     def restore(self) -> Path | None:
         """The folder of the newest whole checkpoint, the same on every rank; None: start anew."""
