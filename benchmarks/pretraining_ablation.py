@@ -24,15 +24,32 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.types import Modality
+
+if TYPE_CHECKING:
+    from persona_ray.config.pretraining import EngineConfig
+    from persona_ray.objectives.base import PretrainingTask
+    from persona_ray.training.pretrain.curve import Curve
+    from persona_ray.training.pretrain.settings import PretrainSettings
+
+
+class Named(Protocol):
+    """A job whose answers are kept under a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+NamedT = TypeVar("NamedT", bound=Named)
 
 STAGES = ("none", "some", "all")
 RESAMPLES = 2000
@@ -109,9 +126,6 @@ def run_job(job: Job, out: Path) -> float:
 
 def _pretrained(config, tower, infos, dataset, some, scratch) -> Mapping[str, Path]:  # type: ignore[no-untyped-def]
     """Folders by stage; the run for `some` epochs has the whole schedule of the rate."""
-    from persona_ray.training.pretrain.checkpoint import load_trained
-    from persona_ray.training.pretrain.context import PlainPretrainContext
-    from persona_ray.training.pretrain.run import pretrain
     from persona_ray.training.pretrain.settings import PretrainSettings
 
     section = getattr(config.pretraining, tower)
@@ -120,18 +134,38 @@ def _pretrained(config, tower, infos, dataset, some, scratch) -> Mapping[str, Pa
     epochs = {"none": 0, "some": max(1, round(some * section.epochs)), "all": section.epochs}
     folders = {}
     for stage in STAGES:
-        module = task.build()
         if epochs[stage]:
             settings = PretrainSettings.of(section.model_copy(update={"epochs": epochs[stage]}))
-            context = PlainPretrainContext(checkpoints / stage)
-            pretrain(task, settings, config.engine, context, lambda _point: None)
-            left = context.restore()
-            assert left is not None
-            load_trained(left, module)
+            pretrained(
+                task, settings, config.engine, checkpoints / stage, scratch / f"{tower}-{stage}"
+            )
+        else:
+            task.save(task.build(), scratch / f"{tower}-{stage}")
         folders[stage] = scratch / f"{tower}-{stage}"
-        task.save(module, folders[stage])
     shutil.rmtree(checkpoints, ignore_errors=True)
     return folders
+
+
+def pretrained(
+    task: PretrainingTask,
+    settings: PretrainSettings,
+    engine: EngineConfig,
+    checkpoints: Path,
+    folder: Path,
+) -> Curve:
+    """Pretrain in this process, save to `folder`; the curve."""
+    from persona_ray.training.pretrain.checkpoint import load_trained
+    from persona_ray.training.pretrain.context import PlainPretrainContext
+    from persona_ray.training.pretrain.run import pretrain
+
+    context = PlainPretrainContext(checkpoints)
+    curve = pretrain(task, settings, engine, context, lambda _point: None)
+    left = context.restore()
+    assert left is not None
+    module = task.build()
+    load_trained(left, module)
+    task.save(module, folder)
+    return curve
 
 
 def _text_task(config, infos):  # type: ignore[no-untyped-def]
@@ -208,16 +242,18 @@ def table(jobs: Sequence[Job], out: Path, labels: Sequence[str]) -> Iterator[str
             clip_seeds = [100 * statistics.mean(seed) for seed in clips[modality, stage].values()]
             gain = ""
             if stage != "none":
-                gain = _gain(right[modality, "none"], right[modality, stage])
-            yield f"{modality:8}{stage:12}{_spread(by_seed):>18}{_spread(clip_seeds):>18}   {gain}"
+                gain = paired_gain(right[modality, "none"], right[modality, stage])
+            yield f"{modality:8}{stage:12}{spread(by_seed):>18}{spread(clip_seeds):>18}   {gain}"
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.1f} +- {deviation:.1f} %"
 
 
-def _gain(before: Mapping[int, Mapping[str, bool]], after: Mapping[int, Mapping[str, bool]]) -> str:
+def paired_gain(
+    before: Mapping[int, Mapping[str, bool]], after: Mapping[int, Mapping[str, bool]]
+) -> str:
     """Mean gain in points, and its bootstrap interval over customers."""
     customers = sorted(next(iter(before.values())))
     gains = np.array(
@@ -230,6 +266,18 @@ def _gain(before: Mapping[int, Mapping[str, bool]], after: Mapping[int, Mapping[
     means = rng.choice(gains, (RESAMPLES, len(gains))).mean(axis=1)
     low, high = np.percentile(100 * means, [2.5, 97.5])
     return f"{100 * gains.mean():+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def finish_jobs(
+    run: Callable[[NamedT, Path], float], jobs: Sequence[NamedT], out: Path, processes: int
+) -> None:
+    """Run those whose answers are not in `out` yet, each in a process; progress to stderr."""
+    pending = [job for job in jobs if not (out / job.name).is_file()]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+        running = {pool.submit(run, job, out): job for job in pending}
+        for done in as_completed(running):
+            print(f"{running[done].name}: {done.result():.0f} s", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -252,12 +300,7 @@ def main() -> None:
         for seed in range(chosen.seeds)
         for fold in range(chosen.folds)
     ]
-    pending = [job for job in jobs if not (chosen.out / job.name).is_file()]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(chosen.processes, mp_context=spawn) as pool:
-        running = {pool.submit(run_job, job, chosen.out): job for job in pending}
-        for done in as_completed(running):
-            print(f"{running[done].name}: {done.result():.0f} s", file=sys.stderr, flush=True)
+    finish_jobs(run_job, jobs, chosen.out, chosen.processes)
     print(*table(jobs, chosen.out, config.annotation.labels), sep="\n")
 
 
