@@ -75,7 +75,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
         if not files:
             raise CorpusError(
                 f"pretraining.text.files '{pattern}': there is no such file (looked from "
-                f"{Path.cwd()})"
+                f"{Path.cwd()}); a folder's files are named by a pattern: folder/*.txt"
             )
         for file in files:
             _suffix(file)

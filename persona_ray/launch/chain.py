@@ -72,7 +72,7 @@ def run_chain(
     """Run what is not done yet and put the last encoder into `config.encoder_dir`.
 
     A killed chain goes on where it was, unless `fresh`. With the backend ray a cluster must be
-    connected.
+    connected. Raises TrainingError for an unfinished chain of another configuration.
     """
     folder = config.workspace.absolute() / "pretraining" / chain.tower
     _claim(folder, chain.fingerprint, fresh)
@@ -92,6 +92,8 @@ def run_chain(
         curves = _read_note(left).curves
         start = str(left)
     target = config.encoder_dir(chain.tower)
+    if target.exists():
+        logging.getLogger(__name__).warning("%s was of other settings: it is replaced", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_curves(curves, folder.with_suffix(".json"))
     if target.exists():
@@ -103,16 +105,21 @@ def run_chain(
 
 
 def _claim(folder: Path, fingerprint: str, fresh: bool) -> None:
+    """Raises TrainingError where an unfinished run of another configuration has got somewhere:
+    days of training are not thrown away for a mistyped setting."""
     mark = folder / "chain"
     known = mark.read_text(encoding="utf-8") if mark.is_file() else ""
-    if fresh or known != fingerprint:
-        if known and not fresh:
-            logging.getLogger(__name__).warning(
-                "%s is of another configuration or other data: pretraining starts over", folder
-            )
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        mark.write_text(fingerprint, encoding="utf-8")
+    if known == fingerprint and not fresh:
+        return
+    got_somewhere = [*folder.glob("encoder-*"), *folder.glob("run-*/*checkpoint*")]
+    if known and got_somewhere and not fresh:
+        raise TrainingError(
+            f"{folder} holds an unfinished pretraining of another configuration or other data: go "
+            "back to those to go on with it, start over with --fresh, or name another workspace"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mark.write_text(fingerprint, encoding="utf-8")
 
 
 def _train(

@@ -58,8 +58,8 @@ class EncoderSource:
         if not isinstance(tower, SpeechEncoder):
             raise ConfigError(
                 f"model.speech.path '{self.config.path}' is a {tower.model.config.model_type} "
-                "encoder, which masked units cannot train: leave speech out of "
-                "pretraining.encoders, or name a HuBERT checkpoint"
+                "encoder, which masked units cannot train: name a HuBERT checkpoint, or none for "
+                "the small one (model.speech.path=), or leave speech out of pretraining.encoders"
             )
         return tower
 

@@ -149,6 +149,17 @@ def test_an_unfinished_run_may_be_given_more_epochs(config: RunConfig) -> None:
     assert result.curves[0].last.epoch == 8
 
 
+def test_a_mistyped_setting_does_not_cost_an_unfinished_run(config: RunConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_text(config, Watching("pretraining text", 6))
+    other = changed(config, "text", learning_rate=0.5)
+    with pytest.raises(TrainingError, match="unfinished pretraining of another configuration"):
+        pretrain_text(other, SilentProgress())
+    watching = Watching()
+    pretrain_text(config, watching)
+    assert watching.told["pretraining text"][0] in (7, 8)
+
+
 def test_a_checkpoint_without_a_head_gets_one_first(config: RunConfig, tmp_path: Path) -> None:
     from safetensors.torch import load_file
     from transformers import AutoModelForMaskedLM
