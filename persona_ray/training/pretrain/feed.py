@@ -1,4 +1,9 @@
-"""The updates in order, made ready in the background while the model works on the one before."""
+"""The updates in order.
+
+Beside a GPU they are made ready in the background while the model works on the one before. On
+processors they are made when they are asked for: a second thread would only take them from the
+model, whose own threads wait for the slowest.
+"""
 
 from __future__ import annotations
 
@@ -94,32 +99,41 @@ class Feed:
         self._task = task
         self._dealt = course.dealt(done, context.rank, context.world_size)
         self._device = context.device
+        self._beside = context.device.type != "cpu"
         self._ready: queue.Queue[Ready | BaseException | None] = queue.Queue(AHEAD)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
 
     def __enter__(self) -> Feed:
-        self._thread.start()
+        if self._beside:
+            self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._left.set()
-        self._thread.join()
+        if self._beside:
+            self._thread.join()
 
     def __iter__(self) -> Iterator[Ready]:
+        if not self._beside:
+            yield from self._made()
+            return
         while (ready := self._ready.get()) is not None:
             if isinstance(ready, BaseException):
                 raise ready
             yield ready
+
+    def _made(self) -> Iterator[Ready]:
+        for number, epoch, portions in self._dealt:
+            yield Ready(number, portions, tuple(self._batch(part, epoch) for part in portions))
 
     def _work(self) -> None:
         try:
             if self._device.type == "cuda":
                 # A thread begins on the first GPU, and would keep memory on it.
                 torch.cuda.set_device(self._device)
-            for number, epoch, portions in self._dealt:
-                batches = tuple(self._batch(portion, epoch) for portion in portions)
-                if not self._put(Ready(number, portions, batches)):
+            for ready in self._made():
+                if not self._put(ready):
                     return
             self._put(None)
         except BaseException as error:
