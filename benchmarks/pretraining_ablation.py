@@ -154,7 +154,7 @@ def pretrained(
     folder: Path,
 ) -> Curve:
     """Pretrain in this process, save to `folder`; the curve."""
-    from persona_ray.training.pretrain.checkpoint import load_trained
+    from persona_ray.training.checkpoint import load_trained
     from persona_ray.training.pretrain.context import PlainPretrainContext
     from persona_ray.training.pretrain.run import pretrain
 

@@ -156,7 +156,7 @@ def plain_loop(job: Job, gate: Gate, updates: Iterator[list[MicroBatch]]) -> Non
     """What one would write without the product: gradients of some batches, clip, step."""
     import torch
 
-    from persona_ray.training.pretrain.engine import computes_in
+    from persona_ray.training.engine.base import computes_in
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = computes_in(job.config.engine, device) == torch.bfloat16
@@ -183,7 +183,7 @@ def plain_loop(job: Job, gate: Gate, updates: Iterator[list[MicroBatch]]) -> Non
 
 def planned(job: Job) -> Iterator[list[MicroBatch]]:
     """The updates of the product's own plan."""
-    from persona_ray.training.pretrain.feed import Course
+    from persona_ray.training.feed import Course
 
     for _, epoch, portions in Course(job.task, job.settings).dealt(0, 0, 1):
         yield [job.task.batch(portion.positions, epoch) for portion in portions]

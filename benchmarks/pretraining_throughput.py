@@ -79,7 +79,7 @@ def arrived(arms: Sequence[str], listener: Listener) -> Waiting:
 def take_turns(
     job: Job, arms: Sequence[str], waiting: Waiting, rounds: int, turn_s: float
 ) -> dict[str, Turns]:
-    from persona_ray.training.pretrain.feed import Course
+    from persona_ray.training.feed import Course
 
     sizes, plan = job.task.sizes(), Course(job.task, job.settings).dealt(0, 0, 1)
     found = {arm: Turns([], [], []) for arm in arms}
@@ -182,8 +182,8 @@ def padded_of(lengths: np.ndarray, clips: int) -> float:
 
 def feed_alone(job: Job) -> None:
     """Batches without a model, map-style and through Ray Data."""
+    from persona_ray.training.feed import Course, Feed
     from persona_ray.training.pretrain.context import PlainPretrainContext
-    from persona_ray.training.pretrain.feed import Course, Feed
 
     def map_style() -> Iterator[int]:
         with Feed(
@@ -210,7 +210,7 @@ def feed_alone(job: Job) -> None:
 
 
 def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
-    from persona_ray.training.pretrain.feed import Course
+    from persona_ray.training.feed import Course
 
     unit = "audio s/s" if encoder == "speech" else "tokens/s"
     rounds = len(found["ray"].seconds)

@@ -104,7 +104,7 @@ def row(
     config: RunConfig, data: Any, name: str, arm: Modality, arguments: argparse.Namespace
 ) -> None:
     from persona_ray.evaluation.compare import fit_and_predict, hear, plan_folds
-    from persona_ray.training.vectors import VectorCache
+    from persona_ray.training.finetune.vectors import VectorCache
 
     labels, examples = config.annotation.labels, data.examples
     cache = VectorCache(config.vectors_dir, data.dataset.fingerprint)

@@ -117,7 +117,7 @@ def _pretrain(
     """Masked words on all clips, labelled or not, of the customers that are not held out."""
     from persona_ray.corpus.texts import Dialogues
     from persona_ray.objectives.text_task import text_tasks
-    from persona_ray.training.pretrain.checkpoint import load_trained
+    from persona_ray.training.checkpoint import load_trained
     from persona_ray.training.pretrain.context import PlainPretrainContext
     from persona_ray.training.pretrain.run import pretrain
     from persona_ray.training.pretrain.settings import PretrainSettings

@@ -23,9 +23,9 @@ from persona_ray.types import Example, Modality, SampleSource
 
 if TYPE_CHECKING:
     from persona_ray.models.bimodal import BimodalModel
-    from persona_ray.training.feeds import SpeechVectors
-    from persona_ray.training.history import History
-    from persona_ray.training.vectors import VectorCache
+    from persona_ray.training.finetune.feeds import SpeechVectors
+    from persona_ray.training.finetune.history import History
+    from persona_ray.training.finetune.vectors import VectorCache
 
 # Folds that are fitted for the split by sentence: its clips are many, and it is no result.
 SENTENCE_FOLDS = 2
@@ -130,10 +130,10 @@ def fit_and_predict(
     `untrained_speech` of all clips, by `hear`: no fold then runs a frozen speech encoder.
     """
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.feeds import Feed, speech_of
-    from persona_ray.training.fit import fit
-    from persona_ray.training.parallel import Classifier
-    from persona_ray.training.predict import predict
+    from persona_ray.training.finetune.feeds import Feed, speech_of
+    from persona_ray.training.finetune.fit import fit
+    from persona_ray.training.finetune.parallel import Classifier
+    from persona_ray.training.finetune.predict import predict
 
     fitted = _build(fold.arm.modality, fold.train, model, training, labels, source)
     context = PlainContext()
@@ -174,8 +174,8 @@ def hear(
     its weights come from its folder or the seed, not from the clips. What `vectors` has is not
     heard again."""
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.feeds import Feed
-    from persona_ray.training.vectors import heard
+    from persona_ray.training.finetune.feeds import Feed
+    from persona_ray.training.finetune.vectors import heard
 
     fitted = _build(Modality.SPEECH, examples, model, training, labels, source)
     context = PlainContext()

@@ -131,7 +131,7 @@ def _train(
     tower: Tower,
 ) -> Trained:
     from persona_ray.launch.tracking import point_metrics, tracked
-    from persona_ray.training.pretrain.feed import Course
+    from persona_ray.training.feed import Course
 
     launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
     section: BaseModel = getattr(config.pretraining, tower)
@@ -183,7 +183,7 @@ def _epochs(links: Sequence[Link]) -> tuple[int, ...]:
 
 
 def _write_encoder(target: Path, task: PretrainingTask, trained: Trained, note: _Note) -> None:
-    from persona_ray.training.pretrain.checkpoint import load_trained
+    from persona_ray.training.checkpoint import load_trained
 
     module = task.build()
     load_trained(trained.checkpoint, module)

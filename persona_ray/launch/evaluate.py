@@ -92,8 +92,8 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
     from persona_ray.evaluation.report.data import ReportData
     from persona_ray.inference.personality import PersonalityRecognizer
     from persona_ray.models.bundle import read_contract
-    from persona_ray.training.history import History
-    from persona_ray.training.vectors import VectorCache
+    from persona_ray.training.finetune.history import History
+    from persona_ray.training.finetune.vectors import VectorCache
 
     contract = read_contract(config.bundle_dir)
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)

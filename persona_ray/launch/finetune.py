@@ -19,7 +19,7 @@ from persona_ray.progress import Progress
 from persona_ray.types import Split
 
 if TYPE_CHECKING:
-    from persona_ray.training.history import EpochResult, History
+    from persona_ray.training.finetune.history import EpochResult, History
 
 HISTORY = "history.json"
 STAGE = "fine-tuning"
@@ -63,8 +63,8 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
 
 def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneResult:
     from persona_ray.models.bundle import contract_of, save_bundle
-    from persona_ray.training.fit import check_examples
-    from persona_ray.training.vectors import VectorCache
+    from persona_ray.training.finetune.fit import check_examples
+    from persona_ray.training.finetune.vectors import VectorCache
 
     # First, because it may fail, and is read at once.
     model_config = pretrained(config).model

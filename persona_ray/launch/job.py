@@ -12,7 +12,7 @@ from persona_ray.types import Example, SampleSource
 
 if TYPE_CHECKING:
     from persona_ray.models.bimodal import BimodalModel
-    from persona_ray.training.vectors import VectorCache
+    from persona_ray.training.finetune.vectors import VectorCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from persona_ray.evaluation.report.pretraining import (
 )
 from persona_ray.launch.units import noted_units
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.history import History, Phase
+from persona_ray.training.finetune.history import History, Phase
 from persona_ray.training.pretrain.curve import read_curves
 from persona_ray.types import CallStatus, Example, Split
 

@@ -13,7 +13,7 @@ from persona_ray.launch.job import TrainingJob
 
 if TYPE_CHECKING:
     from persona_ray.models.bimodal import BimodalModel
-    from persona_ray.training.history import EpochResult, History
+    from persona_ray.training.finetune.history import EpochResult, History
 
 
 def fit_plain(
@@ -24,7 +24,7 @@ def fit_plain(
 ) -> tuple[BimodalModel, History]:
     """Train and return the model; checkpoints are kept in `folder`, from where a rerun goes on."""
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.fit import fit
+    from persona_ray.training.finetune.fit import fit
 
     if launch.workers > 1:
         raise ConfigError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from persona_ray.models.bimodal import BimodalModel
-    from persona_ray.training.history import EpochResult, History
+    from persona_ray.training.finetune.history import EpochResult, History
 
 
 class RayContext:
@@ -87,7 +87,7 @@ def fit_on_ray(
 def _worker(config: dict[str, Any]) -> None:
     import ray
 
-    from persona_ray.training.fit import fit
+    from persona_ray.training.finetune.fit import fit
 
     job: TrainingJob = ray.get(config["job"])
     desk: Desk = config["desk"]
@@ -111,7 +111,7 @@ def _worker(config: dict[str, Any]) -> None:
 
 
 def _load(job: TrainingJob, checkpoint: Any) -> tuple[BimodalModel, History]:
-    from persona_ray.training.checkpoint import RunIdentity, load_weights, read_history
+    from persona_ray.training.finetune.checkpoint import RunIdentity, load_weights, read_history
 
     model = job.build_model()
     with checkpoint.as_directory() as folder:

@@ -1,1 +1,1 @@
-"""Fine-tuning: one loop that knows no launcher."""
+"""Training: loops that know no launcher."""

@@ -1,130 +1,150 @@
-"""State between two epochs: what training has changed, the optimizer and the history.
+"""A run's state between two updates, the same for every engine, ZeRO stage and world size.
 
-    weights.safetensors     trained parameters and buffers, by name
-    optimizer.safetensors   Adam's moments and step counts: `parameter name:key`
-    state.json              history, and what the run must agree on to go on
+    weights.safetensors   trained parameters in float32, and buffers, by name
+    moments.safetensors   Adam's: `parameter name:exp_avg`, `parameter name:exp_avg_sq`
+    state.json            what run this is, how far it is, its curve so far
 
-Parameters that training has not touched are not stored: the model is built again from its folder
-or seed. No random state is stored either: each epoch seeds its own from (seed, epoch, rank).
+Weights that training does not change are not stored: the model is built again by its task. No
+random state is stored either: every update seeds its own from (seed, update, rank).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from persona_ray.config.learning import TrainingConfig
 from persona_ray.errors import TrainingError
-from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.history import History
+from persona_ray.training.engine.base import MOMENTS, Snapshot, persistent_buffers, trained
+from persona_ray.training.pretrain.curve import CurvePoint
 
 VERSION = 1
+_WEIGHTS, _MOMENTS, _STATE = "weights.safetensors", "moments.safetensors", "state.json"
 
 
 @dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """What must be the same when a run goes on from a checkpoint."""
+class Progress:
+    """`update` updates are done. `meter` holds the sums since the last point of the curve."""
 
-    config: dict[str, Any]
-    train_clips: int
-    labels: list[str]
-
-    @classmethod
-    def of(cls, config: TrainingConfig, train_clips: int, labels: Sequence[str]) -> RunIdentity:
-        return cls(config.model_dump(mode="json"), train_clips, list(labels))
+    update: int
+    seconds: float
+    points: tuple[CurvePoint, ...]
+    meter: Mapping[str, Any]
 
 
-def save_checkpoint(
-    folder: Path,
-    model: BimodalModel,
-    optimizer: torch.optim.Adam,
-    history: History,
-    identity: RunIdentity,
+def write_checkpoint(
+    folder: Path, snapshot: Snapshot, progress: Progress, identity: Mapping[str, Any]
 ) -> None:
-    save_file(_changed(model), folder / "weights.safetensors")
-    names: dict[torch.Tensor, str] = {
-        parameter: name for name, parameter in model.named_parameters()
-    }
-    moments = {
-        f"{names[parameter]}:{key}": value.detach().clone().contiguous()
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }
-    save_file(moments, folder / "optimizer.safetensors")
+    save_file(snapshot.weights, folder / _WEIGHTS)
+    save_file(snapshot.moments, folder / _MOMENTS)
     state = {
         "version": VERSION,
-        "config": identity.config,
-        "train_clips": identity.train_clips,
-        "labels": identity.labels,
-        "history": history.as_json(),
+        "identity": dict(identity),
+        "steps": snapshot.steps,
+        "progress": asdict(progress),
     }
-    (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    # Last: a folder without it is no checkpoint.
+    (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
-def read_history(folder: Path, identity: RunIdentity) -> History:
-    """Raises TrainingError for a damaged checkpoint or one of another run."""
+def read_progress(folder: Path, identity: Mapping[str, Any]) -> Progress:
+    """Raises TrainingError for a damaged checkpoint, or one of another run."""
+    state = _state(folder)
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        if state["version"] != VERSION:
-            raise TrainingError(f"checkpoint {folder} has version {state['version']}: delete it")
-        known = RunIdentity(state["config"], state["train_clips"], state["labels"])
-        history = History.from_json(state["history"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"checkpoint {folder} is damaged ({error!r}): delete it") from None
-    if known != identity:
-        differs = [
-            name
-            for name in ("config", "train_clips", "labels")
-            if getattr(known, name) != getattr(identity, name)
-        ]
-        raise TrainingError(
-            f"checkpoint {folder} is of another run ({', '.join(differs)} differ): "
-            "delete it, or go back to that run's configuration and data"
+        known, progress = dict(state["identity"]), dict(state["progress"])
+        points = tuple(CurvePoint(**point) for point in progress.pop("points"))
+        read = Progress(points=points, **progress)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(_damaged(folder / _STATE, repr(error))) from None
+    if known != dict(identity):
+        names = sorted(
+            name for name in {*known, *identity} if known.get(name) != identity.get(name)
         )
-    return history
+        differences = "; ".join(
+            f"{name}: {known.get(name)!r} there, {identity.get(name)!r} now" for name in names
+        )
+        raise TrainingError(
+            f"checkpoint {folder} is of another run ({differences}): start anew (--fresh or "
+            "another workspace), or go back to that run's configuration and data"
+        )
+    return read
 
 
-def load_weights(folder: Path, model: BimodalModel) -> None:
-    """Put a checkpoint's weights into `model`, built as the run built it."""
-    tensors = _read(folder / "weights.safetensors")
-    known = model.state_dict()
-    for name, tensor in tensors.items():
-        if name not in known or known[name].shape != tensor.shape:
-            raise TrainingError(
-                f"checkpoint {folder} does not fit the model at '{name}' "
-                f"{tuple(tensor.shape)}: delete it"
-            )
-    model.load_state_dict(tensors, strict=False)
-
-
-def load_moments(folder: Path, model: BimodalModel, optimizer: torch.optim.Adam) -> None:
-    """Put a checkpoint's moments into `optimizer`, which has its parameter groups already."""
-    parameters = dict(model.named_parameters())
-    for name, tensor in _read(folder / "optimizer.safetensors").items():
-        owner, _, key = name.rpartition(":")
-        parameter = parameters[owner]
-        # Adam keeps its step counts on the CPU.
-        optimizer.state[parameter][key] = tensor if key == "step" else tensor.to(parameter.device)
-
-
-def _changed(model: BimodalModel) -> dict[str, torch.Tensor]:
-    still = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    return {
-        name: tensor.detach().cpu().clone().contiguous()
-        for name, tensor in model.state_dict().items()
-        if name not in still
+def read_snapshot(folder: Path, module: nn.Module) -> Snapshot:
+    """The tensors, checked against `module`, built as the run built it."""
+    weights = _weights(folder, module)
+    moments = _tensors(folder / _MOMENTS)
+    steps = _state(folder).get("steps")
+    expected = {
+        f"{name}:{moment}": parameter
+        for name, parameter in trained(module).items()
+        for moment in MOMENTS
     }
+    _fit(folder / _MOMENTS, moments, expected)
+    if not isinstance(steps, int):
+        raise TrainingError(_damaged(folder / _STATE, f"steps is {steps!r}"))
+    return Snapshot(weights, moments, steps)
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def load_trained(folder: Path, module: nn.Module) -> None:
+    """Put a checkpoint's weights into `module`, built by the run's task."""
+    put_weights(module, _weights(folder, module))
+
+
+@torch.no_grad()
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in {**trained(module), **persistent_buffers(module)}.items():
+        tensor.copy_(weights[name])
+
+
+def _weights(folder: Path, module: nn.Module) -> dict[str, Tensor]:
+    weights = _tensors(folder / _WEIGHTS)
+    _fit(folder / _WEIGHTS, weights, {**trained(module), **persistent_buffers(module)})
+    return weights
+
+
+def _fit(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name in sorted({*found, *expected}):
+        there = tuple(found[name].shape) if name in found else "missing"
+        wanted = tuple(expected[name].shape) if name in expected else "nothing"
+        if there != wanted:
+            raise TrainingError(
+                f"checkpoint {path} does not fit the model at '{name}' ({there} there, {wanted} "
+                "expected): start anew, or go back to that run's model"
+            )
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"checkpoint {path} is damaged ({error}): delete its folder") from None
+        raise TrainingError(_damaged(path, str(error))) from None
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    path = folder / _STATE
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        version = state["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(_damaged(path, repr(error))) from None
+    if version != VERSION:
+        raise TrainingError(
+            f"checkpoint {folder} has version {version!r}, this release reads {VERSION}: delete it"
+        )
+    assert isinstance(state, dict)
+    return state
+
+
+def _damaged(path: Path, why: str) -> str:
+    return (
+        f"checkpoint {path} is damaged ({why}): delete its folder, and the run goes on from the "
+        "checkpoint before it"
+    )

@@ -13,7 +13,7 @@ from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.plain import fit_plain
 from persona_ray.launch.ray_train import fit_on_ray
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.history import EpochResult, History, Phase
+from persona_ray.training.finetune.history import EpochResult, History, Phase
 from persona_ray.types import Split
 from tests.unit.training.toys import LABELS, Tones, examples, model_config, training_config
 

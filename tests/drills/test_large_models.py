@@ -21,7 +21,7 @@ from persona_ray.objectives.base import PretrainingTask
 from persona_ray.objectives.frame_features import EncoderSource, grid_of
 from persona_ray.objectives.speech_task import speech_task
 from persona_ray.objectives.text_task import text_tasks
-from persona_ray.training.pretrain.checkpoint import load_trained
+from persona_ray.training.checkpoint import load_trained
 from persona_ray.training.pretrain.context import PlainPretrainContext
 from persona_ray.training.pretrain.curve import CurvePoint
 from persona_ray.training.pretrain.run import pretrain

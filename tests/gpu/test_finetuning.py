@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from persona_ray.training.context import PlainContext
-from persona_ray.training.fit import fit
-from persona_ray.training.history import History, Phase
+from persona_ray.training.finetune.fit import fit
+from persona_ray.training.finetune.history import History, Phase
 from persona_ray.types import Split
 from tests.unit.training.toys import Tones, examples, tiny_model, training_config
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from persona_ray.errors import TrainingError
-from persona_ray.training.pretrain.agreement import Agreement
-from persona_ray.training.pretrain.checkpoint import Progress, write_checkpoint
+from persona_ray.training.agreement import Agreement
+from persona_ray.training.checkpoint import Progress, write_checkpoint
+from persona_ray.training.engine.base import Engine, Outputs
+from persona_ray.training.feed import Course, Feed, Ready, to_device
 from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.curve import CurvePoint
-from persona_ray.training.pretrain.engine import Engine, Outputs
-from persona_ray.training.pretrain.feed import Course, Feed, Ready, to_device
 from persona_ray.training.pretrain.meter import Meter, as_metrics
 from persona_ray.training.pretrain.settings import PretrainSettings
 from persona_ray.training.pretrain.throughput import Throughput

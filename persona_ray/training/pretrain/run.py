@@ -8,17 +8,17 @@ import torch
 
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
-from persona_ray.training.pretrain.agreement import Agreement
-from persona_ray.training.pretrain.checkpoint import (
+from persona_ray.training.agreement import Agreement
+from persona_ray.training.checkpoint import (
     Progress,
     put_weights,
     read_progress,
     read_snapshot,
 )
+from persona_ray.training.engine.base import build_engine, computes_in
+from persona_ray.training.feed import Course, Feed
 from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.curve import Curve, CurvePoint
-from persona_ray.training.pretrain.engine import build_engine, computes_in
-from persona_ray.training.pretrain.feed import Course, Feed
 from persona_ray.training.pretrain.loop import Loop
 from persona_ray.training.pretrain.meter import Meter
 from persona_ray.training.pretrain.settings import PretrainSettings

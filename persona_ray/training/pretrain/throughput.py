@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from persona_ray.objectives.base import PretrainingTask
-from persona_ray.training.pretrain.feed import to_device
+from persona_ray.training.feed import to_device
 
 # Sides of the matrices: large enough for the peak, small enough for a fraction of a second.
 _SIDE = {"cuda": 8192, "cpu": 1024}

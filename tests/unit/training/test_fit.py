@@ -16,9 +16,9 @@ from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.collate import collate
 from persona_ray.training.batching import plan_epoch
 from persona_ray.training.context import PlainContext
-from persona_ray.training.fit import fit
-from persona_ray.training.history import EpochResult, History, Phase
-from persona_ray.training.loop import seed_epoch
+from persona_ray.training.finetune.fit import fit
+from persona_ray.training.finetune.history import EpochResult, History, Phase
+from persona_ray.training.finetune.loop import seed_epoch
 from persona_ray.types import Example, Modality, Split
 from tests.unit.training.toys import RATE_HZ, Tones, examples, tiny_model, training_config
 

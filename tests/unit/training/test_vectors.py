@@ -17,9 +17,9 @@ from persona_ray.launch.compare import compare_modalities
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.progress import SilentProgress
 from persona_ray.training.context import PlainContext
-from persona_ray.training.feeds import Feed
-from persona_ray.training.fit import fit
-from persona_ray.training.vectors import VectorCache, heard
+from persona_ray.training.finetune.feeds import Feed
+from persona_ray.training.finetune.fit import fit
+from persona_ray.training.finetune.vectors import VectorCache, heard
 from persona_ray.types import Example, Split
 from tests.unit.training.toys import (
     LABELS,

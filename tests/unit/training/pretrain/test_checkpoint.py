@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
-from persona_ray.training.pretrain.checkpoint import load_trained
+from persona_ray.training.checkpoint import load_trained
 from persona_ray.training.pretrain.context import PlainPretrainContext
 from persona_ray.training.pretrain.curve import Curve
 from persona_ray.training.pretrain.run import pretrain

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_ray.training.pretrain.plan import count_updates, deal, plan_updates
+from persona_ray.training.plan import count_updates, deal, plan_updates
 
 SIZES = st.lists(st.floats(0.1, 40.0), min_size=1, max_size=60)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from persona_ray.config.pretraining import EngineConfig, PretrainSpeechConfig, PretrainTextConfig
 from persona_ray.errors import TrainingError
-from persona_ray.training.pretrain.checkpoint import load_trained
+from persona_ray.training.checkpoint import load_trained
 from persona_ray.training.pretrain.context import PlainPretrainContext
 from persona_ray.training.pretrain.curve import Curve
 from persona_ray.training.pretrain.run import pretrain

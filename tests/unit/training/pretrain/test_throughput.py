@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from persona_ray.errors import TrainingError
-from persona_ray.training.pretrain.engine import enable_activation_checkpointing
+from persona_ray.training.engine.base import enable_activation_checkpointing
 from persona_ray.training.pretrain.throughput import count_flops, matrix_product_peak, measure
 from tests.unit.training.pretrain.toys import TOY, WIDTH, WORDS
 

@@ -72,10 +72,10 @@ def build_engine(
         enable_activation_checkpointing(module)
     module.to(context.device).train()
     if config.kind == "deepspeed":
-        from persona_ray.training.pretrain.engine_deepspeed import DeepSpeedEngine
+        from persona_ray.training.engine.deepspeed_engine import DeepSpeedEngine
 
         return DeepSpeedEngine(module, settings, config, context)
-    from persona_ray.training.pretrain.engine_torch import TorchEngine
+    from persona_ray.training.engine.torch_engine import TorchEngine
 
     return TorchEngine(module, settings, config, context)
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from persona_ray.training.batching import plan_pass
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import Feed, Vectors
-from persona_ray.training.parallel import Classifier, gathered, precision
+from persona_ray.training.finetune.feeds import Feed, Vectors
+from persona_ray.training.finetune.parallel import Classifier, gathered, precision
 
 Row = tuple[int, Tensor | None, Tensor | None]
 

@@ -8,11 +8,11 @@ from persona_ray.config.learning import TrainingConfig
 from persona_ray.errors import TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import SpeechVectors
-from persona_ray.training.history import EpochResult, History
-from persona_ray.training.loop import run_epochs
-from persona_ray.training.trainee import Trainee
-from persona_ray.training.vectors import VectorCache
+from persona_ray.training.finetune.feeds import SpeechVectors
+from persona_ray.training.finetune.history import EpochResult, History
+from persona_ray.training.finetune.loop import run_epochs
+from persona_ray.training.finetune.trainee import Trainee
+from persona_ray.training.finetune.vectors import VectorCache
 from persona_ray.types import Example, SampleSource
 
 

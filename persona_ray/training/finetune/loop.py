@@ -12,10 +12,10 @@ from persona_ray.config.learning import TrainingConfig
 from persona_ray.objectives.classification import summed_cross_entropy
 from persona_ray.training.batching import plan_epoch
 from persona_ray.training.context import TrainContext
-from persona_ray.training.history import EpochResult, History, Phase
-from persona_ray.training.optimizer import set_learning_rates, trained_parameters
-from persona_ray.training.parallel import precision, total
-from persona_ray.training.trainee import Trainee
+from persona_ray.training.finetune.history import EpochResult, History, Phase
+from persona_ray.training.finetune.optimizer import set_learning_rates, trained_parameters
+from persona_ray.training.finetune.parallel import precision, total
+from persona_ray.training.finetune.trainee import Trainee
 
 
 def run_epochs(

@@ -20,8 +20,7 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from persona_ray.config.pretraining import EngineConfig
-from persona_ray.training.pretrain.context import PretrainContext
-from persona_ray.training.pretrain.engine import (
+from persona_ray.training.engine.base import (
     MOMENTS,
     Moments,
     Outputs,
@@ -36,6 +35,7 @@ from persona_ray.training.pretrain.engine import (
     steps_of,
     trained,
 )
+from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.settings import PretrainSettings
 
 

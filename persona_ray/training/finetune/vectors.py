@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.cache import encode_once
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import Feed, SpeechVectors, Vectors, speech_of
-from persona_ray.training.parallel import computes_bf16, gathered
+from persona_ray.training.finetune.encode import encode_once
+from persona_ray.training.finetune.feeds import Feed, SpeechVectors, Vectors, speech_of
+from persona_ray.training.finetune.parallel import computes_bf16, gathered
 from persona_ray.types import Example
 
 # Raised when the code behind a vector changes what it says.

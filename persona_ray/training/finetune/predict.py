@@ -11,8 +11,8 @@ from torch import nn
 
 from persona_ray.training.batching import plan_pass
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import Feed
-from persona_ray.training.parallel import gathered, precision
+from persona_ray.training.finetune.feeds import Feed
+from persona_ray.training.finetune.parallel import gathered, precision
 from persona_ray.types import Example
 
 

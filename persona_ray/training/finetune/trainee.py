@@ -11,21 +11,21 @@ from torch import nn
 
 from persona_ray.config.learning import TrainingConfig
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.checkpoint import (
+from persona_ray.training.context import TrainContext
+from persona_ray.training.finetune.checkpoint import (
     RunIdentity,
     load_moments,
     load_weights,
     read_history,
     save_checkpoint,
 )
-from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import Feed, SpeechVectors, Vectors, speech_of
-from persona_ray.training.history import EpochResult, History, Phase
-from persona_ray.training.metrics import Scores, score
-from persona_ray.training.optimizer import head_optimizer, unfreeze
-from persona_ray.training.parallel import data_parallel
-from persona_ray.training.predict import predict
-from persona_ray.training.vectors import VectorCache, encoded
+from persona_ray.training.finetune.feeds import Feed, SpeechVectors, Vectors, speech_of
+from persona_ray.training.finetune.history import EpochResult, History, Phase
+from persona_ray.training.finetune.metrics import Scores, score
+from persona_ray.training.finetune.optimizer import head_optimizer, unfreeze
+from persona_ray.training.finetune.parallel import data_parallel
+from persona_ray.training.finetune.predict import predict
+from persona_ray.training.finetune.vectors import VectorCache, encoded
 from persona_ray.types import Example, SampleSource
 
 

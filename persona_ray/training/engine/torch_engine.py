@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from persona_ray.config.pretraining import EngineConfig
-from persona_ray.training.pretrain.context import PretrainContext
-from persona_ray.training.pretrain.engine import (
+from persona_ray.training.engine.base import (
     Moments,
     Outputs,
     Snapshot,
@@ -23,6 +22,7 @@ from persona_ray.training.pretrain.engine import (
     steps_of,
     trained,
 )
+from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.settings import PretrainSettings
 
 

@@ -10,7 +10,7 @@ from torch import distributed as dist
 
 from persona_ray.models.bimodal import BimodalModel, Encoded
 from persona_ray.training.context import TrainContext
-from persona_ray.training.feeds import Inputs
+from persona_ray.training.finetune.feeds import Inputs
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from persona_ray.training.metrics import Scores
+from persona_ray.training.finetune.metrics import Scores
 
 
 class Phase(StrEnum):

@@ -18,8 +18,8 @@ import torch
 
 from persona_ray.errors import TrainingError
 from persona_ray.objectives.base import MicroBatch, PretrainingTask
+from persona_ray.training.plan import Portion, count_updates, deal, plan_updates
 from persona_ray.training.pretrain.context import PretrainContext
-from persona_ray.training.pretrain.plan import Portion, count_updates, deal, plan_updates
 from persona_ray.training.pretrain.settings import PretrainSettings
 
 # Updates that wait ready: one is enough where batches are made faster than they are used.

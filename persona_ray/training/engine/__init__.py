@@ -1,0 +1,1 @@
+"""What carries out updates of the weights: replicas in torch, or DeepSpeed ZeRO."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: frozen epochs on vectors kept, then epochs with the encoders."""
