@@ -150,18 +150,21 @@ def _decode(raw: IO[bytes], name: str, max_s: float, truncated_below: float) -> 
         # The decoder says that it failed, not where: go again in small steps.
         with _open(file, name) as handle:
             samples = _read_blocks(handle, limit, name)
-    file.check(name)
     frames = len(samples)
-    share = min(frames / promised if promised else 1.0, wav_share(raw, size))
+    share = min(frames / promised if promised else 1.0, wav_share(file, size))
+    open_ended = container == "OGG" and not ogg_is_closed(file, size)
+    unfinished = frames == 0 and wav_is_unfinished(file, size)
+    # A connection that was lost looks like each of these.
+    file.check(name)
     if share < truncated_below:
         raise TruncatedError(
             f"{name} ends after {frames / rate_hz:.1f} s: {share:.0%} of what its header promises"
         )
-    if container == "OGG" and not ogg_is_closed(raw, size):
+    if open_ended:
         raise TruncatedError(
             f"{name} ends after {frames / rate_hz:.1f} s in the middle of its Ogg stream"
         )
-    if frames == 0 and wav_is_unfinished(raw, size):
+    if unfinished:
         raise TruncatedError(f"{name} was never finished: its header has no length")
     if frames == 0:
         raise EmptyFileError(f"{name} is a {container} file with no audio in it")
@@ -182,9 +185,10 @@ def _open(file: _Watched, name: str) -> soundfile.SoundFile:
         handle.seekable = lambda: False
         return handle
     except (soundfile.LibsndfileError, TypeError) as error:
-        file.check(name)
         file.seek(0)
-        if file.read(4) == b"OggS" and not ogg_is_closed(file, file.seek(0, io.SEEK_END)):
+        begun = file.read(4) == b"OggS" and not ogg_is_closed(file, file.seek(0, io.SEEK_END))
+        file.check(name)
+        if begun:
             raise TruncatedError(f"{name} ends within the first pages of its Ogg stream") from None
         why = getattr(error, "error_string", None) or _one_line(error)
         raise NotAudioError(f"{name} is no audio that can be decoded: {why}") from None
