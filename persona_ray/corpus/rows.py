@@ -136,6 +136,8 @@ def _words(value: Any) -> tuple[Word, ...]:
             value = json.loads(decoded)
         except ValueError as error:
             raise _bad_words(f"no JSON: {error}") from None
+        except RecursionError:
+            raise _bad_words("nested too deeply") from None
     if not isinstance(value, list):
         raise _bad_words(f"a list of words is needed, not {type(value).__name__}")
     words = []
@@ -157,9 +159,13 @@ def _seconds(item: Mapping[str, Any], name: str, number: int) -> float:
     value = item.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad_words(f"word {number} has no {name}")
-    if not (math.isfinite(value) and value >= 0):
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not (math.isfinite(seconds) and seconds >= 0):
         raise _bad_words(f"word {number}: {name} = {value}")
-    return float(value)
+    return seconds
 
 
 def _bad_words(what: str) -> _BadRowError:

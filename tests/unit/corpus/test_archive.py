@@ -183,6 +183,8 @@ def test_rows_without_call_id_are_kept_apart(business_url: str) -> None:
         (1, '[{"text": "a", "start_s": true, "end_s": 1}]', "word 0 has no start_s"),
         (1, '[{"text": "a", "start_s": NaN, "end_s": 1}]', "start_s = nan"),
         (1, '[{"text": "a", "start_s": -1, "end_s": 1}]', "start_s = -1"),
+        (1, f'[{{"text": "a", "start_s": 1{"0" * 400}, "end_s": 1}}]', "start_s = 1000"),
+        (1, "[" * 100_000, "nested too deeply"),
         (1, '[{"text": "a", "start_s": 2, "end_s": 1}]', "ends at 1 s, before it starts"),
         (None, "[]", "transcript_channel = None"),
         (7, "[]", "transcript_channel = 7"),
