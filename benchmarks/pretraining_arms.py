@@ -111,10 +111,11 @@ def on_ray(job: Job, folder: Path) -> None:
 
 def _worker(arguments: dict[str, Any]) -> None:
     from persona_ray.launch.plain import threads
-    from persona_ray.launch.ray_pretrain import RayPretrainContext
+    from persona_ray.launch.pretrain_run import RayPretrainContext
     from persona_ray.training.pretrain.run import pretrain
+    from persona_ray.training.run_folder import RunFolder
 
-    job, desk = arguments["job"], arguments["desk"]
+    job, desk, run = arguments["job"], arguments["desk"], RunFolder(arguments["folder"])
     gate: list[Gate] = []
     on = threading.Event()
     task: Any = Held(job.task, on)
@@ -125,7 +126,7 @@ def _worker(arguments: dict[str, Any]) -> None:
             return gate[0].tick()
 
     with threads(job.config.launch):
-        pretrain(task, job.settings, job.config.engine, Gated(arguments["folder"], desk), desk.put)
+        pretrain(task, job.settings, job.config.engine, Gated(run, desk), desk.put)
 
 
 def in_process(job: Job, arm: str, folder: Path) -> None:
@@ -183,9 +184,7 @@ def plain_loop(job: Job, gate: Gate, updates: Iterator[list[MicroBatch]]) -> Non
 
 def planned(job: Job) -> Iterator[list[MicroBatch]]:
     """The updates of the product's own plan."""
-    from persona_ray.training.feed import Course
-
-    for _, epoch, portions in Course(job.task, job.settings).dealt(0, 0, 1):
+    for _, epoch, portions in job.settings.course(job.task.sizes()).dealt(0, 0, 1):
         yield [job.task.batch(portion.positions, epoch) for portion in portions]
 
 

@@ -79,9 +79,9 @@ def arrived(arms: Sequence[str], listener: Listener) -> Waiting:
 def take_turns(
     job: Job, arms: Sequence[str], waiting: Waiting, rounds: int, turn_s: float
 ) -> dict[str, Turns]:
-    from persona_ray.training.feed import Course
 
-    sizes, plan = job.task.sizes(), Course(job.task, job.settings).dealt(0, 0, 1)
+    sizes = job.task.sizes()
+    plan = job.settings.course(sizes).dealt(0, 0, 1)
     found = {arm: Turns([], [], []) for arm in arms}
     updates = 1
     for number in range(rounds + 1):
@@ -182,12 +182,12 @@ def padded_of(lengths: np.ndarray, clips: int) -> float:
 
 def feed_alone(job: Job) -> None:
     """Batches without a model, map-style and through Ray Data."""
-    from persona_ray.training.feed import Course, Feed
+    from persona_ray.training.feed import Feed
     from persona_ray.training.pretrain.context import PlainPretrainContext
 
     def map_style() -> Iterator[int]:
         with Feed(
-            job.task, Course(job.task, job.settings), PlainPretrainContext(Path()), 0
+            job.task, job.settings.course(job.task.sizes()), PlainPretrainContext(Path()), 0
         ) as feed:
             for ready in feed:
                 yield sum(len(portion.positions) for portion in ready.portions)
@@ -210,7 +210,6 @@ def feed_alone(job: Job) -> None:
 
 
 def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
-    from persona_ray.training.feed import Course
 
     unit = "audio s/s" if encoder == "speech" else "tokens/s"
     rounds = len(found["ray"].seconds)
@@ -226,7 +225,7 @@ def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
             line += f"{ratios[quarter]:9.3f}-{ratios[-1 - quarter]:.3f}"
         print(line)
     sizes = np.asarray(job.task.sizes())
-    once = Course(job.task, replace(job.settings, epochs=1)).dealt(0, 0, 1)
+    once = replace(job.settings, epochs=1).course(sizes).dealt(0, 0, 1)
     bucketed = sum(
         len(portion.positions) * sizes[list(portion.positions)].max()
         for _, _, portions in once

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from persona_ray.config import RunConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.encoders import Tower
-from persona_ray.launch.ray_pretrain import Trained, pretrain_on_ray, pretrain_plain
+from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
 from persona_ray.progress import Progress
 from persona_ray.training.pretrain.curve import Curve, CurvePoint, write_curves
 
@@ -131,7 +131,6 @@ def _train(
     tower: Tower,
 ) -> Trained:
     from persona_ray.launch.tracking import point_metrics, tracked
-    from persona_ray.training.feed import Course
 
     launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
     section: BaseModel = getattr(config.pretraining, tower)
@@ -144,7 +143,7 @@ def _train(
     stage_name = f"pretraining {settings.name}"
     with (
         tracked(config, stage_name, folder, parameters, {"task": task.fingerprint}) as tracker,
-        progress.stage(stage_name, total=Course(task, settings).updates) as stage,
+        progress.stage(stage_name, total=settings.course(task.sizes()).updates) as stage,
     ):
         done = 0
 

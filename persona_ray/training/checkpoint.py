@@ -11,8 +11,9 @@ random state is stored either: every update seeds its own from (seed, update, ra
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,47 +23,44 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from persona_ray.errors import TrainingError
-from persona_ray.training.engine.base import MOMENTS, Snapshot, persistent_buffers, trained
-from persona_ray.training.pretrain.curve import CurvePoint
+from persona_ray.training.engine.adam import MOMENTS
+from persona_ray.training.engine.base import Snapshot, persistent_buffers, trained
 
-VERSION = 1
-_WEIGHTS, _MOMENTS, _STATE = "weights.safetensors", "moments.safetensors", "state.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """`update` updates are done. `meter` holds the sums since the last point of the curve."""
-
-    update: int
-    seconds: float
-    points: tuple[CurvePoint, ...]
-    meter: Mapping[str, Any]
+VERSION = 2
+WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+_MOMENTS, _STATE = "moments.safetensors", "state.json"
 
 
 def write_checkpoint(
-    folder: Path, snapshot: Snapshot, progress: Progress, identity: Mapping[str, Any]
+    folder: Path,
+    snapshot: Snapshot,
+    progress: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    best: Path | None = None,
 ) -> None:
-    save_file(snapshot.weights, folder / _WEIGHTS)
+    """`progress` and `identity` are JSON. `best`: a file with the best weights so far, which is
+    linked; where it is `folder / WEIGHTS`, those of this checkpoint."""
+    save_file(snapshot.weights, folder / WEIGHTS)
     save_file(snapshot.moments, folder / _MOMENTS)
+    if best is not None:
+        _link(best, folder / BEST)
     state = {
         "version": VERSION,
         "identity": dict(identity),
-        "steps": snapshot.steps,
-        "progress": asdict(progress),
+        "steps": dict(snapshot.steps),
+        "progress": dict(progress),
     }
     # Last: a folder without it is no checkpoint.
     (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
-def read_progress(folder: Path, identity: Mapping[str, Any]) -> Progress:
+def read_progress(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Raises TrainingError for a damaged checkpoint, or one of another run."""
     state = _state(folder)
     try:
         known, progress = dict(state["identity"]), dict(state["progress"])
-        points = tuple(CurvePoint(**point) for point in progress.pop("points"))
-        read = Progress(points=points, **progress)
     except (KeyError, TypeError, ValueError) as error:
-        raise TrainingError(_damaged(folder / _STATE, repr(error))) from None
+        raise TrainingError(damaged(folder / _STATE, repr(error))) from None
     if known != dict(identity):
         names = sorted(
             name for name in {*known, *identity} if known.get(name) != identity.get(name)
@@ -74,12 +72,12 @@ def read_progress(folder: Path, identity: Mapping[str, Any]) -> Progress:
             f"checkpoint {folder} is of another run ({differences}): start anew (--fresh or "
             "another workspace), or go back to that run's configuration and data"
         )
-    return read
+    return progress
 
 
 def read_snapshot(folder: Path, module: nn.Module) -> Snapshot:
     """The tensors, checked against `module`, built as the run built it."""
-    weights = _weights(folder, module)
+    weights = read_weights(folder / WEIGHTS, module)
     moments = _tensors(folder / _MOMENTS)
     steps = _state(folder).get("steps")
     expected = {
@@ -88,14 +86,14 @@ def read_snapshot(folder: Path, module: nn.Module) -> Snapshot:
         for moment in MOMENTS
     }
     _fit(folder / _MOMENTS, moments, expected)
-    if not isinstance(steps, int):
-        raise TrainingError(_damaged(folder / _STATE, f"steps is {steps!r}"))
+    if not isinstance(steps, dict) or not all(isinstance(n, int) for n in steps.values()):
+        raise TrainingError(damaged(folder / _STATE, f"steps is {steps!r}"))
     return Snapshot(weights, moments, steps)
 
 
 def load_trained(folder: Path, module: nn.Module) -> None:
     """Put a checkpoint's weights into `module`, built by the run's task."""
-    put_weights(module, _weights(folder, module))
+    put_weights(module, read_weights(folder / WEIGHTS, module))
 
 
 @torch.no_grad()
@@ -104,10 +102,18 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
         tensor.copy_(weights[name])
 
 
-def _weights(folder: Path, module: nn.Module) -> dict[str, Tensor]:
-    weights = _tensors(folder / _WEIGHTS)
-    _fit(folder / _WEIGHTS, weights, {**trained(module), **persistent_buffers(module)})
+def read_weights(path: Path, module: nn.Module) -> dict[str, Tensor]:
+    """Of a file that a checkpoint holds; checked against what is trained of `module`."""
+    weights = _tensors(path)
+    _fit(path, weights, {**trained(module), **persistent_buffers(module)})
     return weights
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
 
 
 def _fit(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -125,7 +131,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise TrainingError(_damaged(path, str(error))) from None
+        raise TrainingError(damaged(path, str(error))) from None
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def _state(folder: Path) -> dict[str, Any]:
         state = json.loads(path.read_text(encoding="utf-8"))
         version = state["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(_damaged(path, repr(error))) from None
+        raise TrainingError(damaged(path, repr(error))) from None
     if version != VERSION:
         raise TrainingError(
             f"checkpoint {folder} has version {version!r}, this release reads {VERSION}: delete it"
@@ -143,7 +149,7 @@ def _state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _damaged(path: Path, why: str) -> str:
+def damaged(path: Path, why: str) -> str:
     return (
         f"checkpoint {path} is damaged ({why}): delete its folder, and the run goes on from the "
         "checkpoint before it"

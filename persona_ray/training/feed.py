@@ -13,24 +13,33 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
 
 import torch
 
 from persona_ray.errors import TrainingError
-from persona_ray.objectives.base import MicroBatch, PretrainingTask
+from persona_ray.objectives.base import MicroBatch
+from persona_ray.training.context import Worker
 from persona_ray.training.plan import Portion, count_updates, deal, plan_updates
-from persona_ray.training.pretrain.context import PretrainContext
-from persona_ray.training.pretrain.settings import PretrainSettings
 
 # Updates that wait ready: one is enough where batches are made faster than they are used.
 AHEAD = 2
 
 
+class Items(Protocol):
+    """What batches are made of; a pretraining task is such."""
+
+    def batch(self, positions: Sequence[int], epoch: int) -> MicroBatch:
+        """The items at `positions` in `epoch` (from 0), on the CPU."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """This rank's part of an update (`number` from 1)."""
+    """This rank's part of an update (`number` from 1, `epoch` from 0)."""
 
     number: int
+    epoch: int
     portions: tuple[Portion, ...]
     batches: tuple[MicroBatch, ...]
 
@@ -51,42 +60,57 @@ class Ready:
 
 
 class Course:
-    """All updates of a run, numbered from 1."""
+    """All updates of a run over items of given `sizes`, numbered from 1.
 
-    def __init__(self, task: PretrainingTask, settings: PretrainSettings) -> None:
-        self._sizes: Sequence[float] = task.sizes()
-        self._settings = settings
+    An update takes up to `update_size`, a portion of one worker up to `micro_size`, padding
+    included. Raises TrainingError for no item.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sizes: Sequence[float],
+        update_size: float,
+        micro_size: float,
+        seed: int,
+        epochs: int,
+    ) -> None:
+        self._sizes = sizes
+        self._update_size, self._micro_size, self._seed = update_size, micro_size, seed
         if not len(self._sizes):
             raise TrainingError(
-                f"pretraining {settings.name}: no item to learn from; build the corpus first "
-                "(persona-ray corpus), or name files"
+                f"{name}: no item to learn from; build the corpus first (persona-ray corpus), or "
+                "name files"
             )
-        counts = count_updates(self._sizes, settings.update_size, settings.seed, settings.epochs)
-        self._ends = list(accumulate(counts))
+        self._ends = list(accumulate(count_updates(sizes, update_size, seed, epochs)))
 
     @property
     def updates(self) -> int:
         return self._ends[-1]
+
+    def end(self, epoch: int) -> int:
+        """The last update of the first `epoch` epochs."""
+        return self._ends[epoch - 1] if epoch else 0
 
     def epoch(self, done: int) -> float:
         """Passes over the data after `done` updates."""
         epoch = bisect_right(self._ends, done)
         if epoch == len(self._ends):
             return float(epoch)
-        start = self._ends[epoch - 1] if epoch else 0
+        start = self.end(epoch)
         return epoch + (done - start) / (self._ends[epoch] - start)
 
     def dealt(
-        self, done: int, rank: int, world_size: int
+        self, done: int, rank: int, world_size: int, until: int | None = None
     ) -> Iterator[tuple[int, int, tuple[Portion, ...]]]:
-        """(number, epoch, this rank's portions) of the updates after the first `done`."""
-        settings = self._settings
+        """(number, epoch from 0, this rank's portions) of the updates after the first `done`, to
+        the end of the first `until` epochs (None: of all)."""
         first = bisect_right(self._ends, done)
-        for epoch in range(first, settings.epochs):
-            start = self._ends[epoch - 1] if epoch else 0
-            updates = plan_updates(self._sizes, settings.update_size, settings.seed, epoch)
+        for epoch in range(first, len(self._ends) if until is None else until):
+            start = self.end(epoch)
+            updates = plan_updates(self._sizes, self._update_size, self._seed, epoch)
             for at in range(max(0, done - start), len(updates)):
-                ranks = deal(updates[at], self._sizes, world_size, settings.micro_size)
+                ranks = deal(updates[at], self._sizes, world_size, self._micro_size)
                 yield start + at + 1, epoch, ranks[rank]
 
 
@@ -94,12 +118,17 @@ class Feed:
     """Iterable of `Ready`. Use it as a context manager: leaving it ends the thread."""
 
     def __init__(
-        self, task: PretrainingTask, course: Course, context: PretrainContext, done: int
+        self,
+        items: Items,
+        course: Course,
+        worker: Worker,
+        done: int,
+        until: int | None = None,
     ) -> None:
-        self._task = task
-        self._dealt = course.dealt(done, context.rank, context.world_size)
-        self._device = context.device
-        self._beside = context.device.type != "cpu"
+        self._items = items
+        self._dealt = course.dealt(done, worker.rank, worker.world_size, until)
+        self._device = worker.device
+        self._beside = worker.device.type != "cpu"
         self._ready: queue.Queue[Ready | BaseException | None] = queue.Queue(AHEAD)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
@@ -125,7 +154,8 @@ class Feed:
 
     def _made(self) -> Iterator[Ready]:
         for number, epoch, portions in self._dealt:
-            yield Ready(number, portions, tuple(self._batch(part, epoch) for part in portions))
+            batches = tuple(self._batch(part, epoch) for part in portions)
+            yield Ready(number, epoch, portions, batches)
 
     def _work(self) -> None:
         try:
@@ -140,7 +170,7 @@ class Feed:
             self._put(error)
 
     def _batch(self, portion: Portion, epoch: int) -> MicroBatch:
-        batch = self._task.batch(portion.positions, epoch)
+        batch = self._items.batch(portion.positions, epoch)
         if self._device.type != "cuda":
             return batch
         inputs = {name: tensor.pin_memory() for name, tensor in batch.inputs.items()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,23 +20,26 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from persona_ray.config.pretraining import EngineConfig
-from persona_ray.training.engine.base import (
+from persona_ray.training.context import Worker
+from persona_ray.training.engine.adam import (
     MOMENTS,
+    adamw,
+    moments_of,
+    parameters_of,
+    put_moments,
+    set_rates,
+    step_counter,
+    steps_of,
+)
+from persona_ray.training.engine.base import (
+    Group,
     Moments,
     Outputs,
     Snapshot,
-    adamw,
     computes_in,
-    moments_of,
     on_cpu,
     persistent_buffers,
-    put_moments,
-    step_counter,
-    steps_of,
-    trained,
 )
-from persona_ray.training.pretrain.context import PretrainContext
-from persona_ray.training.pretrain.settings import PretrainSettings
 
 
 class DeepSpeedEngine:
@@ -45,21 +48,23 @@ class DeepSpeedEngine:
     def __init__(
         self,
         module: nn.Module,
-        settings: PretrainSettings,
+        groups: Sequence[Group],
+        max_gradient_norm: float,
         config: EngineConfig,
-        context: PretrainContext,
+        worker: Worker,
     ) -> None:
-        deepspeed = _prepared(context)
+        deepspeed = _prepared(worker)
         self._module = module
-        self._rank, self._world_size = context.rank, context.world_size
+        self._groups = groups
+        self._rank, self._world_size = worker.rank, worker.world_size
         self._stage = config.zero_stage
-        self._max_norm = settings.max_gradient_norm
-        self._parameters = trained(module)
-        self._adam = adamw(module, settings, context.device)
+        self._max_norm = max_gradient_norm
+        self._parameters = parameters_of(groups)
+        self._adam = adamw(groups, worker.device)
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=module,
             optimizer=self._adam,
-            config=_ds_config(settings, config, computes_in(config, context.device)),
+            config=_ds_config(max_gradient_norm, config, computes_in(config, worker.device)),
             dist_init_required=False,
         )
         if self._stage:
@@ -75,9 +80,8 @@ class DeepSpeedEngine:
         self._engine.backward(loss(outputs) * self._world_size, scale_wrt_gas=False)
         return outputs
 
-    def step(self, learning_rate: float) -> float:
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+    def step(self, rates: Mapping[str, float]) -> float:
+        set_rates(self._optimizer, self._groups, rates)
         if self._stage:
             self._engine.step()
             return float(self._engine.get_global_grad_norm())
@@ -85,6 +89,16 @@ class DeepSpeedEngine:
         norm = nn.utils.clip_grad_norm_(self._parameters.values(), self._max_norm)
         self._engine.step()
         return float(norm.item())
+
+    def answer(self, inputs: dict[str, Tensor]) -> Outputs:
+        self._engine.eval()
+        try:
+            # Not in inference mode: weights that ZeRO-3 gathers in it could not be trained.
+            with torch.no_grad():
+                outputs: Outputs = self._engine(inputs)
+        finally:
+            self._engine.train()
+        return outputs
 
     def snapshot(self) -> Snapshot | None:
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
@@ -106,20 +120,28 @@ class DeepSpeedEngine:
         for name, buffer in persistent_buffers(self._module).items():
             weights[name] = on_cpu(buffer)
         if not self._stage:
-            moments = moments_of(self._adam, self._parameters)
-        return Snapshot(weights, moments, steps_of(self._adam))
+            moments = moments_of(self._adam, self._groups)
+            held: list[list[Tensor]] = [list(g.parameters.values()) for g in self._groups]
+        else:
+            held = self._partitions()
+        names = [group.name for group in self._groups]
+        return Snapshot(weights, moments, dict(zip(names, steps_of(self._adam, held), strict=True)))
 
-    def restore(self, moments: Moments, steps: int) -> None:
+    def restore(self, moments: Moments, steps: Mapping[str, int]) -> None:
         if not self._stage:
-            put_moments(self._adam, self._parameters, moments, steps)
+            put_moments(self._adam, self._groups, moments, steps)
             return
         from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
 
-        for partition in self._partitions():
-            self._adam.state[partition]["step"].fill_(float(steps))
+        for group, partitions in zip(self._groups, self._partitions(), strict=True):
+            for partition in partitions:
+                self._adam.state[partition]["step"].fill_(float(steps.get(group.name, 0)))
         for name, parameter in self._parameters.items():
             for moment in MOMENTS:
-                whole = moments[f"{name}:{moment}"].to(self._engine.device)
+                whole = moments.get(f"{name}:{moment}")
+                if whole is None:
+                    continue  # zeros from the start
+                whole = whole.to(self._engine.device)
                 if self._stage < 3:
                     safe_set_full_optimizer_state(parameter, whole, moment)
                     continue
@@ -129,16 +151,19 @@ class DeepSpeedEngine:
                 mine = padded.narrow(0, share * self._rank, share)
                 safe_set_local_optimizer_state(parameter, mine, moment)
 
-    def _partitions(self) -> list[Tensor]:
-        """This rank's share of the weights in float32, as Adam has it."""
-        if self._stage == 3:
-            return list(self._optimizer.fp32_partitioned_groups_flat)
-        return list(self._optimizer.single_partition_of_fp32_groups)
+    def _partitions(self) -> list[list[Tensor]]:
+        """Of each group this rank's share of the weights in float32, as Adam has it."""
+        if self._stage < 3:
+            return [[flat] for flat in self._optimizer.single_partition_of_fp32_groups]
+        shares: list[list[Tensor]] = [[] for _ in self._groups]
+        for at, flat in enumerate(self._optimizer.fp32_partitioned_groups_flat):
+            shares[self._optimizer.sub_group_to_group_id[at]].append(flat)
+        return shares
 
     def _begin_adam(self) -> None:
         """Adam makes its state at its first step; a checkpoint needs it before. Besides, ZeRO 1
         and 2 (0.19.8) take note of the state of the first group alone if Adam makes it."""
-        for partition in self._partitions():
+        for partition in (one for group in self._partitions() for one in group):
             self._adam.state[partition] = {
                 "step": step_counter(self._adam, 0, partition.device),
                 **{moment: torch.zeros_like(partition) for moment in MOMENTS},
@@ -151,7 +176,7 @@ class DeepSpeedEngine:
 
 
 def _ds_config(
-    settings: PretrainSettings, config: EngineConfig, products_in: torch.dtype
+    max_gradient_norm: float, config: EngineConfig, products_in: torch.dtype
 ) -> dict[str, Any]:
     tree: dict[str, Any] = {
         # Asked for, but without effect: batches and their accumulation are the loop's.
@@ -163,18 +188,18 @@ def _ds_config(
         "torch_autocast": {"enabled": products_in == torch.bfloat16, "dtype": "bfloat16"},
     }
     if config.zero_stage:
-        tree["gradient_clipping"] = settings.max_gradient_norm
+        tree["gradient_clipping"] = max_gradient_norm
     return tree
 
 
-def _prepared(context: PretrainContext) -> Any:
+def _prepared(worker: Worker) -> Any:
     """The module `deepspeed`, ready for this process and device."""
-    kind = context.device.type
+    kind = worker.device.type
     # DeepSpeed looks for a GPU by itself when it is imported, and insists on LOCAL_RANK.
     os.environ.setdefault("DS_ACCELERATOR", kind)
-    if context.device.index is not None:
+    if worker.device.index is not None:
         # Launchers number GPUs in their own ways; the module must stay where the loop's inputs go.
-        os.environ["LOCAL_RANK"] = str(context.device.index)
+        os.environ["LOCAL_RANK"] = str(worker.device.index)
     os.environ.setdefault("LOCAL_RANK", "0")
     if not dist.is_initialized():
         from torch._C._distributed_c10d import HashStore

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from persona_ray.config.pretraining import EngineConfig
+from persona_ray.training.context import Worker
+from persona_ray.training.engine.adam import (
+    adamw,
+    moments_of,
+    parameters_of,
+    put_moments,
+    set_rates,
+    steps_of,
+)
 from persona_ray.training.engine.base import (
+    Group,
     Moments,
     Outputs,
     Snapshot,
-    adamw,
     computes_in,
-    moments_of,
     on_cpu,
     persistent_buffers,
-    put_moments,
-    steps_of,
-    trained,
 )
-from persona_ray.training.pretrain.context import PretrainContext
-from persona_ray.training.pretrain.settings import PretrainSettings
 
 
 class TorchEngine:
@@ -32,20 +35,20 @@ class TorchEngine:
     def __init__(
         self,
         module: nn.Module,
-        settings: PretrainSettings,
+        groups: Sequence[Group],
+        max_gradient_norm: float,
         config: EngineConfig,
-        context: PretrainContext,
+        worker: Worker,
     ) -> None:
         self._module = module
-        self._device = context.device
-        self._rank = context.rank
-        self._world_size = context.world_size
-        self._max_norm = settings.max_gradient_norm
-        self._format = computes_in(config, context.device)
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
-        self._adam = adamw(module, settings, context.device)
+        self._groups = groups
+        self._worker = worker
+        self._max_norm = max_gradient_norm
+        self._format = computes_in(config, worker.device)
+        self._parameters = parameters_of(groups)
+        self._adam = adamw(groups, worker.device)
         self._parallel: nn.parallel.DistributedDataParallel | None = None
-        if context.world_size > 1:
+        if worker.world_size > 1:
             self._parallel = nn.parallel.DistributedDataParallel(
                 module, gradient_as_bucket_view=True, broadcast_buffers=False
             )
@@ -56,35 +59,47 @@ class TorchEngine:
         network = self._module if self._parallel is None else self._parallel
         waits = self._parallel is not None and not last
         with self._parallel.no_sync() if waits and self._parallel else nullcontext():
-            with torch.autocast(
-                self._device.type, torch.bfloat16, enabled=self._format == torch.bfloat16
-            ):
+            with self._autocast():
                 outputs: Outputs = network(inputs)
             # DDP averages over the ranks; gradients are to be summed.
-            torch.autograd.backward(loss(outputs) * self._world_size)
+            torch.autograd.backward(loss(outputs) * self._worker.world_size)
         return outputs
 
-    def step(self, learning_rate: float) -> float:
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._max_norm)
-        for group in self._adam.param_groups:
-            group["lr"] = learning_rate
+    def step(self, rates: Mapping[str, float]) -> float:
+        norm = nn.utils.clip_grad_norm_(self._parameters.values(), self._max_norm)
+        set_rates(self._adam, self._groups, rates)
         self._adam.step()
         self._adam.zero_grad()
         return float(norm.item())
 
+    def answer(self, inputs: dict[str, Tensor]) -> Outputs:
+        self._module.eval()
+        try:
+            with torch.inference_mode(), self._autocast():
+                outputs: Outputs = self._module(inputs)
+        finally:
+            self._module.train()
+        return outputs
+
     def snapshot(self) -> Snapshot | None:
-        if self._rank != 0:
+        if self._worker.rank != 0:
             return None
-        parameters = trained(self._module)
-        weights = {**parameters, **persistent_buffers(self._module)}
+        weights = {**self._parameters, **persistent_buffers(self._module)}
+        held = [list(group.parameters.values()) for group in self._groups]
+        names = [group.name for group in self._groups]
         return Snapshot(
             {name: on_cpu(value) for name, value in weights.items()},
-            moments_of(self._adam, parameters),
-            steps_of(self._adam),
+            moments_of(self._adam, self._groups),
+            dict(zip(names, steps_of(self._adam, held), strict=True)),
         )
 
-    def restore(self, moments: Moments, steps: int) -> None:
-        put_moments(self._adam, trained(self._module), moments, steps)
+    def restore(self, moments: Moments, steps: Mapping[str, int]) -> None:
+        put_moments(self._adam, self._groups, moments, steps)
 
     def close(self) -> None:
         self._parallel = None
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self._worker.device.type, torch.bfloat16, enabled=self._format == torch.bfloat16
+        )

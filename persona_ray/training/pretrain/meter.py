@@ -8,6 +8,7 @@ from typing import Any
 
 from persona_ray.training.pretrain.curve import CurvePoint
 from persona_ray.training.pretrain.throughput import Throughput
+from persona_ray.training.update import Outcome
 
 
 @dataclass
@@ -27,6 +28,20 @@ class Meter:
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Meter:
         return cls(**kept)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more update."""
+        self.updates += 1
+        self.size += outcome.size
+        self.padded += outcome.padded
+        self.norms += outcome.norm
+        for kept, new in (
+            (self.losses, outcome.losses),
+            (self.correct, outcome.correct),
+            (self.counts, outcome.counts),
+        ):
+            for term, value in new.items():
+                kept[term] = kept.get(term, 0.0) + value
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

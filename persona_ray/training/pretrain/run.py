@@ -9,20 +9,17 @@ import torch
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.training.agreement import Agreement
-from persona_ray.training.checkpoint import (
-    Progress,
-    put_weights,
-    read_progress,
-    read_snapshot,
-)
+from persona_ray.training.checkpoint import put_weights, read_snapshot
 from persona_ray.training.engine.base import build_engine, computes_in
-from persona_ray.training.feed import Course, Feed
+from persona_ray.training.feed import Feed
 from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.curve import Curve, CurvePoint
+from persona_ray.training.pretrain.groups import pretraining_groups
 from persona_ray.training.pretrain.loop import Loop
-from persona_ray.training.pretrain.meter import Meter
+from persona_ray.training.pretrain.progress import Progress
 from persona_ray.training.pretrain.settings import PretrainSettings
 from persona_ray.training.pretrain.throughput import measure
+from persona_ray.training.update import Updater
 
 
 def pretrain(
@@ -41,12 +38,10 @@ def pretrain(
     """
     if context.device.type == "cuda":
         torch.cuda.set_device(context.device)
-    course = Course(task, settings)
+    course = settings.course(task.sizes())
     identity = {"task": task.fingerprint, **settings.identity()}
     folder = context.restore()
-    done = Progress(0, 0.0, (), Meter().as_json())
-    if folder is not None:
-        done = read_progress(folder, identity)
+    done = Progress.start() if folder is None else Progress.read(folder, identity)
     if done.update >= course.updates:
         return Curve(settings.name, task.unit, done.update, done.points)
     module = task.build()
@@ -57,14 +52,18 @@ def pretrain(
     throughput = measure(
         task, module.to(context.device), context.device, computes_in(engine, context.device)
     )
-    running = build_engine(module, settings, engine, context)
+    groups = pretraining_groups(module, settings.weight_decay)
+    running = build_engine(module, groups, settings.max_gradient_norm, engine, context)
     agreement = Agreement(context.world_size)
     try:
         if snapshot is not None:
             running.restore(snapshot.moments, snapshot.steps)
             snapshot = None  # frees twice the model's size
+        updater = Updater(
+            f"pretraining {settings.name}", task.weights, settings.seed, running, agreement, context
+        )
         loop = Loop(
-            settings, task.weights, identity, course, running, agreement, throughput, context,
+            settings, task.weights, identity, course, running, updater, throughput, context,
             on_point,
         )  # fmt: skip
         with Feed(task, course, context, done.update) as feed:

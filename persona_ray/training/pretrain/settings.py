@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from persona_ray.config.pretraining import PretrainSpeechConfig, PretrainTextConfig
+from persona_ray.training.feed import Course
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,17 @@ class PretrainSettings:
         rest = max(1, updates - self.warmup_updates - 1)
         gone = (update - self.warmup_updates - 1) / rest
         return self.learning_rate * (1.0 + (self.final_rate_share - 1.0) * gone)
+
+    def course(self, sizes: Sequence[float]) -> Course:
+        """The updates over items of `sizes`, in the task's unit."""
+        return Course(
+            f"pretraining {self.name}",
+            sizes,
+            self.update_size,
+            self.micro_size,
+            self.seed,
+            self.epochs,
+        )
 
     def identity(self) -> dict[str, Any]:
         """What a run must keep when it goes on from a checkpoint. A run at a constant rate may be
