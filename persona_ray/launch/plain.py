@@ -26,12 +26,8 @@ def fit_plain(
     from persona_ray.training.context import PlainContext
     from persona_ray.training.finetune.fit import fit
 
-    if launch.workers > 1:
-        raise ConfigError(
-            f"launch.workers {launch.workers} needs launch.backend ray: plain is one process"
-        )
-    model = job.build_model()
-    with threads(launch):
+    with in_this_process(launch):
+        model = job.build_model()
         history = fit(
             model,
             job.train,
@@ -43,6 +39,17 @@ def fit_plain(
             vectors=job.vectors,
         )
     return model.cpu(), history
+
+
+@contextmanager
+def in_this_process(launch: LaunchConfig) -> Iterator[None]:
+    """For training without a launcher; raises ConfigError where more than one worker is wanted."""
+    if launch.workers > 1:
+        raise ConfigError(
+            f"launch.workers {launch.workers} needs launch.backend ray: plain is one process"
+        )
+    with threads(launch):
+        yield
 
 
 @contextmanager

@@ -11,33 +11,20 @@ from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.plain import threads
-from persona_ray.launch.train_workers import Desk, open_desk, run_workers
+from persona_ray.launch.train_workers import Desk, RayWorker, each_once, open_desk, run_workers
 
 if TYPE_CHECKING:
-    import torch
-
     from persona_ray.models.bimodal import BimodalModel
     from persona_ray.training.finetune.history import EpochResult, History
 
 
-class RayContext:
+class RayContext(RayWorker):
     """What `persona_ray.training.context.TrainContext` asks for, inside a Ray Train worker."""
 
     def __init__(self, stack: ExitStack) -> None:
         """`stack` closes what `restore` opened."""
-        from ray import train
-
-        context = train.get_context()
-        self.rank: int = context.get_world_rank()
-        self.world_size: int = context.get_world_size()
+        super().__init__()
         self._stack = stack
-
-    @property
-    def device(self) -> torch.device:
-        from ray.train.torch import get_device
-
-        device: torch.device = get_device()
-        return device
 
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         from ray import train
@@ -67,16 +54,7 @@ def fit_on_ray(
     """
     import ray
 
-    told = 0
-
-    def tell(result: EpochResult) -> None:
-        nonlocal told
-        # After a lost worker an epoch may come again.
-        if result.epoch > told:
-            told = result.epoch
-            on_epoch(result)
-
-    with open_desk(tell) as desk:
+    with open_desk(each_once(on_epoch, lambda result: result.epoch)) as desk:
         arguments = {"job": ray.put(job), "launch": launch, "desk": desk}
         result = run_workers(_worker, arguments, launch, folder, kept=1)
     if result.checkpoint is None:

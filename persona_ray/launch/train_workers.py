@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import TrainingError
 
 if TYPE_CHECKING:
+    import torch
     from ray.train import Result
+
+T = TypeVar("T")
 
 # How often the driver empties the desk, and a worker looks whether it is to stop.
 LOOK_EVERY_S = 0.3
@@ -71,6 +74,38 @@ class _DeskActor:
 
     def stopping(self) -> bool:
         return self._stopping
+
+
+class RayWorker:
+    """What `persona_ray.training.context.Worker` asks for, inside a Ray Train worker."""
+
+    def __init__(self) -> None:
+        from ray import train
+
+        context = train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.world_size: int = context.get_world_size()
+
+    @property
+    def device(self) -> torch.device:
+        from ray.train.torch import get_device
+
+        device: torch.device = get_device()
+        return device
+
+
+def each_once(tell: Callable[[T], None], number: Callable[[T], int]) -> Callable[[T], None]:
+    """`tell` of news whose `number`, from 1, is higher than all before: after a lost worker what
+    was told may come again."""
+    highest = 0
+
+    def tell_once(news: T) -> None:
+        nonlocal highest
+        if number(news) > highest:
+            highest = number(news)
+            tell(news)
+
+    return tell_once
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from persona_ray.config.learning import LaunchConfig
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
-from persona_ray.launch.ray_pretrain import Trained, checkpoints, pretrain_on_ray, pretrain_plain
+from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
 from persona_ray.training.pretrain.curve import CurvePoint
+from persona_ray.training.run_folder import RunFolder
 from tests.unit.training.pretrain.toys import SETTINGS, ToyTask
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
@@ -42,8 +43,9 @@ def test_two_workers_under_zero_2_are_one_process(plain: Trained, tmp_path: Path
     for name, tensor in expected.items():
         torch.testing.assert_close(weights[name], tensor, atol=1e-4, rtol=0)
     # The newest two, and no half-written one.
-    assert checkpoints(tmp_path / "run")[-1] == trained.checkpoint
-    assert len(checkpoints(tmp_path / "run")) == 2
+    left = RunFolder(tmp_path / "run").checkpoints()
+    assert len(left) == 2
+    assert left[-1] == trained.checkpoint
     assert not list((tmp_path / "run").glob("writing-*"))
 
 

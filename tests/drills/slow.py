@@ -44,7 +44,7 @@ def launch(address: str, workers: int, least: int) -> LaunchConfig:
 
 def main() -> None:
     from persona_ray.launch.cluster import connect
-    from persona_ray.launch.ray_pretrain import pretrain_on_ray
+    from persona_ray.launch.pretrain_run import pretrain_on_ray
 
     folder, config = Path(sys.argv[1]), launch(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     with connect(config), (folder.parent / "told.txt").open("a") as told:

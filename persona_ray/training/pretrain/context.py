@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from persona_ray.training.context import Worker
+from persona_ray.training.run_folder import RunFolder, Write
 
 if TYPE_CHECKING:
     import torch
-
-Write = Callable[[Path], None]
 
 
 class PretrainContext(Worker, Protocol):
@@ -40,10 +38,7 @@ class PretrainContext(Worker, Protocol):
 
 
 class PlainPretrainContext:
-    """Processes without a launcher. Rank 0 writes checkpoints in the background to `folder`, makes
-    each whole by a rename and keeps the newest `KEPT`."""
-
-    KEPT = 2
+    """Processes without a launcher. Rank 0 writes checkpoints to `folder` in the background."""
 
     def __init__(
         self,
@@ -54,7 +49,7 @@ class PlainPretrainContext:
         device: torch.device | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._folder = folder
+        self._folder = RunFolder(folder)
         self._rank = rank
         self._world_size = world_size
         self._device = device
@@ -80,8 +75,7 @@ class PlainPretrainContext:
 
     def restore(self) -> Path | None:
         self._join()
-        numbers = self._numbers()
-        return self._path(numbers[-1]) if numbers else None
+        return self._folder.newest()
 
     def save(self, metrics: Mapping[str, float], write: Write | None) -> None:
         if write is None:
@@ -108,24 +102,12 @@ class PlainPretrainContext:
             raise error
 
     def _write(self, metrics: dict[str, float], write: Write) -> None:
-        try:
-            numbers = self._numbers()
-            number = numbers[-1] + 1 if numbers else 0
-            half = self._folder / f"writing-{number:06d}"
-            shutil.rmtree(half, ignore_errors=True)
-            half.mkdir(parents=True)
+        def fill(half: Path) -> None:
             write(half)
             (half / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-            # The rename makes a checkpoint whole or absent, whenever the process is killed.
-            half.replace(self._path(number))
-            for older in self._numbers()[: -self.KEPT]:
-                shutil.rmtree(self._path(older), ignore_errors=True)
+
+        try:
+            self._folder.write(self._folder.next(), fill)
+            self._folder.tidy()
         except BaseException as error:
             self._error = error
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"checkpoint-{number:06d}"
-
-    def _numbers(self) -> list[int]:
-        """Of the whole checkpoints, oldest first."""
-        return sorted(int(path.name.split("-")[1]) for path in self._folder.glob("checkpoint-*"))
