@@ -49,7 +49,7 @@ class _Entry:
     annotator: str
     choices: list[str]
     note: str
-    created_at: str
+    created_at: object
     cancelled: bool = False
 
 
@@ -91,6 +91,8 @@ def _tasks(path: Path) -> list[Any]:
         raise AnnotationError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise AnnotationError(f"{path} is no JSON: {error}") from None
+    except RecursionError:
+        raise AnnotationError(f"{path} is no JSON: nested too deeply") from None
     tasks = [content] if isinstance(content, dict) else content
     if not isinstance(tasks, list):
         raise AnnotationError(f"{path} holds no tasks: export it from Label Studio as JSON")
@@ -138,7 +140,7 @@ def _full(place: str, data: Mapping[str, Any], annotations: list[Any]) -> Iterat
                 for choice in _strings(result["value"]["choices"])
             ],
             note="\n".join(notes),
-            created_at=annotation.get("updated_at") or annotation.get("created_at") or "",
+            created_at=annotation.get("updated_at") or annotation.get("created_at"),
             cancelled=bool(annotation.get("was_cancelled")),
         )
 
@@ -168,7 +170,7 @@ def _minimal(place: str, record: Mapping[str, Any]) -> _Entry:
         annotator=_annotator(record.get("annotator"), []),
         choices=_strings(value["choices"] if isinstance(value, dict) else value),
         note="\n".join(_strings(note["text"] if isinstance(note, dict) else note)),
-        created_at=record.get("updated_at") or record.get("created_at") or "",
+        created_at=record.get("updated_at") or record.get("created_at"),
     )
 
 
@@ -182,8 +184,8 @@ def _strings(value: Any) -> list[str]:
 def _annotator(completed_by: Any, results: list[Any]) -> str:
     """The name that exporting put into `meta`, or the e-mail address, or the number of the user."""
     for result in results:
-        for name in (result.get("meta") or {}).get(ANNOTATOR_META, []):
-            return str(name)
+        for name in _strings((result.get("meta") or {}).get(ANNOTATOR_META, [])):
+            return name
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
     return "" if completed_by is None else str(completed_by).strip()

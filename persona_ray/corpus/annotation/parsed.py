@@ -58,15 +58,16 @@ def parse_place(values: Mapping[str, object]) -> Place:
     return Place(clip_id, call_id, start_s, end_s)
 
 
-def parse_time(text: str) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
     """An ISO 8601 time; one without a zone is in UTC, none at all is None.
 
     Raises AnnotationError for anything else.
     """
-    if not text.strip():
+    text = _text(value)
+    if text is None:
         return None
     try:
-        parsed = datetime.fromisoformat(text.strip())
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         raise AnnotationError(f"created_at '{text}' is no ISO 8601 time") from None
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)

@@ -58,13 +58,13 @@ def write(folder: Path, content: Any) -> Path:
     return path
 
 
-def task(*choices: str, **changes: Any) -> dict[str, Any]:
+def task(*choices: str, created_at: object = None, **changes: Any) -> dict[str, Any]:
     """One task with one annotation."""
     result = [
         {"from_name": name, "to_name": "audio", "type": "choices", "value": {"choices": [label]}}
         for name, label in (choice.split("=") for choice in choices)
     ]
-    annotation = {"id": 5, "completed_by": 1, "result": result}
+    annotation = {"id": 5, "completed_by": 1, "result": result, "created_at": created_at}
     return {"id": 9, "data": {"clip_id": "c"}, "annotations": [annotation]} | changes
 
 
@@ -72,11 +72,13 @@ def task(*choices: str, **changes: Any) -> dict[str, Any]:
     ("content", "message"),
     [
         ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON: nested too deeply"),
         ("3", "holds no tasks"),
         ([3], "task 1: is no JSON object"),
         ([{"id": 4, "image": "x.jpg"}], "task 4: has neither 'data' and 'annotations'"),
         ([task("colour=purple")], "task 9, annotation 5: label 'purple' is not one of red, blue"),
         ([task("colour=red", "colour=blue")], r"annotation 5: 2 labels \(red, blue\)"),
+        ([task("colour=red", created_at=1700000000)], "created_at '1700000000' is no ISO 8601"),
         ([task("a=red", "b=blue")], "task 9: choices were made in a, b: name the one"),
         ([task("colour=red", data={"text": "x"})], "annotation 5: neither clip_id nor call_id"),
         ([task("colour=red", annotations=[3])], "task 9: is not in Label Studio's format"),
@@ -95,6 +97,14 @@ def test_wrong_exports_are_named(tmp_path: Path, store: Store, content: Any, mes
 def test_a_choice_of_another_name_is_taken_where_it_is_the_only_one(tmp_path: Path) -> None:
     content = read_label_studio(write(tmp_path, task("personality=red")), CONFIG)
     assert [item.label for item in content.annotations] == ["red"]
+
+
+@pytest.mark.parametrize("meta", ["王芳", ["王芳"]])
+def test_an_annotator_is_named_beside_the_choice(tmp_path: Path, meta: object) -> None:
+    export = task("colour=red")
+    export["annotations"][0]["result"][0]["meta"] = {"annotator": meta}
+    content = read_label_studio(write(tmp_path, [export]), CONFIG)
+    assert [item.annotator for item in content.annotations] == ["王芳"]
 
 
 def recognition(red: float) -> Recognition:
