@@ -46,11 +46,14 @@ class PersonalityRecognizer:
         config: RunConfig,
         recognizer: Recognizer | None = None,
         device: str = "cpu",
+        temperature: float = 1.0,
     ) -> None:
-        """`recognizer`: None builds the one that `config.asr` names, once it is needed."""
+        """`recognizer`: None builds the one that `config.asr` names, once it is needed.
+        `temperature`: the bundle's, by which logits are divided."""
         self.model = model.to(device).eval()
         self.config = config
         self.device = device
+        self.temperature = temperature
         self._recognizer: Recognizer = recognizer or LazyRecognizer(config.asr)
         self._voice = VoiceActivity(config.vad)
 
@@ -63,10 +66,10 @@ class PersonalityRecognizer:
 
         from persona_ray.models.bundle import load_bundle
 
-        model, _ = load_bundle(bundle_dir)
+        model, contract = load_bundle(bundle_dir)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model, config, device=device)
+        return cls(model, config, device=device, temperature=contract.temperature)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -214,7 +217,8 @@ class PersonalityRecognizer:
         batch = collate(texts, waves, None, self.model, rate_hz).to(self.device)
         with torch.inference_mode():
             # In double precision the rows sum to 1 as closely as anyone will look.
-            probabilities = torch.softmax(self.model(batch).double(), dim=-1)
+            logits = self.model(batch).double() / self.temperature
+            probabilities = torch.softmax(logits, dim=-1)
         rows: list[list[float]] = probabilities.cpu().tolist()
         return rows
 

@@ -63,6 +63,13 @@ class Contract(_Strict):
         description="each tower's vector passes a layer norm without weights before concatenation"
     )
     dropout: float = Field(ge=0, lt=1, description="before the fully connected layer, in training")
+    temperature: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="the logits are divided by it before the softmax; fitted on the dev split",
+    )
+    temperature_note: str = Field("", description="why the temperature was not fitted, if so")
     packages: dict[str, str] = Field(description="versions that wrote the bundle")
     data_fingerprint: str = Field(description="of the corpus it was trained on")
     metrics: dict[str, FiniteFloat] = Field(description="at the end of training")
@@ -76,6 +83,11 @@ class Contract(_Strict):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {list(self.labels)} repeat")
         return self
+
+    def with_temperature(self, temperature: float, note: str = "") -> Contract:
+        """The same contract for a model whose probabilities were calibrated."""
+        changed = {"temperature": temperature, "temperature_note": note}
+        return Contract.model_validate({**self.model_dump(), **changed})
 
 
 class Manifest(_Strict):

@@ -264,3 +264,18 @@ def test_spans_become_sentences_by_gaps_and_length() -> None:
     assert [round(span.duration_s, 3) for span in long] == [4.833] * 3
     assert found[-1] == Span(18.6, 19.5)
     assert cut_spans([], config) == []
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_the_bundles_temperature_divides_the_logits(temperature: float, tmp_path: Path) -> None:
+    model = small_model()
+    contract = contract_of(model, "", {}, {}).with_temperature(temperature)
+    save_bundle(model, tmp_path / "bundle", contract)
+    cooled = PersonalityRecognizer.load(tmp_path / "bundle", CONFIG, device="cpu").clips(clips())
+    for found, plain in zip(cooled, recognizer().clips(clips()), strict=True):
+        assert isinstance(found.result, Recognition)
+        assert isinstance(plain.result, Recognition)
+        weights = np.array(list(plain.result.probabilities.values())) ** (1 / temperature)
+        expected = weights / weights.sum()
+        assert list(found.result.probabilities.values()) == pytest.approx(expected.tolist())
+        assert found.result.primary == plain.result.primary
