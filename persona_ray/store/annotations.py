@@ -59,6 +59,11 @@ class Annotation:
         return self.call_id, self.start_s, self.end_s
 
     @property
+    def sort_time(self) -> datetime:
+        """`created_at`; what has none comes before everything else."""
+        return self.created_at or datetime.min.replace(tzinfo=UTC)
+
+    @property
     def target(self) -> str:
         """What is annotated, as one text; times count in milliseconds."""
         if self.clip_id is not None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.labels import parse_label
-from persona_ray.corpus.annotation.parsed import Problems, parse_place, parse_time
+from persona_ray.corpus.annotation.parsed import ParsedFile, Problems, parse_place, parse_time
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 from persona_ray.types import ClipInfo
@@ -39,16 +38,7 @@ class _Row(NamedTuple):
     too_many: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CsvContent:
-    """`blank` counts rows that nobody has labelled yet."""
-
-    annotations: tuple[Annotation, ...]
-    blank: int
-    problems: Problems
-
-
-def read_csv(path: Path, config: AnnotationConfig, annotator: str = "") -> CsvContent:
+def read_csv(path: Path, config: AnnotationConfig, annotator: str = "") -> ParsedFile:
     """Read a file in UTF-8 (with or without BOM), UTF-16 with BOM, or GB18030.
 
     `annotator` stands for rows that name none. Separators are comma, semicolon or tab. Raises
@@ -73,7 +63,7 @@ def read_csv(path: Path, config: AnnotationConfig, annotator: str = "") -> CsvCo
                 )
         except AnnotationError as error:
             problems.add(f"row {row.number}", error)
-    return CsvContent(tuple(item for _, item in annotations.values()), blank, problems)
+    return ParsedFile(tuple(item for _, item in annotations.values()), blank, problems)
 
 
 def write_csv(

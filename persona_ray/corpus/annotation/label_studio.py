@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.labels import parse_label
-from persona_ray.corpus.annotation.parsed import Problems, parse_place, parse_time
+from persona_ray.corpus.annotation.parsed import ParsedFile, Problems, parse_place, parse_time
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 
@@ -26,18 +25,6 @@ CONTROL = "colour"
 NOTE = "note"
 # Label Studio knows its own users only: other annotators' names travel in `meta` of a result.
 ANNOTATOR_META = "annotator"
-
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelStudioContent:
-    """`cancelled` annotations were skipped by their annotator, `blank` ones hold no choice."""
-
-    annotations: tuple[Annotation, ...]
-    blank: int
-    cancelled: int
-    problems: Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +40,7 @@ class _Entry:
     cancelled: bool = False
 
 
-def read_label_studio(path: Path, config: AnnotationConfig) -> LabelStudioContent:
+def read_label_studio(path: Path, config: AnnotationConfig) -> ParsedFile:
     """Read an export in JSON or JSON_MIN; predictions and drafts are left aside.
 
     The label is that of the Choices control named `colour` or, else, of the only one there is.
@@ -75,13 +62,9 @@ def read_label_studio(path: Path, config: AnnotationConfig) -> LabelStudioConten
                 problems.add(entry.place, error)
                 continue
             key = (item.target, item.annotator)
-            if key not in found or _when(item) >= _when(found[key]):
+            if key not in found or item.sort_time >= found[key].sort_time:
                 found[key] = item
-    return LabelStudioContent(tuple(found.values()), blank, cancelled, problems)
-
-
-def _when(item: Annotation) -> datetime:
-    return item.created_at or _BEGINNING
+    return ParsedFile(tuple(found.values()), blank, problems, cancelled)
 
 
 def _tasks(path: Path) -> list[Any]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from persona_ray.store import Annotation
 from persona_ray.types import ClipInfo
-
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class _Clip(NamedTuple):
@@ -86,7 +84,7 @@ class ClipIndex:
                 unmatched.append(item)
                 continue
             # The target decides last, so that the order of the store does not.
-            ranked = (item.created_at or _BEGINNING, match.overlap, item.target, item)
+            ranked = (item.sort_time, match.overlap, item.target, item)
             clip = best.setdefault(match.clip_id, {})
             if item.annotator not in clip or ranked[:3] > clip[item.annotator][:3]:
                 clip[item.annotator] = ranked

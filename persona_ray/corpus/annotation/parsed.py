@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from persona_ray.errors import AnnotationError
+from persona_ray.store import Annotation
 
 # Errors of one file that are listed in its message.
 _LISTED = 10
@@ -34,11 +35,29 @@ class Problems:
     def add(self, place: str, message: object) -> None:
         self.messages.append(f"{place}: {message}")
 
-    def summary(self) -> str:
-        rest = len(self.messages) - _LISTED
+    def refuse(self) -> None:
+        """Raises AnnotationError with the first errors and their number, where there are any."""
+        count = len(self.messages)
+        if count == 0:
+            return
         listed = "; ".join(self.messages[:_LISTED])
-        more = f"; and {rest} more" if rest > 0 else ""
-        return f"{self.path}: {listed}{more}"
+        more = f"; and {count - _LISTED} more" if count > _LISTED else ""
+        errors = "1 error" if count == 1 else f"{count} errors"
+        raise AnnotationError(f"{self.path}: {listed}{more} ({errors}, nothing is imported)")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """The annotations of a file, and what is none.
+
+    `blank` counts what nobody has labelled yet, `cancelled` what its annotator skipped (Label
+    Studio knows such).
+    """
+
+    annotations: tuple[Annotation, ...]
+    blank: int
+    problems: Problems
+    cancelled: int = 0
 
 
 def parse_place(values: Mapping[str, object]) -> Place:

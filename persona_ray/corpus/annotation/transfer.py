@@ -17,7 +17,6 @@ from persona_ray.corpus.annotation.label_studio_export import (
     write_label_studio,
 )
 from persona_ray.corpus.annotation.matching import ClipIndex
-from persona_ray.corpus.annotation.parsed import Problems
 from persona_ray.errors import AnnotationError
 from persona_ray.progress import Progress, SilentProgress
 from persona_ray.store import Annotation, SaveCounts, Store
@@ -85,19 +84,23 @@ def import_annotations(
     `skip_errors` passes over them.
     """
     if (file_format or _format_of(path)) is AnnotationFormat.CSV:
-        table = read_csv(path, config, annotator)
-        annotations, blank, cancelled = table.annotations, table.blank, 0
-        problems = table.problems
+        parsed = read_csv(path, config, annotator)
     else:
-        export = read_label_studio(path, config)
-        annotations, blank, cancelled = export.annotations, export.blank, export.cancelled
-        problems = export.problems
-    _refuse(problems, skip_errors)
+        parsed = read_label_studio(path, config)
+    if not skip_errors:
+        parsed.problems.refuse()
     index = ClipIndex(infos)
-    complete = [index.complete(item) for item in annotations]
+    complete = [index.complete(item) for item in parsed.annotations]
     saved = store.annotations.save(complete)
     unmatched = [item for item in complete if index.match(item, config.min_overlap) is None]
-    return ImportReport(path, saved, tuple(unmatched), blank, cancelled, tuple(problems.messages))
+    return ImportReport(
+        path,
+        saved,
+        tuple(unmatched),
+        parsed.blank,
+        parsed.cancelled,
+        tuple(parsed.problems.messages),
+    )
 
 
 def export_csv(path: Path, corpus: ClipSource, store: Store, config: AnnotationConfig) -> int:
@@ -146,10 +149,3 @@ def _format_of(path: Path) -> AnnotationFormat:
     raise AnnotationError(
         f"{path} is neither .csv nor .json: say which format it has ({', '.join(AnnotationFormat)})"
     )
-
-
-def _refuse(problems: Problems, skip_errors: bool) -> None:
-    if problems.messages and not skip_errors:
-        count = len(problems.messages)
-        errors = "1 error" if count == 1 else f"{count} errors"
-        raise AnnotationError(f"{problems.summary()} ({errors}, nothing is imported)")
