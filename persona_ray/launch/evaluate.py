@@ -91,7 +91,7 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
 def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> ReportData:
     from persona_ray.evaluation.report.data import ReportData
     from persona_ray.inference.personality import PersonalityRecognizer
-    from persona_ray.models.bundle import read_contract
+    from persona_ray.models.manifest import read_contract
     from persona_ray.training.finetune.history import History
     from persona_ray.training.finetune.vectors import VectorCache
 

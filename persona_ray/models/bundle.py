@@ -6,18 +6,18 @@
                        in weights.json instead of being stored
     text/              plain Hugging Face folder: AutoModel, AutoTokenizer
     head.safetensors   layer weights, standardisation, the fully connected layer
+    lineage.parquet    the clips and customers it was trained on; older bundles have none
 
 Nothing in it is pickled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 from pydantic import JsonValue, ValidationError
@@ -32,13 +32,12 @@ from persona_ray.models.contract import (
     SpeechContract,
     TextContract,
 )
+from persona_ray.models.lineage import Lineage
 from persona_ray.models.load import load_speech_tower
+from persona_ray.models.manifest import MANIFEST, files_in, first_error, sha256, verify
 from persona_ray.models.text import TextEncoder
 
-MANIFEST = "bundle.json"
 HEAD = "head.safetensors"
-# Suffixes of pickles: reading one runs whatever code it names.
-PICKLED = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 PACKAGES = ("persona-ray", "torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -79,12 +78,15 @@ def contract_of(
             training=dict(training),
         )
     except ValidationError as error:
-        raise BundleError(f"contract cannot be written: {_first(error)}") from None
+        raise BundleError(f"contract cannot be written: {first_error(error)}") from None
 
 
-def save_bundle(model: BimodalModel, path: Path, contract: Contract) -> None:
+def save_bundle(
+    model: BimodalModel, path: Path, contract: Contract, lineage: Lineage | None = None
+) -> None:
     """Write `model` to the folder `path`, whole or not at all; an older bundle there is replaced.
 
+    `lineage` None: nobody knows whom it heard, and it will not be compared with others.
     Raises BundleError if `contract` is another model's, or `path` holds something else.
     """
     _check_fit(model, contract, path)
@@ -101,7 +103,7 @@ def save_bundle(model: BimodalModel, path: Path, contract: Contract) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     building.mkdir()
     try:
-        _write(model, building, contract)
+        _write(model, building, contract, lineage)
         if path.exists():
             path.rename(replaced)
         building.rename(path)
@@ -110,19 +112,12 @@ def save_bundle(model: BimodalModel, path: Path, contract: Contract) -> None:
         shutil.rmtree(replaced, ignore_errors=True)
 
 
-def read_contract(path: Path) -> Contract:
-    """The contract alone; raises BundleError."""
-    return _read_manifest(path).contract
-
-
 def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
     """The model (on the CPU, in eval mode) and its contract.
 
     Raises BundleError for a folder that is damaged, was changed, or does not keep its contract.
     """
-    manifest = _read_manifest(path)
-    _check_files(path, manifest)
-    contract = manifest.contract
+    contract = verify(path).contract
     # Making modules draws random numbers; the caller's state is none of this function's.
     with torch.random.fork_rng(devices=[]):
         try:
@@ -150,7 +145,7 @@ def head_state(model: BimodalModel) -> dict[str, Tensor]:
     }
 
 
-def _write(model: BimodalModel, folder: Path, contract: Contract) -> None:
+def _write(model: BimodalModel, folder: Path, contract: Contract, lineage: Lineage | None) -> None:
     from safetensors.torch import save_file
 
     if model.speech is not None:
@@ -160,41 +155,15 @@ def _write(model: BimodalModel, folder: Path, contract: Contract) -> None:
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in head_state(model).items()}, folder / HEAD
     )
+    if lineage is not None:
+        lineage.write(folder)
     # safetensors makes files that only their owner reads; a server is often someone else.
     mode = folder.stat().st_mode & 0o666
-    for name in _files(folder):
+    for name in files_in(folder):
         (folder / name).chmod(mode)
-    files = {name: _sha256(folder / name) for name in _files(folder)}
+    files = {name: sha256(folder / name) for name in files_in(folder)}
     manifest = Manifest(contract=contract, files=files)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        return Manifest.model_validate_json((path / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from None
-    except OSError as error:
-        raise BundleError(f"{path / MANIFEST} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise BundleError(f"{path / MANIFEST} is damaged: {_first(error)}") from None
-
-
-def _check_files(path: Path, manifest: Manifest) -> None:
-    present = _files(path)
-    for name in present:
-        if PurePosixPath(name).suffix in PICKLED:
-            raise BundleError(f"bundle {path} holds '{name}': pickles are never loaded; remove it")
-    missing = sorted(set(manifest.files) - set(present))
-    if missing:
-        raise BundleError(f"bundle {path} lacks '{missing[0]}': copy the whole folder again")
-    # A stray file among the weights could change what transformers loads; beside them it may lie.
-    stray = sorted(name for name in set(present) - set(manifest.files) if "/" in name)
-    if stray:
-        raise BundleError(f"bundle {path} holds '{stray[0]}' that it does not list: remove it")
-    for name, expected in manifest.files.items():
-        if _sha256(path / name) != expected:
-            raise BundleError(f"bundle {path}: '{name}' was changed or damaged (SHA-256 differs)")
 
 
 def _check_fit(model: BimodalModel, contract: Contract, path: Path) -> None:
@@ -225,23 +194,3 @@ def _load_head(model: BimodalModel, path: Path) -> None:
                 f"layers need {tuple(value.shape)}"
             )
     model.load_state_dict(found, strict=False)
-
-
-def _files(folder: Path) -> list[str]:
-    """Names of all files in the bundle but the manifest, as bundle.json writes them."""
-    return sorted(
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*")
-        if not file.is_dir() and file != folder / MANIFEST
-    )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _first(error: ValidationError) -> str:
-    item = error.errors()[0]
-    where = ".".join(str(part) for part in item["loc"])
-    return f"{where}: {item['msg']}" if where else item["msg"]

@@ -14,8 +14,9 @@ import torch
 from persona_ray.errors import BundleError
 from persona_ray.models import bundle
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.models.bundle import contract_of, load_bundle, read_contract, save_bundle
+from persona_ray.models.bundle import contract_of, load_bundle, save_bundle
 from persona_ray.models.collate import collate
+from persona_ray.models.manifest import read_contract
 from persona_ray.types import Modality
 from tests.unit.models.test_bimodal import LABELS, RATE_HZ, TEXTS, WAVES, small_model
 
@@ -209,7 +210,7 @@ def test_a_save_that_is_broken_off_leaves_the_old_bundle(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "_sha256", broken_off)
+        patch.setattr(bundle, "sha256", broken_off)
         with pytest.raises(KeyboardInterrupt):
             save_bundle(model, path, contract_of(model, "corpus-2", {}, {}))
     assert load_bundle(path)[1].data_fingerprint == "corpus-1"

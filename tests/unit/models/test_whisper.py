@@ -12,9 +12,10 @@ import torch
 from persona_ray.asr.weights import WHISPER_BASE_SHA256
 from persona_ray.errors import EncoderError, ModelError
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.models.bundle import contract_of, load_bundle, read_contract, save_bundle
+from persona_ray.models.bundle import contract_of, load_bundle, save_bundle
 from persona_ray.models.load import load_speech_tower
 from persona_ray.models.log_mel import LogMel
+from persona_ray.models.manifest import read_contract
 from persona_ray.models.speech import SpeechEncoder
 from persona_ray.models.whisper import REFERENCE, WHISPER_BASE, WhisperTower
 from tests.unit.models.checkpoints import FAMILIES, padded, speech_checkpoint, waves

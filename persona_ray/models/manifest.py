@@ -1,0 +1,85 @@
+"""bundle.json and the files it lists: read and checked without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from persona_ray.errors import BundleError
+from persona_ray.models.contract import Contract, Manifest
+
+MANIFEST = "bundle.json"
+# Suffixes of pickles: reading one runs whatever code it names.
+PICKLED = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
+
+
+def read_contract(path: Path) -> Contract:
+    """The contract alone; raises BundleError."""
+    return read_manifest(path).contract
+
+
+def read_manifest(path: Path) -> Manifest:
+    """bundle.json of the folder `path`; raises BundleError."""
+    try:
+        return Manifest.model_validate_json((path / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise BundleError(f"{path / MANIFEST} is damaged: {first_error(error)}") from None
+
+
+def verify(path: Path) -> Manifest:
+    """The manifest of a bundle whose files are all there and as they were written.
+
+    Raises BundleError for a folder that is damaged or was changed.
+    """
+    manifest = read_manifest(path)
+    present = files_in(path)
+    for name in present:
+        if PurePosixPath(name).suffix in PICKLED:
+            raise BundleError(f"bundle {path} holds '{name}': pickles are never loaded; remove it")
+    missing = sorted(set(manifest.files) - set(present))
+    if missing:
+        raise BundleError(f"bundle {path} lacks '{missing[0]}': copy the whole folder again")
+    # A stray file among the weights could change what transformers loads; beside them it may lie.
+    stray = sorted(name for name in set(present) - set(manifest.files) if "/" in name)
+    if stray:
+        raise BundleError(f"bundle {path} holds '{stray[0]}' that it does not list: remove it")
+    for name, expected in manifest.files.items():
+        if sha256(path / name) != expected:
+            raise BundleError(f"bundle {path}: '{name}' was changed or damaged (SHA-256 differs)")
+    return manifest
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of bundle.json, which holds that of every other file: what the whole bundle is."""
+    try:
+        return sha256(path / MANIFEST)
+    except FileNotFoundError:
+        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {error.strerror}") from None
+
+
+def files_in(folder: Path) -> list[str]:
+    """Names of all files in the bundle but the manifest, as bundle.json writes them."""
+    return sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if not file.is_dir() and file != folder / MANIFEST
+    )
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def first_error(error: ValidationError) -> str:
+    item = error.errors()[0]
+    where = ".".join(str(part) for part in item["loc"])
+    return f"{where}: {item['msg']}" if where else item["msg"]
