@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.tables import print_keys
 from persona_ray.config import describe
 from persona_ray.errors import ConfigError
 
@@ -17,13 +16,10 @@ app = typer.Typer(no_args_is_help=True, help="Show every key, or what a run woul
 @app.command()
 def keys(contains: str = typer.Argument("", help="Only keys that contain this.")) -> None:
     """Every key with its default and what it means."""
-    found = [row for row in describe() if contains in row[0]]
+    found = [row for row in describe(items=True) if contains in row[0]]
     if not found:
         raise ConfigError(f"no key contains '{contains}': `persona-ray config keys` lists them all")
-    table = Table("key", "default", "meaning", show_lines=True)
-    for key, default, meaning in found:
-        table.add_row(key, default if len(default) < 60 else default[:57] + "...", meaning)
-    Console().print(table)
+    print_keys(found)
 
 
 @app.command()

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from persona_ray.cli.options import ConfigPath, Overrides
+from persona_ray.cli.tables import print_keys
 from persona_ray.config import describe, load_section
 
 app = typer.Typer(
@@ -48,7 +48,4 @@ def keys() -> None:
     """Every key of the archive's configuration."""
     from persona_ray.synth.config import SynthConfig
 
-    table = Table("key", "default", "meaning", show_lines=True)
-    for key, default, meaning in describe(SynthConfig):
-        table.add_row(key, default, meaning)
-    Console().print(table)
+    print_keys(describe(SynthConfig))

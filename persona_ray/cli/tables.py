@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from persona_ray.types import NothingUsable, Recognition
 
 _STYLES = {"red": "red", "blue": "blue", "yellow": "yellow", "green": "green"}
+_INDENT = " " * 8
 
 
 def colour(label: str) -> Text:
@@ -28,6 +30,28 @@ def colour(label: str) -> Text:
 def best_two(probabilities: Mapping[str, float]) -> Sequence[str]:
     """Labels of the highest and the next probability."""
     return sorted(probabilities, key=lambda label: -probabilities[label])[:2]
+
+
+def print_keys(keys: Iterable[tuple[str, str, str]], console: Console | None = None) -> None:
+    """Each (key, default as YAML, meaning): key and default whole on a line, to be searched and
+    copied, the meaning below, as wide as the terminal."""
+    console = console or Console()
+    for key, default, meaning in keys:
+        first, *block = default.split("\n")
+        console.print(Text.assemble((key, "bold"), f": {first}"), soft_wrap=True)
+        for text in block:
+            console.print(Text(f"    {text}"), soft_wrap=True)
+        # Names of models are not broken: they are copied, too.
+        wrapped = textwrap.wrap(
+            meaning,
+            console.width,
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for text in wrapped:
+            console.print(Text(text), soft_wrap=True)
 
 
 def print_corpus(summary: CorpusSummary, console: Console | None = None) -> None:

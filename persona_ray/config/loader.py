@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from persona_ray.config.base import Section
+from persona_ray.config.explain import as_yaml, explain, listed_section, section_of
 from persona_ray.config.schema import RunConfig
 from persona_ray.errors import ConfigError
 
@@ -39,7 +38,7 @@ def load_section(
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(explain(error, schema)) from None
 
 
 def write_config(config: BaseModel, path: Path) -> None:
@@ -50,16 +49,22 @@ def write_config(config: BaseModel, path: Path) -> None:
 
 
 def describe(
-    schema: type[BaseModel] = RunConfig, prefix: str = ""
+    schema: type[BaseModel] = RunConfig, prefix: str = "", items: bool = False
 ) -> Iterator[tuple[str, str, str]]:
-    """Every dotted key with its default (as text) and its description."""
+    """Every dotted key with its default (as YAML) and its description.
+
+    `items`: also the keys of sections that stand in a list, as `list[].key`.
+    """
     for name, field in schema.model_fields.items():
-        inner = _section_of(field.annotation)
+        inner = section_of(field.annotation)
         if inner is not None:
-            yield from describe(inner, f"{prefix}{name}.")
-        else:
-            default = field.get_default(call_default_factory=True)
-            yield f"{prefix}{name}", str(default), field.description or ""
+            yield from describe(inner, f"{prefix}{name}.", items)
+            continue
+        default = field.get_default(call_default_factory=True)
+        yield f"{prefix}{name}", as_yaml(default), field.description or ""
+        listed = listed_section(field.annotation)
+        if items and listed is not None:
+            yield from describe(listed, f"{prefix}{name}[].", items)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -112,29 +117,11 @@ def _check_keys(tree: Mapping[str, Any], schema: type[BaseModel], where: str) ->
             near = difflib.get_close_matches(str(key), valid, n=1)
             hint = f"did you mean '{where}{near[0]}'? " if near else ""
             raise ConfigError(f"unknown key '{where}{key}': {hint}valid keys: {', '.join(valid)}")
-        inner = _section_of(schema.model_fields[key].annotation)
+        annotation = schema.model_fields[key].annotation
+        inner, listed = section_of(annotation), listed_section(annotation)
         if inner is not None and isinstance(value, Mapping):
             _check_keys(value, inner, f"{where}{key}.")
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        for option in typing.get_args(annotation):
-            found = _section_of(option)
-            if found is not None:
-                return found
-    return None
-
-
-def _explain(error: ValidationError) -> str:
-    parts = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "configuration"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "value_error":
-            parts.append(f"{where}: {message}")
-        else:
-            parts.append(f"{where} = {item['input']!r}: {message}")
-    return "; ".join(parts)
+        elif listed is not None and isinstance(value, list):
+            for number, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    _check_keys(item, listed, f"{where}{key}[{number}].")

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from persona_ray.config.base import Section
 
+# Units are stored in 16 bits.
+MOST_UNITS = 65_536
+
 
 class EngineConfig(Section):
     """What carries out the training steps, on any number of workers."""
@@ -94,7 +97,7 @@ class UnitsConfig(Section):
         "mfcc", description="mfcc: 13 with deltas; layer: a block's output of the current encoder"
     )
     layer: int = Field(0, ge=0, description="block, from 1, for features: layer")
-    clusters: int = Field(100, ge=2, description="k of k-means: the number of units")
+    clusters: int = Field(100, ge=2, le=MOST_UNITS, description="k of k-means: the number of units")
     sampled_frames: int = Field(
         1_000_000, ge=100, description="frames that the centres are found from"
     )
@@ -105,6 +108,15 @@ class UnitsConfig(Section):
             raise ValueError(
                 f"features {self.features} with layer {self.layer}: name a block (from 1) for "
                 "features: layer, and none for mfcc"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_unit_has_a_frame(self) -> UnitsConfig:
+        if self.clusters > self.sampled_frames:
+            raise ValueError(
+                f"clusters {self.clusters} > sampled_frames {self.sampled_frames}: raise "
+                "sampled_frames or lower clusters, since each unit needs a frame"
             )
         return self
 

@@ -25,7 +25,7 @@ from persona_ray.corpus.units import (
     units_dir,
     write_units,
 )
-from persona_ray.errors import CorpusError, PersonaRayError
+from persona_ray.errors import ConfigError, CorpusError, PersonaRayError
 from persona_ray.objectives.clustering import find_centres, nearest
 from persona_ray.objectives.frame_features import EncoderSource, FrameFeatures, grid_of
 from persona_ray.progress import Progress
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_ray.config.learning import LaunchConfig
+    from persona_ray.config.pretraining import UnitsConfig
 
 # In the workspace.
 NOTES = "pretraining/units.json"
@@ -70,6 +71,7 @@ def prepare_units(
     loaded = encoder.load()
     features = FrameFeatures(units, encoder, grid_of(loaded), config.model.max_clip_s)
     grid = features.grid
+    _check_iterations(settings.iterations, iteration, loaded.layers, _frames(infos, features))
     key = UnitsKey(
         features=units.features,
         layer=units.layer,
@@ -129,6 +131,33 @@ def noted_units(config: RunConfig) -> dict[str, UnitsInfo]:
         return {}
 
 
+def _check_iterations(
+    iterations: Sequence[UnitsConfig], first: int, layers: int, frames: int
+) -> None:
+    """Raises ConfigError where one from `first` on asks for more than there is, before hours are
+    spent on those before it."""
+    for number, units in enumerate(iterations[first:], start=first):
+        key = f"pretraining.speech.iterations[{number}]"
+        if units.clusters > frames:
+            raise ConfigError(
+                f"{key}.clusters {units.clusters}: the clips have {frames} frames in all, fewer "
+                "than units: lower clusters, or build a larger corpus"
+            )
+        if units.layer > layers:
+            raise ConfigError(
+                f"{key}.layer {units.layer}: the encoder has {layers} blocks: name a lower one"
+            )
+
+
+def _frames(infos: Sequence[ClipInfo], features: FrameFeatures) -> int:
+    return sum(_frames_of(info, features) for info in infos)
+
+
+def _frames_of(info: ClipInfo, features: FrameFeatures) -> int:
+    seconds = min(info.duration_s, features.longest_s)
+    return features.grid.frames(int(seconds * features.grid.rate_hz))
+
+
 def _sampled(
     infos: Sequence[ClipInfo], features: FrameFeatures, frames: int, seed: int
 ) -> list[str]:
@@ -138,8 +167,7 @@ def _sampled(
         if found >= frames:
             break
         chosen.append(number)
-        seconds = min(infos[number].duration_s, features.longest_s)
-        found += features.grid.frames(int(seconds * features.grid.rate_hz))
+        found += _frames_of(infos[number], features)
     return [infos[number].clip_id for number in sorted(chosen)]
 
 

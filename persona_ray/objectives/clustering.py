@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persona_ray.config.pretraining import MOST_UNITS
 from persona_ray.errors import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Units are stored in 16 bits.
-MOST_CLUSTERS = 65_536
 # Frames of one step, starts that compete, and steps without progress that end it.
 _BATCH = 10_000
 _STARTS = 3
@@ -35,8 +34,8 @@ def find_centres(frames: NDArray[np.float32], clusters: int, seed: int) -> NDArr
             f"{len(frames)} frames are too few for {clusters} units: lower clusters, or raise "
             "sampled_frames, in pretraining.speech.iterations"
         )
-    if clusters > MOST_CLUSTERS:
-        raise TrainingError(f"clusters {clusters} is more than {MOST_CLUSTERS}: lower it")
+    if clusters > MOST_UNITS:
+        raise TrainingError(f"clusters {clusters} is more than {MOST_UNITS}: lower it")
     kmeans = MiniBatchKMeans(
         n_clusters=clusters,
         batch_size=_BATCH,

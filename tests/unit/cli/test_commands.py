@@ -90,6 +90,29 @@ def test_help_teaches_the_main_job() -> None:
         assert command in answer.output
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", [["config", "keys"], ["synth", "keys"]])
+def test_keys_are_whole_however_narrow_the_terminal(
+    command: list[str], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from persona_ray.config import describe
+    from persona_ray.synth.config import SynthConfig
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 0
+    lines = answer.output.splitlines()
+    expected = describe(SynthConfig) if command[0] == "synth" else describe(items=True)
+    for key, default, meaning in expected:
+        first, *_ = default.splitlines()
+        assert f"{key}: {first}" in lines
+        assert " ".join(meaning.split()) in " ".join(answer.output.split())
+        lines = [line for line in lines if line.strip() not in default]
+    # Meanings are broken, not cut.
+    meanings = [line for line in lines if line.startswith(" " * 8)]
+    assert max(map(len, meanings)) in range(columns - 20, columns + 1)
+
+
 def test_links_and_pictures_of_the_documents_exist(repository: Path) -> None:
     for name in ("README.md", "docs/guide.md", "CONTRIBUTING.md"):
         document = repository / name

@@ -32,6 +32,14 @@ def test_unknown_key_names_the_near_one_and_the_valid_ones(tmp_path: Path) -> No
         ("annotation.uncertain=red", "one of labels"),
         ("cut.max_clip_s=60", "raise model.max_clip_s"),
         ("nothing=1", "unknown key 'nothing'"),
+        ("training=3", "training = 3: must be a map, like {epochs: 15}; valid keys: batch_s"),
+        ("training.epochs=null", "training.epochs = null"),
+        ("annotation.files=a.csv", "annotation.files = 'a.csv': must be a list, like [a, b]"),
+        ("pretraining.encoders=text", "must be a list, like [speech, text]"),
+        ("pretraining.encoders=[txt]", "pretraining.encoders[0] = 'txt'"),
+        ("pretraining.speech.iterations=3", "must be a list, like [{features: mfcc}]"),
+        ("pretraining.speech.iterations=[]", "must have 1 or more in its list"),
+        ("pretraining.speech.iterations=[mfcc]", "iterations[0] = 'mfcc': must be a map"),
     ],
 )
 def test_bad_override_says_what_and_why(override: str, part: str) -> None:
@@ -39,6 +47,52 @@ def test_bad_override_says_what_and_why(override: str, part: str) -> None:
         load_config(None, [override])
     assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "tuple" not in str(caught.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (
+            "unitz: 3",
+            "unknown key 'pretraining.speech.iterations[1].unitz': valid keys: clusters, features, "
+            "layer, sampled_frames",
+        ),
+        (
+            "cluster: 3",
+            "unknown key 'pretraining.speech.iterations[1].cluster': did you mean "
+            "'pretraining.speech.iterations[1].clusters'? valid keys: clusters, features, layer, "
+            "sampled_frames",
+        ),
+        # What is wrong with the one item is not told of the list a second time.
+        (
+            "clusters: x",
+            "pretraining.speech.iterations[1].clusters = 'x': Input should be a valid integer, "
+            "unable to parse string as an integer",
+        ),
+        (
+            "{clusters: 500, sampled_frames: 400}",
+            "pretraining.speech.iterations[1]: clusters 500 > sampled_frames 400: raise "
+            "sampled_frames or lower clusters, since each unit needs a frame",
+        ),
+        (
+            "clusters: 70000",
+            "pretraining.speech.iterations[1].clusters = 70000: Input should be less than or equal "
+            "to 65536",
+        ),
+    ],
+)
+def test_a_wrong_item_of_a_list_is_named_by_its_number(item: str, said: str) -> None:
+    braced = item if item.startswith("{") else f"{{{item}}}"
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [f"pretraining.speech.iterations=[{{clusters: 4}}, {braced}]"])
+    assert str(caught.value) == said
+
+
+def test_a_list_of_wrong_items_alone_is_not_called_short() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, ["pretraining.speech.iterations=[{clusters: x}]"])
+    assert "or more" not in str(caught.value)
 
 
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:
@@ -84,6 +138,22 @@ def test_every_key_is_described() -> None:
     described = list(describe())
     assert {key for key, _, _ in described} >= {"workspace", "training.epochs", "model.text.path"}
     assert [key for key, _, meaning in described if not meaning] == []
+
+
+def test_every_default_is_written_as_a_user_would_write_it() -> None:
+    described = {key: default for key, default, _ in describe()}
+    assert described["pretraining.encoders"] == "[]"
+    assert described["launch.min_workers"] == "null"
+    assert described["archive.query"].startswith("|\nSELECT")
+    for key, default in described.items():
+        if not default.startswith("|"):
+            assert load_config(None, [f"{key}={default}"]) == RunConfig()
+
+
+def test_keys_inside_lists_are_described_where_asked_for() -> None:
+    inside = {key for key, _, _ in describe(items=True)} - {key for key, _, _ in describe()}
+    named = {"features", "layer", "clusters", "sampled_frames"}
+    assert inside == {f"pretraining.speech.iterations[].{name}" for name in named}
 
 
 def test_every_shipped_configuration_loads(repository: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from persona_ray.config import RunConfig
 from persona_ray.corpus.pipeline import build_corpus
-from persona_ray.errors import CorpusError, EncoderError, TrainingError
+from persona_ray.errors import ConfigError, CorpusError, EncoderError, TrainingError
 from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.pretrain import PretrainResult, pretrain_speech, pretrain_text
 from persona_ray.progress import SilentProgress
@@ -203,6 +203,25 @@ def test_speech_iterations_follow_each_other_and_are_not_repeated(config: RunCon
     assert "min of audio" in str(result)
 
 
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"clusters": 60000}, r"iterations\[1\]\.clusters 60000: the clips have 28\d\d frames"),
+        (
+            {"features": "layer", "layer": 9, "clusters": 4},
+            r"iterations\[1\]\.layer 9: the encoder has 2 blocks",
+        ),
+    ],
+)
+def test_what_a_later_iteration_cannot_have_is_said_before_the_first(
+    config: RunConfig, second: dict[str, Any], said: str
+) -> None:
+    watching = Watching()
+    with pytest.raises(ConfigError, match=said):
+        pretrain_speech(changed(config, "speech", iterations=[{"clusters": 4}, second]), watching)
+    assert watching.told == {}
+
+
 def test_no_corpus_is_said_before_anything_else(config: RunConfig, tmp_path: Path) -> None:
     empty = config.model_copy(update={"workspace": tmp_path / "empty"})
     for pretrain in (pretrain_text, pretrain_speech):
@@ -211,8 +230,6 @@ def test_no_corpus_is_said_before_anything_else(config: RunConfig, tmp_path: Pat
 
 
 def test_plain_is_one_process(config: RunConfig) -> None:
-    from persona_ray.errors import ConfigError
-
     launch = config.launch.model_copy(update={"workers": 2})
     with pytest.raises(ConfigError, match=r"launch\.backend ray"):
         pretrain_text(config.model_copy(update={"launch": launch}), SilentProgress())
