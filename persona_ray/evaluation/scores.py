@@ -1,7 +1,6 @@
 """Scores of recognised colours, for single clips and for whole customers.
 
-Intervals come from resampling customers, not clips: the clips of one customer are alike, and
-resampling them one by one would promise more certainty than there is.
+Intervals come from resampling customers, not clips (`bootstrap`).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from persona_ray.evaluation.bootstrap import Estimate, draws, interval, ratio
 from persona_ray.evaluation.part import Part
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +41,11 @@ class CustomerPrediction:
     clips: int
 
 
-class Estimate(Part):
-    """A figure between 0 and 1 with its 95 % interval; without resampling there is no interval."""
-
-    value: float
-    interval: tuple[float, float] | None = None
-
-
 class Scores(Part):
     """Scores over `count` things (clips or customers) of `customers` customers.
 
-    `confusion[i][j]` counts things of label i that were recognised as label j. `top_two` is the
+    `confusion[i][j]` counts things of label i that were recognised as label j, `shares[i][j]` is
+    their share of label i (None where nothing has that label). `top_two` is the
     share whose label is the primary or the secondary colour. Macro-F1 averages over the labels
     that occur as truth or as answer, unweighted recall over those that occur as truth.
     """
@@ -66,6 +58,7 @@ class Scores(Part):
     unweighted_recall: Estimate
     top_two: Estimate
     confusion: tuple[tuple[int, ...], ...]
+    shares: tuple[tuple[Estimate | None, ...], ...] = ()
 
     @property
     def chance(self) -> float:
@@ -170,13 +163,19 @@ def _score(
         float(in_top_two.mean()),
     )
     names, group = np.unique(np.array(customers), return_inverse=True)
-    intervals = _intervals(
-        expected, answer, in_top_two, group, len(names), len(labels), resamples, seed
-    )
+    by_group = np.zeros((len(names), len(labels), len(labels)))
+    np.add.at(by_group, (group, expected, answer), 1)
+    hits = np.bincount(group, weights=in_top_two, minlength=len(names))
+    drawn = draws(len(names), resamples, seed)
+    # A resample's confusion matrix is the weighted sum of the customers' own, so thousands of
+    # resamples cost one product: (resamples, customers) x (customers, labels, labels).
+    confusions = np.einsum("rc,cij->rij", drawn, by_group)
+    resampled = (*figures_of(confusions), ratio(drawn @ hits, confusions.sum(axis=(1, 2))))
     estimates = [
-        Estimate(value=value, interval=interval)
-        for value, interval in zip(values, intervals, strict=True)
+        Estimate(value=value, interval=interval(figure))
+        for value, figure in zip(values, resampled, strict=True)
     ]
+    confusion = confusion_matrix(expected, answer, labels=list(everyone))
     return Scores(
         labels=tuple(labels),
         count=len(truth),
@@ -185,44 +184,26 @@ def _score(
         macro_f1=estimates[1],
         unweighted_recall=estimates[2],
         top_two=estimates[3],
-        confusion=tuple(
-            tuple(int(n) for n in row)
-            for row in confusion_matrix(expected, answer, labels=list(everyone))
-        ),
+        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        shares=_shares(confusion, confusions),
     )
 
 
-def _intervals(
-    expected: Ints,
-    answer: Ints,
-    in_top_two: NDArray[np.bool_],
-    group: Ints,
-    groups: int,
-    labels: int,
-    resamples: int,
-    seed: int,
-) -> list[tuple[float, float] | None]:
-    """Percentile intervals of the four figures over resampled customers.
-
-    A resample's confusion matrix is the weighted sum of the customers' own, so thousands of
-    resamples cost one product: (resamples, customers) x (customers, labels, labels).
-    """
+def _shares(confusion: Ints, drawn: Floats) -> tuple[tuple[Estimate | None, ...], ...]:
+    """Rows of `confusion` (labels, labels) as shares, with the intervals of its resamples `drawn`
+    (resamples, labels, labels)."""
     import numpy as np
 
-    if resamples == 0:
-        return [None] * 4
-    confusions = np.zeros((groups, labels, labels))
-    np.add.at(confusions, (group, expected, answer), 1)
-    hits = np.bincount(group, weights=in_top_two, minlength=groups)
-    draws = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), resamples)
-    drawn = np.einsum("rc,cij->rij", draws, confusions)
-    accuracy, macro_f1, recall = figures_of(drawn)
-    top_two = (draws @ hits) / drawn.sum(axis=(1, 2))
-    tail = (1 - CONFIDENCE) / 2
-    return [
-        (float(np.quantile(figure, tail)), float(np.quantile(figure, 1 - tail)))
-        for figure in (accuracy, macro_f1, recall, top_two)
-    ]
+    shares = ratio(drawn, np.broadcast_to(drawn.sum(axis=2, keepdims=True), drawn.shape))
+    return tuple(
+        tuple(
+            Estimate(value=float(count / row.sum()), interval=interval(shares[:, i, j]))
+            if row.sum()
+            else None
+            for j, count in enumerate(row)
+        )
+        for i, row in enumerate(confusion)
+    )
 
 
 def figures_of(confusions: Floats) -> tuple[Floats, Floats, Floats]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from persona_ray.types import Modality
 
 if TYPE_CHECKING:
+    from persona_ray.evaluation.bootstrap import Estimate
     from persona_ray.evaluation.report.data import Comparison, ReportData, SplitGap
     from persona_ray.evaluation.report.pretraining import PretrainingPart
-    from persona_ray.evaluation.scores import Estimate
 
 NONE = "–"
 

@@ -126,6 +126,25 @@ def test_intervals_are_deterministic_and_hold_the_figure() -> None:
         assert low < high
 
 
+def test_shares_of_the_confusion_are_rows_with_intervals_and_absent_labels_have_none() -> None:
+    rows = [row for row in generated(24, 6, seed=1) if row.label != "yellow"]
+    scores = score_clips(rows, LABELS, resamples=300)
+    for label, counts, shares in zip(LABELS, scores.confusion, scores.shares, strict=True):
+        if label == "yellow":
+            assert shares == (None,) * 4
+            continue
+        for count, share in zip(counts, shares, strict=True):
+            assert share is not None
+            assert share.value == pytest.approx(count / sum(counts))
+            assert share.interval is not None
+            assert share.interval[0] <= share.value <= share.interval[1]
+    (red, *_), *_ = scores.shares
+    assert red is not None
+    assert score_clips(rows, LABELS, resamples=0).shares[0][0] == red.model_copy(
+        update={"interval": None}
+    )
+
+
 def test_interval_follows_customers_not_clips() -> None:
     """Copies of a customer's clips bring no new customers, hence no more certainty."""
     rows = generated(16, 3, seed=2)
