@@ -15,8 +15,6 @@ from persona_ray.models.bimodal import Batch, BimodalModel
 if TYPE_CHECKING:
     from persona_ray.types import Samples
 
-__all__ = ["Batch", "collate", "fit_clip"]
-
 
 def fit_clip(samples: Samples, sample_rate_hz: int, model: BimodalModel) -> Samples:
     """`samples` (n,) at the rate of the model's speech encoder, cut to `model.max_clip_s`."""

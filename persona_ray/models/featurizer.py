@@ -22,14 +22,14 @@ class Featurizer(nn.Module):
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, layers: int, standardised: int | None = None) -> None:
-        """`standardised`: the width F, where vectors are to be standardised; None: they are not."""
+    def __init__(self, layers: int, standardised_width: int | None = None) -> None:
+        """`standardised_width`: F, where vectors are to be standardised; None: they are not."""
         super().__init__()
         self.layer_weights = nn.Parameter(torch.zeros(layers))
-        self.standardises = standardised is not None
-        if standardised is not None:
-            self.register_buffer("centre", torch.zeros(layers, standardised))
-            self.register_buffer("scale", torch.ones(layers, standardised))
+        self.standardises = standardised_width is not None
+        if standardised_width is not None:
+            self.register_buffer("centre", torch.zeros(layers, standardised_width))
+            self.register_buffer("scale", torch.ones(layers, standardised_width))
 
     def fit(self, pooled: Tensor) -> None:
         """Take mean and deviation of `pooled` (clips, layers, features), the training clips."""

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from persona_ray.models.tower import mask_of
+
 
 class LogMel(nn.Module):
     """What transformers' WhisperFeatureExtractor makes of one clip without padding, for many.
@@ -47,7 +49,7 @@ class LogMel(nn.Module):
             )
             power = spectrum[..., :-1].abs().square()
             level = (self.filters.T @ power).clamp(min=1e-10).log10()
-            own = torch.arange(level.shape[-1], device=waves.device) < self.frames(lengths)[:, None]
+            own = mask_of(self.frames(lengths), level.shape[-1])
             loudest = level.masked_fill(~own[:, None], -torch.inf).amax(dim=(1, 2), keepdim=True)
             level = (torch.maximum(level, loudest - 8.0) + 4.0) / 4.0
         return level.masked_fill(~own[:, None], 0.0), own

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from persona_ray.errors import EncoderError
 from persona_ray.models.pretrained import quiet, read_model, reading_encoder
-from persona_ray.models.tower import SpeechTower
+from persona_ray.models.tower import SpeechTower, mask_of
 
 # Families whose blocks see a padded clip as they see it alone, given the attention mask. In others
 # (data2vec: a stack of convolutions after the zeroing of padding) it leaks; they run clip by clip.
@@ -52,7 +52,6 @@ class SpeechEncoder(SpeechTower):
             )
         self.model = model
         self.preprocessor = preprocessor
-        self._front_frozen = False
         # Ranks and reruns must agree: nothing is dropped or masked at random but by dropout.
         model.config.layerdrop = 0.0
         model.config.apply_spec_augment = False
@@ -61,8 +60,7 @@ class SpeechEncoder(SpeechTower):
         first = front.conv_layers[0]
         if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
             first.layer_norm = ValidFramesNorm(first.layer_norm)
-        for parameter in self._never_trained():
-            parameter.requires_grad_(False)
+        self.set_frozen(False)
 
     @classmethod
     def load(cls, path: str) -> SpeechEncoder:
@@ -101,12 +99,9 @@ class SpeechEncoder(SpeechTower):
         return _frames(lengths.clamp(min=self.min_samples), self._convolutions())
 
     def freeze_front(self) -> None:
-        """Never train the convolutional front, not even after `set_frozen(False)`."""
-        self._front_frozen = True
-        front = self.model.feature_extractor
-        front.requires_grad_(False)
+        super().freeze_front()
         # transformers asks for gradients of the samples unless this is off.
-        front._requires_grad = False
+        self.model.feature_extractor._requires_grad = False
 
     def train(self, mode: bool = True) -> SpeechEncoder:
         super().train(mode)
@@ -117,12 +112,14 @@ class SpeechEncoder(SpeechTower):
         return self
 
     def _never_trained(self) -> Iterator[nn.Parameter]:
-        if self._front_frozen:
-            yield from self.model.feature_extractor.parameters()
+        yield from super()._never_trained()
         # Embedding of masked frames: pretraining uses it, fine-tuning masks nothing.
         masked = getattr(self.model, "masked_spec_embed", None)
         if masked is not None:
             yield masked
+
+    def _front(self) -> tuple[nn.Module, ...]:
+        return (self.model.feature_extractor,)
 
     def _convolutions(self) -> list[tuple[int, int]]:
         config = self.model.config
@@ -136,13 +133,11 @@ class SpeechEncoder(SpeechTower):
             outputs = self._run(waves, lengths)
         else:
             outputs = self._one_by_one(waves, lengths)
-        frames = self.frames(lengths)
-        steps = torch.arange(outputs[0].shape[1], device=waves.device)
-        return outputs, steps < frames[:, None]
+        return outputs, mask_of(self.frames(lengths), outputs[0].shape[1])
 
     def _prepare(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Zero what is beyond each clip, normalise within it, pad the batch to `min_samples`."""
-        valid = torch.arange(waves.shape[1], device=waves.device) < lengths[:, None]
+        valid = mask_of(lengths, waves.shape[1])
         waves = torch.where(valid, waves, 0.0)
         if self.preprocessor.do_normalize:
             count = lengths.clamp(min=1)[:, None]
@@ -154,8 +149,7 @@ class SpeechEncoder(SpeechTower):
         return nn.functional.pad(waves, (0, missing)) if missing > 0 else waves
 
     def _run(self, waves: Tensor, lengths: Tensor) -> list[Tensor]:
-        steps = torch.arange(waves.shape[1], device=waves.device)
-        attention_mask = (steps < lengths[:, None]).long()
+        attention_mask = mask_of(lengths, waves.shape[1]).long()
         first_frames = _frames(lengths, self._convolutions()[:1])
         outputs: list[Tensor] = []
         with _set(_BLOCK_OUTPUTS, outputs), _set(_FIRST_FRAMES, first_frames):
@@ -194,8 +188,7 @@ class ValidFramesNorm(nn.GroupNorm):
         frames = _FIRST_FRAMES.get()
         if frames is None:
             return super().forward(hidden)
-        steps = torch.arange(hidden.shape[-1], device=hidden.device)
-        valid = (steps < frames[:, None])[:, None, :]
+        valid = mask_of(frames, hidden.shape[-1])[:, None, :]
         count = frames[:, None, None]
         mean = torch.where(valid, hidden, 0.0).sum(-1, keepdim=True) / count
         centred = hidden - mean

@@ -35,8 +35,7 @@ class TextEncoder(Tower):
         self.model = model
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
-        for parameter in self._never_trained():
-            parameter.requires_grad_(False)
+        self.set_frozen(False)
 
     @classmethod
     def load(cls, path: str, max_tokens: int) -> TextEncoder:

@@ -37,11 +37,12 @@ class Tower(nn.Module):
     def set_frozen(self, frozen: bool) -> None:
         """Freeze (no gradients, eval mode) or unfreeze (mode follows `train()` from then on)."""
         self._frozen = frozen
-        never = {id(parameter) for parameter in self._never_trained()}
-        for parameter in self.parameters():
-            parameter.requires_grad_(not frozen and id(parameter) not in never)
+        self.requires_grad_(False)
         if frozen:
             self.eval()
+            return
+        for parameter in self.trainable():
+            parameter.requires_grad_(True)
 
     def train(self, mode: bool = True) -> Tower:
         super().train(mode and not self._frozen)
@@ -72,6 +73,10 @@ class SpeechTower(Tower, ABC):
     masked_units: bool
     # How the contract of a bundle calls what the first layer sees.
     hears: Literal["wave", "log_mel"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._front_frozen = False
 
     @property
     @abstractmethod
@@ -113,9 +118,20 @@ class SpeechTower(Tower, ABC):
     def frames(self, lengths: Tensor) -> Tensor:
         """Frames (B,) of clips with `lengths` (B,) samples."""
 
-    @abstractmethod
     def freeze_front(self) -> None:
         """Never train the convolutional front, not even after `set_frozen(False)`."""
+        self._front_frozen = True
+        for module in self._front():
+            module.requires_grad_(False)
+
+    def _never_trained(self) -> Iterator[nn.Parameter]:
+        if self._front_frozen:
+            for module in self._front():
+                yield from module.parameters()
+
+    @abstractmethod
+    def _front(self) -> tuple[nn.Module, ...]:
+        """The convolutions before the first block."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -148,6 +164,11 @@ class SpeechTower(Tower, ABC):
         digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
         hash_weights(digest, self.model)
         return digest.hexdigest()
+
+
+def mask_of(lengths: Tensor, size: int) -> Tensor:
+    """(B, size): which places of a padded batch belong to clips of `lengths` (B,)."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def hash_weights(digest: Any, module: nn.Module) -> None:

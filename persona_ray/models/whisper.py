@@ -22,7 +22,7 @@ from persona_ray.asr.weights import WHISPER_BASE_SHA256, whisper_base_dir
 from persona_ray.errors import EncoderError, EngineUnavailableError, ModelError
 from persona_ray.models.log_mel import LogMel
 from persona_ray.models.pretrained import quiet, read_model, reading_encoder
-from persona_ray.models.tower import SpeechTower, hash_weights
+from persona_ray.models.tower import SpeechTower, hash_weights, mask_of
 from persona_ray.models.whisper_weights import encoder_of
 
 # model.speech.path that names the recogniser's own weights.
@@ -55,11 +55,9 @@ class WhisperTower(SpeechTower):
         self.model = encoder
         self.preprocessor = preprocessor
         self.log_mel = LogMel(preprocessor)
-        self._front_frozen = False
         self._published = published
         self._published_digest = "" if published is None else self._digest()
-        for parameter in self._never_trained():
-            parameter.requires_grad_(False)
+        self.set_frozen(False)
 
     @classmethod
     def whisper_base(cls) -> WhisperTower:
@@ -138,20 +136,15 @@ class WhisperTower(SpeechTower):
         """Frames (B,) of clips with `lengths` (B,) samples."""
         return _halved(self.log_mel.frames(lengths.clamp(min=self.min_samples)))
 
-    def freeze_front(self) -> None:
-        """Never train the two convolutions, not even after `set_frozen(False)`."""
-        self._front_frozen = True
-        for convolution in (self.model.conv1, self.model.conv2):
-            convolution.requires_grad_(False)
-
     def _never_trained(self) -> Iterator[nn.Parameter]:
+        yield from super()._never_trained()
         # Sinusoids, held in Whisper's own training too.
         yield from self.model.embed_positions.parameters()
         # It sits behind the vectors that are used here.
         yield from self.model.layer_norm.parameters()
-        if self._front_frozen:
-            yield from self.model.conv1.parameters()
-            yield from self.model.conv2.parameters()
+
+    def _front(self) -> tuple[nn.Module, ...]:
+        return self.model.conv1, self.model.conv2
 
     def _blocks(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         waves = self._prepare(waves, lengths)
@@ -164,8 +157,8 @@ class WhisperTower(SpeechTower):
                 f"a clip of {seconds:.1f} s is longer than the {self.longest_s:g} s that Whisper's "
                 f"encoder hears at once: set model.max_clip_s to at most {self.longest_s:g}"
             )
-        mask = torch.arange(longest, device=waves.device) < frames[:, None]
-        hidden = self._front(waves, lengths)
+        mask = mask_of(frames, longest)
+        hidden = self._convolved(waves, lengths)
         hidden = hidden + self.model.embed_positions.weight[:longest]
         dropout = self.model.config.dropout
         hidden = nn.functional.dropout(hidden, p=dropout, training=self.training)
@@ -181,11 +174,11 @@ class WhisperTower(SpeechTower):
 
     def _prepare(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Zero what is beyond each clip, pad the batch to `min_samples`."""
-        valid = torch.arange(waves.shape[1], device=waves.device) < lengths[:, None]
+        valid = mask_of(lengths, waves.shape[1])
         missing = self.min_samples - waves.shape[1]
         return nn.functional.pad(torch.where(valid, waves, 0.0), (0, max(0, missing)))
 
-    def _front(self, waves: Tensor, lengths: Tensor) -> Tensor:
+    def _convolved(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Waves (B, S) -> the front's output (B, T, F)."""
         level, own = self.log_mel(waves, lengths)
         first = nn.functional.gelu(self.model.conv1(level))
