@@ -50,6 +50,7 @@ def test_hubert_large_has_316_million_parameters(speech: SpeechEncoder) -> None:
     assert size(speech) == FRONT + POSITIONS + LAYERS * BLOCK + masked
     assert size(speech) == pytest.approx(316e6, rel=0.005)
     assert (speech.layers, speech.features, speech.sample_rate_hz) == (LAYERS, WIDTH, 16_000)
+    assert speech.min_samples == 400
 
 
 def test_hubert_large_makes_50_frames_a_second(speech: SpeechEncoder) -> None:

@@ -178,29 +178,3 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=f"lacks 1 weights of a HubertModel .'{name}'"):
         SpeechEncoder.load(str(folder))
-
-
-def test_the_large_model_has_24_blocks_of_1024() -> None:
-    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
-
-    with torch.device("meta"):
-        model = HubertModel(
-            HubertConfig(
-                hidden_size=1024,
-                num_hidden_layers=24,
-                num_attention_heads=16,
-                intermediate_size=4096,
-                feat_extract_norm="layer",
-                do_stable_layer_norm=True,
-                conv_bias=True,
-            )
-        )
-        encoder = SpeechEncoder(model, Wav2Vec2FeatureExtractor(do_normalize=True)).eval()
-        block = encoder.model.encoder.layers[23]
-        assert block(torch.zeros(2, 49, 1024)).shape == (2, 49, 1024)
-    assert (encoder.layers, encoder.features, encoder.min_samples) == (24, 1024, 400)
-    # HuBERT large is published with 316 million parameters.
-    assert sum(parameter.numel() for parameter in encoder.parameters()) == pytest.approx(
-        316e6, rel=0.005
-    )
-    assert encoder.frames(torch.tensor([16_000, 160_000])).tolist() == [49, 499]
