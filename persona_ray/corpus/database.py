@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from persona_ray.errors import ArchiveError
-from persona_ray.store.urls import printable_url
+from persona_ray.store.urls import printable_url, reason_of
 
 
 class Database:
@@ -51,14 +51,7 @@ class Database:
             engine.dispose()
 
     def explain(self, error: SQLAlchemyError) -> str:
-        """What the database said, on one line, without statement and password."""
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        # PostgreSQL draws a caret under the statement; the first lines say it.
-        kept = [line.strip() for line in lines if not line.strip().startswith(("LINE ", "^"))]
-        said = "; ".join(line for line in kept if line)
-        password = self._url.password
-        return said.replace(str(password), "***") if password else said
+        return reason_of(error, self._url)
 
     def _check_file(self) -> None:
         """SQLite would make an empty database where none is."""

@@ -116,6 +116,11 @@ def call_outcome(row: Mapping[str, Any]) -> CallOutcome:
     )
 
 
+def word_rows(words: Sequence[Word]) -> list[dict[str, Any]]:
+    """Words as the archive's JSON and the Parquet files have them."""
+    return [{"text": word.text, "start_s": word.start_s, "end_s": word.end_s} for word in words]
+
+
 def _clip_row(clip: EncodedClip) -> dict[str, Any]:
     info = clip.info
     return {
@@ -126,7 +131,7 @@ def _clip_row(clip: EncodedClip) -> dict[str, Any]:
         "start_s": info.start_s,
         "end_s": info.end_s,
         "text": info.text,
-        "words": _word_rows(info.words),
+        "words": word_rows(info.words),
         "scene": info.scene,
         "facts": sorted(info.facts.items()),
         "flags": list(info.flags),
@@ -149,14 +154,10 @@ def _call_row(outcome: CallOutcome) -> dict[str, Any]:
         "speech_s": outcome.speech_s,
         "clips_s": outcome.clips_s,
         "transcript_source": outcome.transcript_source,
-        "words": _word_rows(outcome.words),
+        "words": word_rows(outcome.words),
         "flags": list(outcome.flags),
     }
 
 
 def _words(row: Mapping[str, Any]) -> tuple[Word, ...]:
     return tuple(Word(word["text"], word["start_s"], word["end_s"]) for word in row["words"])
-
-
-def _word_rows(words: Sequence[Word]) -> list[dict[str, Any]]:
-    return [{"text": word.text, "start_s": word.start_s, "end_s": word.end_s} for word in words]

@@ -9,8 +9,9 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, Text, create_en
 from sqlalchemy.exc import SQLAlchemyError
 
 from persona_ray.corpus.records import CallOutcome
+from persona_ray.corpus.tables import word_rows
 from persona_ray.errors import ArchiveError
-from persona_ray.store.urls import expand_url, printable_url
+from persona_ray.store.urls import expand_url, printable_url, reason_of
 
 _TABLE = Table(
     "transcripts",
@@ -29,30 +30,25 @@ def write_transcripts(url: str, calls: Iterable[CallOutcome]) -> int:
     The default query of `archive` reads it. Raises ArchiveError.
     """
     location = expand_url(url, "--url")
-    rows = [
-        {
-            "call_id": call.call_id,
-            "channel": call.channel,
-            "words": json.dumps(
-                [{"text": w.text, "start_s": w.start_s, "end_s": w.end_s} for w in call.words],
-                ensure_ascii=False,
-            ),
-        }
-        for call in calls
-        if call.words
-    ]
+    engine = create_engine(location)
+    written = 0
     try:
-        engine = create_engine(location)
         with engine.begin() as connection:
             _TABLE.create(connection, checkfirst=True)
-            for row in rows:
-                mine = (_TABLE.c.call_id == row["call_id"]) & (_TABLE.c.channel == row["channel"])
+            for call in calls:
+                if not call.words:
+                    continue
+                mine = (_TABLE.c.call_id == call.call_id) & (_TABLE.c.channel == call.channel)
                 connection.execute(delete(_TABLE).where(mine))
+                words = json.dumps(word_rows(call.words), ensure_ascii=False)
+                row = {"call_id": call.call_id, "channel": call.channel, "words": words}
                 connection.execute(insert(_TABLE), row)
-        engine.dispose()
+                written += 1
     except SQLAlchemyError as error:
-        reason = " ".join(str(error).split())[:300]
         raise ArchiveError(
-            f"transcripts cannot be written to {printable_url(location)}: {reason}"
+            f"transcripts cannot be written to {printable_url(location)}: "
+            f"{reason_of(error, location)}"
         ) from None
-    return len(rows)
+    finally:
+        engine.dispose()
+    return written

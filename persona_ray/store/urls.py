@@ -1,4 +1,4 @@
-"""Database URLs: ${NAME} from the environment, passwords never shown."""
+"""Database URLs and what databases say: ${NAME} from the environment, no secret in a message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, StatementError
 
 from persona_ray.errors import ConfigError
 
@@ -57,6 +57,17 @@ def printable_url(url: URL | str) -> str:
     """The URL for messages and reports, its password as ***."""
     parsed = make_url(url) if isinstance(url, str) else url
     return parsed.render_as_string(hide_password=True)
+
+
+def reason_of(error: SQLAlchemyError, url: URL) -> str:
+    """What the database said, on one line: no statement, no values, no password."""
+    cause = error.orig if isinstance(error, StatementError) and error.orig else error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    # PostgreSQL draws a caret under the statement, and quotes the row that it refused.
+    aside = ("LINE ", "^", "DETAIL:")
+    kept = [line.strip() for line in lines if not line.strip().startswith(aside)]
+    said = "; ".join(line for line in kept if line)
+    return said.replace(str(url.password), "***") if url.password else said
 
 
 def _value_of(name: str, key: str) -> str:
