@@ -174,6 +174,18 @@ class TrackingConfig(Section):
         "", description="tracking server or store; empty: mlflow.db in the workspace; off: none"
     )
     experiment: str = Field("persona-ray", description="MLflow experiment that runs go to")
+    model: str = Field(
+        "persona",
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="registered model whose versions the bundles are",
+    )
+    challenger: bool = Field(
+        True, description="finetune registers its bundle as a version with the alias challenger"
+    )
+    cache: str = Field(
+        "",
+        description="folder for bundles fetched from a server; empty: `bundles` in the workspace",
+    )
 
     @field_validator("url", mode="before")
     @classmethod

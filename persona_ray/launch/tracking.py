@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 from persona_ray.config import RunConfig
-from persona_ray.launch.tracking_store import TrackingStore, flatten, open_store, source_tags
+from persona_ray.launch.tracking_store import (
+    TrackingStore,
+    environment,
+    flatten,
+    open_store,
+    source_tags,
+)
 
 if TYPE_CHECKING:
     from persona_ray.training.pretrain.curve import CurvePoint
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 OFF = "off"
 # In the folder of a run's checkpoints, and with them gone once the run is over.
 RUN_FILE = "mlflow-run.json"
+# With each run: what it was run by and on.
+ENVIRONMENT = "environment.json"
 # Points are collected this long: one by one they cost 26 ms each.
 _COLLECT_S = 5.0
 # A run that is over waits so long for its last points to be written.
@@ -35,6 +43,11 @@ _BATCH_METRICS, _BATCH_PARAMETERS = 1000, 100
 
 class Tracker(Protocol):
     """Where a running training says how it goes. Calls return at once and never fail."""
+
+    @property
+    def run_id(self) -> str:
+        """Of MLflow, once the block is over; empty where nothing is kept."""
+        ...
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """One point of each curve. Steps rise, and each comes once: what a continued run tells a
@@ -85,7 +98,36 @@ def point_metrics(point: CurvePoint) -> dict[str, float]:
     return metrics
 
 
+def mlflow_client(store: TrackingStore) -> Any:
+    """MLflow's client of runs and registered models, silent. Its import takes seconds."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=store.url, registry_uri=store.url)
+
+
+def create_run(client: Any, store: TrackingStore, stage: str, tags: Mapping[str, str]) -> str:
+    """A run of the store's experiment, which is made where it is absent; its id."""
+    found = client.get_experiment_by_name(store.experiment)
+    if found is None:
+        place = None if store.artifacts is None else store.artifacts.as_uri()
+        experiment = client.create_experiment(store.experiment, artifact_location=place)
+    else:
+        experiment = found.experiment_id
+    tags = {"persona_ray.stage": stage, **tags, **source_tags()}
+    return str(client.create_run(experiment, run_name=stage, tags=tags).info.run_id)
+
+
 class _Untracked:
+    run_id = ""
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Nothing is kept."""
 
@@ -135,6 +177,10 @@ class _Writer:
         self._client: Any = None
         self._run_id = ""
         self._told = -1
+
+    @property
+    def run_id(self) -> str:
+        return self._run_id
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self._put(_Point(step, time.time_ns() // 1_000_000, dict(values)))
@@ -186,37 +232,21 @@ class _Writer:
 
     def _begin(self) -> None:
         """Connect, and create the run or continue the one noted in the folder."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=self._store.url)
+        client = mlflow_client(self._store)
         self._run_id = self._continued(client) or self._created(client)
         self._client = client
 
     def _created(self, client: Any) -> str:
         from mlflow.entities import Param
 
-        found = client.get_experiment_by_name(self._store.experiment)
-        if found is None:
-            place = None if self._store.artifacts is None else self._store.artifacts.as_uri()
-            experiment = client.create_experiment(self._store.experiment, artifact_location=place)
-        else:
-            experiment = found.experiment_id
-        tags = {"persona_ray.stage": self._stage, **self._tags, **source_tags()}
-        run = client.create_run(experiment, run_name=self._stage, tags=tags)
-        run_id = str(run.info.run_id)
+        run_id = create_run(client, self._store, self._stage, self._tags)
         rows = [Param(name, value) for name, value in self._parameters.items()]
         for part in _parts(rows, _BATCH_PARAMETERS):
             client.log_batch(run_id, params=part)
         if self._folder.is_dir():
             note = json.dumps({"store": self._store.shown, "run_id": run_id})
             (self._folder / RUN_FILE).write_text(note, encoding="utf-8")
+        client.log_text(run_id, environment(), ENVIRONMENT)
         return run_id
 
     def _continued(self, client: Any) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import platform
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -113,21 +116,45 @@ def flatten(parameters: Mapping[str, BaseModel]) -> dict[str, str]:
     return rows
 
 
+def environment() -> str:
+    """JSON: the machine's kind, Python, and every installed package with its version."""
+    packages = {
+        str(found.metadata["Name"]): found.version
+        for found in distributions()
+        if found.metadata["Name"]
+    }
+    tree = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+    }
+    return json.dumps(tree, indent=1)
+
+
 def source_tags() -> dict[str, str]:
-    """Who runs which revision; a checkout's revision only if this module belongs to it."""
+    """Who runs which revision, and whether files differ from it; a checkout's revision only if
+    this module belongs to it."""
     tags = {"mlflow.source.name": "persona-ray", "persona_ray.version": __version__}
     package = Path(__file__).resolve().parent.parent
     try:
         tags["mlflow.user"] = getpass.getuser()
-        said = subprocess.run(
-            ["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=_ANSWER_S,
-            check=True,
-        ).stdout.splitlines()
+        said = _git(package, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if len(said) == 2 and Path(said[0]) == package.parent:
+            changed = _git(package, "status", "--porcelain", "--untracked-files=no")
+            tags["mlflow.source.git.commit"] = said[1]
+            tags["mlflow.source.git.dirty"] = str(bool(changed.strip())).lower()
     except (OSError, KeyError, subprocess.SubprocessError):
         return tags
-    if len(said) == 2 and Path(said[0]) == package.parent:
-        tags["mlflow.source.git.commit"] = said[1]
     return tags
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Without locks: somebody may be committing.
+    return subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_ANSWER_S,
+        check=True,
+    ).stdout

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from persona_ray.config import RunConfig
 from persona_ray.config.pretraining import TrackingConfig
 from persona_ray.errors import TrackingError
 from persona_ray.launch.tracking import tracked
+from tests.conftest import REPOSITORY
 
 
 def config(workspace: Path, url: str = "") -> RunConfig:
@@ -64,6 +67,16 @@ def test_a_run_has_its_curves_parameters_tags_and_files(tmp_path: Path, folder: 
     assert kept.data.tags["persona_ray.stage"] == "fine-tuning"
     assert kept.data.tags["persona_ray.data"] == "f00d"
     assert [file.read_text() for file in (tmp_path / "mlruns").rglob("curve.svg")] == ["<svg/>"]
+    (environment,) = (tmp_path / "mlruns").rglob("environment.json")
+    packages = json.loads(environment.read_text())["packages"]
+    assert packages["torch"].startswith("2.")
+    assert packages["mlflow"] == version("mlflow")
+    said = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"], capture_output=True, text=True
+    )
+    if said.returncode == 0:
+        assert kept.data.tags["mlflow.source.git.commit"] == said.stdout.strip()
+        assert kept.data.tags["mlflow.source.git.dirty"] in ("true", "false")
 
 
 def test_a_failed_run_is_continued_and_tells_no_step_twice(tmp_path: Path, folder: Path) -> None:
@@ -100,6 +113,7 @@ import sys
 from pathlib import Path
 from persona_ray.config import RunConfig
 from persona_ray.launch.tracking import tracked
+from tests.conftest import REPOSITORY
 folder = Path({str(tmp_path)!r})
 run = RunConfig.model_validate({{"workspace": str(folder / "w"), "tracking": {{"url": "off"}}}})
 with tracked(run, "x", folder, {{}}, {{}}) as tracker:
@@ -115,6 +129,7 @@ def test_mlflow_keeps_silent(tmp_path: Path) -> None:
 from pathlib import Path
 from persona_ray.config import RunConfig
 from persona_ray.launch.tracking import tracked
+from tests.conftest import REPOSITORY
 folder = Path({str(tmp_path)!r})
 with tracked(RunConfig(workspace=folder), "x", folder, {{}}, {{}}) as tracker:
     tracker.metrics(1, {{"loss": 1.0}})
