@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Result, create_engine, event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from persona_ray.errors import StoreError
-from persona_ray.store.urls import printable_url
+from persona_ray.store.urls import printable_url, reason_of
 
 ItemT = TypeVar("ItemT")
 
@@ -39,9 +39,13 @@ class Database:
         self.url = url
         self.engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _engine(url)
 
+    def __str__(self) -> str:
+        """For messages: the password is hidden."""
+        return printable_url(self.url)
+
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Raises StoreError where the database fails (gone, full, locked for too long)."""
+        """Raises StoreError where the database fails (gone, full, damaged, locked too long)."""
         with self._failures_named(), Session(self.engine) as session:
             yield session
 
@@ -78,8 +82,8 @@ class Database:
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
-            raise StoreError(f"store {printable_url(self.url)}: {reason_of(error)}") from None
+        except DatabaseError as error:
+            raise StoreError(f"store {self}: {reason_of(error, self.url)}") from None
 
 
 def _engine(url: URL) -> Engine:
@@ -129,11 +133,6 @@ def _switch_to_wal(cursor: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     exclusive = connection.get_execution_options().get(_EXCLUSIVE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if exclusive else "BEGIN")
-
-
-def reason_of(error: OperationalError) -> str:
-    """The driver's message as one line, without SQL and parameters."""
-    return " ".join(str(error.orig).split())
 
 
 def affected(result: Result[Any]) -> int:

@@ -13,11 +13,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError, OperationalError
 
 from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.annotations import AnnotationRepository
-from persona_ray.store.database import Database, reason_of
+from persona_ray.store.database import Database
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -43,7 +42,7 @@ class Store:
     @property
     def url(self) -> str:
         """For messages: the password is hidden."""
-        return printable_url(self._database.url)
+        return str(self._database)
 
     def forget_customer(self, customer_id: str, call_ids: Collection[str] = ()) -> Forgotten:
         """Delete everything kept about a customer, in one transaction.
@@ -90,40 +89,33 @@ def open_store(url: str) -> Store:
     except OSError as error:
         raise StoreError(f"store {shown} cannot be made: {error}") from None
     try:
-        _migrate(database, shown)
-    except OperationalError as error:
-        database.close()
-        raise StoreError(f"store {shown} cannot be opened: {reason_of(error)}") from None
-    except DatabaseError as error:
-        database.close()
-        reason = " ".join(str(error.orig).split())
-        raise StoreError(f"store {shown} is not usable: {reason}") from None
+        _migrate(database)
     except StoreError:
         database.close()
         raise
     return Store(database)
 
 
-def _migrate(database: Database, shown: str) -> None:
+def _migrate(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
-    with database.engine.connect() as connection:
-        if _is_current(connection, scripts, shown):
+    with database.read() as session:
+        if _is_current(database, session.connection(), scripts):
             return
     with database.exclusive() as connection:
         # Another process may have migrated while this one waited for the lock.
-        if not _is_current(connection, scripts, shown):
+        if not _is_current(database, connection, scripts):
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
 
-def _is_current(connection: Connection, scripts: ScriptDirectory, shown: str) -> bool:
+def _is_current(database: Database, connection: Connection, scripts: ScriptDirectory) -> bool:
     current = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
         raise StoreError(
-            f"store {shown} is at revision '{current}', made by a newer release: "
+            f"store {database} is at revision '{current}', made by a newer release: "
             "upgrade persona-ray, or name another store.url"
         )
     return current == scripts.get_current_head()

@@ -153,6 +153,24 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}")
 
 
+def test_damage_that_shows_while_reading_is_a_store_error(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with open_store(f"sqlite:///{path}") as store:
+        store.annotations.save(
+            Annotation(annotator="wang", label="red", clip_id=f"c{number}", note="x" * 200)
+            for number in range(2000)
+        )
+    with path.open("r+b") as file:
+        # Behind the pages that opening looks at.
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 40_000)
+    with (
+        open_store(f"sqlite:///{path}") as store,
+        pytest.raises(StoreError, match=r"s\.sqlite: database disk image is malformed"),
+    ):
+        list(store.annotations.all())
+
+
 def test_a_server_that_goes_away_is_a_store_error(postgres_url: str) -> None:
     with open_store(postgres_url) as store:
         engine = create_engine(expand_url(postgres_url))
