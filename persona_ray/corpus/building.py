@@ -70,14 +70,13 @@ def _prepare(folder: Path, settings: dict[str, Any]) -> CorpusBuild:
     for other in sorted((folder / _STAGING).glob("*")):
         if other == staging.folder:
             continue
-        if manifest.generation == 0:
-            note = other / _SETTINGS
-            old = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+        note = other / _SETTINGS
+        if manifest.generation == 0 and note.exists():
+            old = json.loads(note.read_text(encoding="utf-8"))
             _check_settings(folder, "unfinished corpus", old, settings)
-        # Its calls are in shards already: a kill came between the two.
+        # A kill came after its calls were in shards, or before it had any.
         shutil.rmtree(other)
-    if not staging.folder.is_dir():
-        staging.folder.mkdir(parents=True)
+    staging.folder.mkdir(parents=True, exist_ok=True)
     write_atomic(
         staging.folder / _SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1).encode()
     )

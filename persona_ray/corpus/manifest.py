@@ -95,7 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
     """CorpusError where `folder` holds no corpus, or one of another make."""
     path = folder / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        version = tree["format_version"]
     except FileNotFoundError:
         raise CorpusError(
             f"{folder} holds no finished corpus ({MANIFEST} is missing): "
@@ -103,9 +104,6 @@ def read_manifest(folder: Path) -> Manifest:
         ) from None
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        tree = json.loads(text)
-        version = tree["format_version"]
     except (ValueError, KeyError, TypeError):
         raise CorpusError(f"{path} is damaged: build the corpus again with --fresh") from None
     if version != FORMAT_VERSION:

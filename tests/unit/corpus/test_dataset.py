@@ -172,16 +172,17 @@ def test_missing_and_damaged_shards_are_named(corpus: CorpusDataset) -> None:
     ("content", "message"),
     [
         (None, "holds no finished corpus"),
-        ("{", "is damaged"),
-        ("[]", "is damaged"),
-        ('{"format_version": 99}', "has format 99"),
-        ('{"format_version": 1}', "is damaged"),
+        (b"{", "is damaged"),
+        (b"[]", "is damaged"),
+        (b'{"format_version": \xff}', "is damaged"),
+        (b'{"format_version": 99}', "has format 99"),
+        (b'{"format_version": 1}', "is damaged"),
     ],
 )
 def test_a_folder_of_another_make_is_refused(
-    tmp_path: Path, content: str | None, message: str
+    tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     if content is not None:
-        (tmp_path / "corpus.json").write_text(content)
+        (tmp_path / "corpus.json").write_bytes(content)
     with pytest.raises(CorpusError, match=message):
         CorpusDataset.open(tmp_path)

@@ -207,6 +207,13 @@ def test_an_unfinished_build_of_other_settings_is_refused_too(
     assert build(stricter, fresh=True).new_calls == 6
 
 
+def test_a_build_killed_before_it_noted_its_settings_is_no_obstacle(tmp_path: Path) -> None:
+    config = run_config(tmp_path, make_archive(tmp_path, 2))
+    (config.corpus_dir / "staging" / "0123456789abcdef-0000").mkdir(parents=True)
+    assert build(config).new_calls == 2
+    assert not (config.corpus_dir / "staging").exists()
+
+
 def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
     from persona_ray.corpus.building import open_build
 
