@@ -102,7 +102,8 @@ def _read(path: Path, kind: type[Record]) -> list[Record]:
             "make one with `persona-ray synth build`"
         )
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Bytes: a text may hold marks that str.splitlines takes for the end of a line.
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             records.append(_record(json.loads(line), kind))
         except (ValueError, KeyError, TypeError) as error:

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,13 @@ from persona_ray.synth.build import build_archive
 from persona_ray.synth.config import LOSING, DirtCounts, Engine, SynthConfig, tiny
 from persona_ray.synth.dialogue import plan_archive
 from persona_ray.synth.speech import SpeechCache, line_of, speak_all
-from persona_ray.synth.truth import TruthCall, read_calls, read_customers
+from persona_ray.synth.truth import (
+    TruthCall,
+    read_calls,
+    read_customers,
+    read_utterances,
+    write_records,
+)
 from tests.unit.synth.conftest import Built
 
 TEXT_FILES = (
@@ -293,6 +300,15 @@ def test_missing_or_odd_truth_is_named(tmp_path: Path) -> None:
     (tmp_path / "truth/calls.jsonl").write_text('{"call_id": "K1"}\n')
     with pytest.raises(ArchiveError, match="line 1 is no TruthCall"):
         read_calls(tmp_path)
+    (tmp_path / "truth/calls.jsonl").write_bytes(b'{"call_id": "\xff"}\n')
+    with pytest.raises(ArchiveError, match="line 1 is no TruthCall"):
+        read_calls(tmp_path)
+
+
+def test_any_text_comes_back_from_the_truth(tmp_path: Path, built: Built) -> None:
+    said = replace(built.utterances[0], text="一\u2028二\x85三")
+    write_records(tmp_path / "truth/utterances.jsonl", [said, *built.utterances[:1]])
+    assert read_utterances(tmp_path) == [said, built.utterances[0]]
 
 
 def test_one_customer_a_colour_fits_too(tmp_path: Path) -> None:
