@@ -48,10 +48,14 @@ def interval(figures: Floats) -> tuple[float, float] | None:
     return float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail))
 
 
+def mean(values: Floats, drawn: Ints) -> Estimate:
+    """The mean of one value for each customer (customers,), with its interval."""
+    return Estimate(value=float(values.mean()), interval=interval(drawn @ values / len(values)))
+
+
 def mean_of(values: Floats, weights: Floats, drawn: Ints) -> Estimate | None:
     """The mean of `values` (customers,) weighted by `weights` (customers,), with its interval; None
-    where nothing has a weight. For shares of clips: hits and clips by customer are values x weights
-    and weights."""
+    where nothing has a weight."""
     total = float(weights.sum())
     if total == 0:
         return None
