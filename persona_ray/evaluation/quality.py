@@ -149,18 +149,21 @@ def compare(
     min_chars: int,
     pad_s: float,
 ) -> Quality:
-    """The same on records. Calls that the corpus has not seen are counted and left out."""
+    """The same on records; `normalise` gives the characters of a text that are compared.
+
+    Calls that the corpus has not seen are counted and left out.
+    """
     outcome_of = {outcome.call_id: outcome for outcome in outcomes}
-    spoken: dict[str, list[TruthUtterance]] = defaultdict(list)
+    utterances_of: dict[str, list[TruthUtterance]] = defaultdict(list)
     for utterance in utterances:
-        spoken[utterance.call_id].append(utterance)
-    cut: dict[str, list[ClipInfo]] = defaultdict(list)
+        utterances_of[utterance.call_id].append(utterance)
+    clips_of: dict[str, list[ClipInfo]] = defaultdict(list)
     for clip in clips:
-        cut[clip.call_id].append(clip)
+        clips_of[clip.call_id].append(clip)
     seen = [call for call in calls if call.call_id in outcome_of]
     usable = [call for call in seen if call.expected == "ok"]
     compared = [
-        compare_call(spoken[call.call_id], cut[call.call_id], normalise, min_chars)
+        compare_call(utterances_of[call.call_id], clips_of[call.call_id], normalise, min_chars)
         for call in usable
     ]
     pairs = [(call, outcome_of[call.call_id]) for call in seen]

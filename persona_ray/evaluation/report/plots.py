@@ -35,6 +35,8 @@ _VARIABLES = {
 }
 # Points of a curve: more than these are averaged, more than those are drawn without marks.
 _POINTS, _MARKED = 200, 20
+# Of lines that mark a place and are no data.
+_DASHES = (0, (3, 3))
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
@@ -73,7 +75,7 @@ def comparison_plot(comparison: Comparison) -> str:
         _bars(
             axes, names, [(label, ink, [_accuracy(s) for s in row]) for label, ink, row in series]
         )
-        _chance(axes, series[0][2][0].chance)
+        _level(axes, series[0][2][0].chance, "chance")
 
     return _svg(draw, 5.3, 3.1, "comparison", "Accuracy by modality")
 
@@ -94,7 +96,7 @@ def split_gap_plot(gap: SplitGap) -> str:
             ("split by sentence (leaks)", THIRD, figures(gap.by_sentence)),
         ]
         _bars(axes, ["Accuracy", "Macro-F1", "Unweighted recall"], series)
-        _chance(axes, gap.by_customer.chance)
+        _level(axes, gap.by_customer.chance, "chance")
 
     return _svg(draw, 5.3, 3.1, "gap", "Scores by kind of split")
 
@@ -121,7 +123,7 @@ def training_plot(run: TrainingRun) -> str:
             panels[1].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         for panel in panels:
             if 0 < frozen < len(epochs):
-                panel.axvline(frozen + 0.5, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+                panel.axvline(frozen + 0.5, color=MUTED, linestyle=_DASHES, linewidth=1)
         if 0 < frozen < len(epochs):
             panels[0].annotate(
                 "encoders unfrozen",
@@ -174,17 +176,7 @@ def layer_weights_plot(weights: Sequence[float]) -> str:
         axes = figure.subplots()
         blocks = list(range(1, len(weights) + 1))
         axes.bar(blocks, weights, color=FIRST, width=0.62)
-        axes.axhline(1 / len(weights), color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
-        axes.annotate(
-            "even",
-            (1, 1 / len(weights)),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            color=MUTED,
-            fontsize=9,
-        )
+        _level(axes, 1 / len(weights), "even")
         axes.set_xlabel("Transformer block")
         axes.set_title("Weight of each block (they sum to 1)")
         if len(blocks) <= 12:
@@ -199,12 +191,12 @@ def cut_error_plot(cut: CutErrors) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        lefts, widths = cut.edges_ms[:-1], [b - a for a, b in _pairs(cut.edges_ms)]
+        lefts, widths = cut.edges_ms[:-1], [b - a for a, b in itertools.pairwise(cut.edges_ms)]
         inks = [THIRD if left < 0 else FIRST for left in lefts]
         axes.bar(lefts, cut.counts, widths, align="edge", color=inks)
         # Headroom for the name of the line.
         axes.set_ylim(0, 1.18 * max(cut.counts))
-        axes.axvline(cut.pad_ms, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+        axes.axvline(cut.pad_ms, color=MUTED, linestyle=_DASHES, linewidth=1)
         axes.annotate(
             f"padding {cut.pad_ms:.0f} ms",
             (cut.pad_ms, 1),
@@ -259,11 +251,12 @@ def _legend(axes: Axes, columns: int) -> None:
     )
 
 
-def _chance(axes: Axes, chance: float) -> None:
-    axes.axhline(chance, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+def _level(axes: Axes, value: float, name: str) -> None:
+    """A dashed line across the plot, named at its right end."""
+    axes.axhline(value, color=MUTED, linestyle=_DASHES, linewidth=1)
     axes.annotate(
-        "chance",
-        (1, chance),
+        name,
+        (1, value),
         xycoords=("axes fraction", "data"),
         xytext=(0, 3),
         textcoords="offset points",
@@ -271,10 +264,6 @@ def _chance(axes: Axes, chance: float) -> None:
         color=MUTED,
         fontsize=9,
     )
-
-
-def _pairs(values: Sequence[float]) -> list[tuple[float, float]]:
-    return list(itertools.pairwise(values))
 
 
 def _svg(
