@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WORDS_PER_MINUTE = 175
 _PITCH = {"female": 60, "male": 35}
-_TIMEOUT_S = 60
+_TIMEOUT_S = 60.0
 
 
 class EspeakSynthesizer:
@@ -37,11 +37,20 @@ class EspeakSynthesizer:
         pitch = max(0, min(99, round(_PITCH[voice.sex] * voice.pitch)))
         rate = str(round(_WORDS_PER_MINUTE * speed))
         command = [self._program, "-v", f"cmn+{variant}", "-s", rate, "-p", str(pitch), "--stdout"]
-        done = subprocess.run(
-            command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, check=False
-        )
-        if done.returncode != 0 or not done.stdout:
-            reason = done.stderr.decode(errors="replace").strip() or f"exit {done.returncode}"
-            raise SynthesisError(f"{' '.join(command)} failed on {text!r}: {reason}")
-        samples, rate_hz = soundfile.read(io.BytesIO(done.stdout), dtype="float32")
+        try:
+            done = subprocess.run(
+                command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, check=True
+            )
+            samples, rate_hz = soundfile.read(io.BytesIO(done.stdout), dtype="float32")
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip()
+            raise _failed(command, text, said or f"exit {error.returncode}") from None
+        except subprocess.TimeoutExpired:
+            raise _failed(command, text, f"no answer within {_TIMEOUT_S:g} s") from None
+        except soundfile.LibsndfileError as error:
+            raise _failed(command, text, f"no sound came out: {error}") from None
         return samples, int(rate_hz)
+
+
+def _failed(command: list[str], text: str, reason: str) -> SynthesisError:
+    return SynthesisError(f"{' '.join(command)} failed on {text!r}: {reason}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from persona_ray.errors import SynthesisError
+from persona_ray.tts import espeak
 from persona_ray.tts.base import Voice
 from persona_ray.tts.espeak import EspeakSynthesizer
 from persona_ray.tts.kokoro import BASE_VOICES, KokoroSynthesizer, play_faster
@@ -66,17 +67,39 @@ def test_a_damaged_voice_is_named(tmp_path: Path) -> None:
         KokoroSynthesizer(tmp_path)
 
 
+def stand_in(folder: Path, script: str) -> str:
+    """A program in place of espeak-ng."""
+    program = folder / "espeak-ng"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
 def test_missing_espeak_says_how_to_get_it() -> None:
     with pytest.raises(SynthesisError, match="apt-get install espeak-ng"):
         EspeakSynthesizer("espeak-ng-that-nobody-has")
 
 
-def test_a_failing_program_is_quoted(tmp_path: Path) -> None:
-    program = tmp_path / "espeak-ng"
-    program.write_text("#!/bin/sh\necho 'no voice cmn' >&2\nexit 3\n")
-    program.chmod(0o755)
-    with pytest.raises(SynthesisError, match="no voice cmn"):
-        EspeakSynthesizer(str(program)).synthesize(SENTENCE, WOMAN, 1.0)
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'no voice cmn' >&2; exit 3", "no voice cmn"),
+        ("exit 3", "exit 3"),
+        ("exit 0", "no sound came out"),
+        ("echo 'not a WAV'", "no sound came out"),
+    ],
+)
+def test_a_program_that_does_not_speak_is_quoted(tmp_path: Path, script: str, message: str) -> None:
+    program = stand_in(tmp_path, script)
+    with pytest.raises(SynthesisError, match=f"-v cmn.f3 .*{SENTENCE}.*{message}"):
+        EspeakSynthesizer(program).synthesize(SENTENCE, WOMAN, 1.0)
+
+
+def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(espeak, "_TIMEOUT_S", 0.2)
+    program = stand_in(tmp_path, "exec sleep 60")
+    with pytest.raises(SynthesisError, match=r"no answer within 0\.2 s"):
+        EspeakSynthesizer(program).synthesize(SENTENCE, WOMAN, 1.0)
 
 
 def test_espeak_gets_text_rate_and_pitch(tmp_path: Path) -> None:
@@ -84,13 +107,11 @@ def test_espeak_gets_text_rate_and_pitch(tmp_path: Path) -> None:
     import soundfile
 
     soundfile.write(tmp_path / "answer.wav", np.zeros(220, np.float32), 22_050)
-    program = tmp_path / "espeak-ng"
-    program.write_text(
-        f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\ncat > {tmp_path}/text\n'
-        f"cat {tmp_path}/answer.wav\n"
+    program = stand_in(
+        tmp_path,
+        f'echo "$@" > {tmp_path}/arguments; cat > {tmp_path}/text; cat {tmp_path}/answer.wav',
     )
-    program.chmod(0o755)
-    samples, rate_hz = EspeakSynthesizer(str(program)).synthesize(SENTENCE, WOMAN, 1.2)
+    samples, rate_hz = EspeakSynthesizer(program).synthesize(SENTENCE, WOMAN, 1.2)
     assert (samples.size, rate_hz) == (220, 22_050)
     assert (tmp_path / "text").read_text(encoding="utf-8") == SENTENCE
     assert "-v cmn+f3 -s 210 -p 60 --stdout" in (tmp_path / "arguments").read_text()
