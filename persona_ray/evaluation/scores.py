@@ -6,7 +6,7 @@ Intervals come from resampling customers, not clips (`bootstrap`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,19 +110,18 @@ def by_customer(
 ) -> list[CustomerPrediction]:
     """Sum the clips of each customer, customers in order of their id.
 
-    A customer's label is `customer_labels[customer_id]`; without that map it is the label that
-    most of the customer's clips have (of equals the first in `labels`).
+    A customer's label is `customer_labels[customer_id]`; without that map it is the `majority` of
+    the clips' labels.
     """
     grouped: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
         grouped[prediction.customer_id].append(prediction)
     result = []
     for customer_id, clips in sorted(grouped.items()):
-        votes = Counter(clip.label for clip in clips)
         label = (
-            customer_labels[customer_id]
-            if customer_labels is not None
-            else max(labels, key=lambda name: votes[name])
+            majority([clip.label for clip in clips], labels)
+            if customer_labels is None
+            else customer_labels[customer_id]
         )
         sums = {name: sum(clip.probabilities[name] for clip in clips) for name in labels}
         total = sum(sums.values())
@@ -132,6 +131,12 @@ def by_customer(
             )
         )
     return result
+
+
+def majority(found: Iterable[str], labels: Sequence[str]) -> str:
+    """The label that is found most often, of equals the first in `labels`."""
+    votes = Counter(found)
+    return max(labels, key=lambda name: votes[name])
 
 
 def _score(

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import platform
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from persona_ray import __version__
 from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
+from persona_ray.evaluation.compare import ArmPredictions, FoldUnit
+from persona_ray.evaluation.report import write_report
+from persona_ray.evaluation.report.data import (
+    Comparison,
+    HeldOut,
+    ModalityScores,
+    RecognisedCall,
+    RecognisedSentence,
+    ReportData,
+    SplitGap,
+    Stage,
+)
+from persona_ray.evaluation.scores import Prediction, majority, score_clips, score_customers
+from persona_ray.inference.clips import ClipInput
+from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch.compare import compare_modalities
 from persona_ray.launch.encoders import unpretrained
 from persona_ray.launch.finetune import HISTORY
@@ -26,21 +41,11 @@ from persona_ray.launch.parts import (
     pretraining_part,
     training_run,
 )
+from persona_ray.models.manifest import read_contract
 from persona_ray.progress import Progress
+from persona_ray.training.finetune.history import History
+from persona_ray.training.finetune.vectors import VectorCache
 from persona_ray.types import Clip, Modality, NothingUsable, Recognition, Split
-
-if TYPE_CHECKING:
-    from persona_ray.evaluation.compare import ArmPredictions
-    from persona_ray.evaluation.report.data import (
-        Comparison,
-        HeldOut,
-        RecognisedCall,
-        ReportData,
-        SplitGap,
-        Stage,
-    )
-    from persona_ray.evaluation.scores import Prediction
-    from persona_ray.inference.personality import PersonalityRecognizer
 
 REPORT = "report.html"
 STAGE = "evaluate"
@@ -77,8 +82,6 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
 
     Raises CorpusError without a corpus, BundleError without a bundle.
     """
-    from persona_ray.evaluation.report.render import write_report
-
     with journalled(config, STAGE):
         data = open_labelled(config)
         report = _report(config, data, progress)
@@ -89,15 +92,9 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
 
 
 def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> ReportData:
-    from persona_ray.evaluation.report.data import ReportData
-    from persona_ray.inference.personality import PersonalityRecognizer
-    from persona_ray.models.manifest import read_contract
-    from persona_ray.training.finetune.history import History
-    from persona_ray.training.finetune.vectors import VectorCache
-
     contract = read_contract(config.bundle_dir)
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
-    labels = _customer_labels(data)
+    labels = _customer_labels(data, config.annotation.labels)
     calls, predictions = _recognise(recognizer, data, labels, progress)
     vectors = VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint)
     arms = compare_modalities(unpretrained(config), data.examples, data.dataset, progress, vectors)
@@ -134,9 +131,6 @@ def _recognise(
 ) -> tuple[tuple[RecognisedCall, ...], list[Prediction]]:
     """Every call of the test customers, and a prediction for each of their usable clips, labelled
     or not: whoever uses the model has no annotators to pick the clear ones."""
-    from persona_ray.evaluation.report.data import RecognisedCall
-    from persona_ray.evaluation.scores import Prediction
-
     held_out = {example.clip_id: example for example in data.of(Split.TEST)}
     customers = {example.customer_id for example in held_out.values()}
     ids = [info.clip_id for info in data.dataset.infos() if info.customer_id in customers]
@@ -172,9 +166,6 @@ def _recognise(
 def _call(
     recognizer: PersonalityRecognizer, clips: Sequence[Clip], labels: Mapping[str, str]
 ) -> tuple[RecognisedCall, list[Recognition | NothingUsable]]:
-    from persona_ray.evaluation.report.data import RecognisedCall, RecognisedSentence
-    from persona_ray.inference.clips import ClipInput
-
     inputs = [ClipInput(clip.samples, clip.sample_rate_hz, clip.text) for clip in clips]
     results = [recognition.result for recognition in recognizer.clips(inputs)]
     whole = recognizer.combine(results)
@@ -201,14 +192,12 @@ def _call(
     return call, results
 
 
-def _customer_labels(data: LabelledCorpus) -> dict[str, str]:
+def _customer_labels(data: LabelledCorpus, labels: Sequence[str]) -> dict[str, str]:
     """The label that most of a customer's clips have."""
-    from persona_ray.evaluation.scores import Prediction, by_customer
-
-    labels = tuple(dict.fromkeys(example.label for example in data.examples))
-    even = dict.fromkeys(labels, 1 / len(labels)) if labels else {}
-    rows = [Prediction(e.clip_id, e.customer_id, e.label, even) for e in data.examples]
-    return {customer.customer_id: customer.label for customer in by_customer(rows, labels)}
+    found: dict[str, list[str]] = defaultdict(list)
+    for example in data.examples:
+        found[example.customer_id].append(example.label)
+    return {customer_id: majority(own, labels) for customer_id, own in found.items()}
 
 
 def _held_out(
@@ -219,9 +208,6 @@ def _held_out(
 ) -> HeldOut | None:
     """Clips are judged where they have a label (`Prediction.label` is not empty), customers by all
     their usable clips."""
-    from persona_ray.evaluation.report.data import HeldOut
-    from persona_ray.evaluation.scores import score_clips, score_customers
-
     labelled = [prediction for prediction in predictions if prediction.label]
     if not labelled:
         return None
@@ -239,10 +225,6 @@ def _held_out(
 
 
 def _comparison(config: RunConfig, arms: Iterable[ArmPredictions]) -> Comparison | None:
-    from persona_ray.evaluation.compare import FoldUnit
-    from persona_ray.evaluation.report.data import Comparison, ModalityScores
-    from persona_ray.evaluation.scores import score_clips, score_customers
-
     labels, resamples = config.annotation.labels, config.evaluation.bootstrap
     rows = tuple(
         ModalityScores(
@@ -257,10 +239,6 @@ def _comparison(config: RunConfig, arms: Iterable[ArmPredictions]) -> Comparison
 
 
 def _gap(config: RunConfig, arms: Iterable[ArmPredictions]) -> SplitGap | None:
-    from persona_ray.evaluation.compare import FoldUnit
-    from persona_ray.evaluation.report.data import SplitGap
-    from persona_ray.evaluation.scores import score_clips
-
     both = {a.arm.unit: a.predictions for a in arms if a.arm.modality == Modality.BOTH}
     if set(both) != {FoldUnit.CUSTOMER, FoldUnit.SENTENCE}:
         return None
@@ -272,7 +250,5 @@ def _gap(config: RunConfig, arms: Iterable[ArmPredictions]) -> SplitGap | None:
 
 
 def _stages(config: RunConfig) -> Iterable[Stage]:
-    from persona_ray.evaluation.report.data import Stage
-
     for name, figures in read_journal(config).items():
         yield Stage(name=name, wall_s=figures["wall_s"])

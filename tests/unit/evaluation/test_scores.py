@@ -12,6 +12,7 @@ from persona_ray.evaluation.scores import (
     Prediction,
     by_customer,
     figures_of,
+    majority,
     score_clips,
     score_customers,
 )
@@ -190,3 +191,8 @@ def test_nothing_to_score_and_unknown_labels_are_refused() -> None:
         score_clips([], LABELS)
     with pytest.raises(ValueError, match="purple"):
         score_clips([Prediction("a", "b", "purple", dict.fromkeys(LABELS, 0.25))], LABELS)
+
+
+def test_of_equal_votes_the_first_label_wins_whatever_came_first() -> None:
+    assert majority(["green", "blue", "green"], LABELS) == "green"
+    assert majority(["green", "blue"], LABELS) == majority(["blue", "green"], LABELS) == "blue"
