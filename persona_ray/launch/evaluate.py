@@ -80,27 +80,29 @@ class EvaluationResult:
 def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
     """Judge the workspace's bundle and write report.html with report.json beside it.
 
-    Raises CorpusError without a corpus, BundleError without a bundle.
+    Raises CorpusError without a corpus or a history of training, BundleError without a bundle.
     """
     with journalled(config, STAGE):
         data = open_labelled(config)
         report = _report(config, data, progress)
+    # Read when the stage has ended, so that it is among them.
+    report = report.model_copy(update={"stages": tuple(_stages(config))})
     path = config.workspace / REPORT
-    stages = tuple(_stages(config))
-    write_report(report.model_copy(update={"stages": stages}), path)
+    write_report(report, path)
     return EvaluationResult(path, report)
 
 
 def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> ReportData:
+    history = config.workspace / HISTORY
+    # Before hours of folds are trained for nothing.
+    if not history.is_file():
+        raise CorpusError(f"{history} is missing: run `persona-ray finetune` in this workspace")
     contract = read_contract(config.bundle_dir)
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
     labels = _customer_labels(data, config.annotation.labels)
     calls, predictions = _recognise(recognizer, data, labels, progress)
     vectors = VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint)
     arms = compare_modalities(unpretrained(config), data.examples, data.dataset, progress, vectors)
-    history = config.workspace / HISTORY
-    if not history.is_file():
-        raise CorpusError(f"{history} is missing: run `persona-ray finetune` in this workspace")
     return ReportData(
         subtitle=f"Workspace {config.workspace.name}",
         made_at=datetime.now(UTC),

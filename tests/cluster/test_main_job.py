@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config, write_config
 from persona_ray.config.corpus import DEFAULT_QUERY
-from persona_ray.launch.evaluate import EvaluationResult
+from persona_ray.errors import CorpusError
+from persona_ray.evaluation.report import read_report
+from persona_ray.launch import evaluate
+from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.journal import read_journal
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.main_job import run_main_job
@@ -88,6 +91,9 @@ def test_report_holds_what_the_run_did(result: EvaluationResult, config: RunConf
     assert [epoch.frozen for epoch in data.training.epochs] == [True, True, False]
     html = (config.workspace / "report.html").read_text(encoding="utf-8")
     assert all(call.call_id in html for call in data.calls)
+    # What the caller is told is what was written, the last stage included.
+    assert read_report(config.workspace / "report.json") == data
+    assert data.stages[-1].name == "evaluate"
 
 
 @pytest.mark.cluster
@@ -111,6 +117,21 @@ def test_encoders_were_pretrained_without_the_held_out(
     assert {"pretrain text", "pretrain speech"} <= set(read_journal(config))
     assert result.data.pretraining is not None
     assert len(result.data.pretraining.speech) == len(result.data.pretraining.text) == 1
+
+
+@pytest.mark.cluster
+def test_what_evaluation_lacks_is_said_before_folds_are_trained(
+    result: EvaluationResult,  # noqa: ARG001
+    config: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for path in config.workspace.absolute().iterdir():
+        if path.name != "history.json":
+            (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setattr(evaluate, "compare_modalities", lambda *_: pytest.fail("folds are trained"))
+    with pytest.raises(CorpusError, match=r"history\.json is missing"):
+        evaluate_run(config.model_copy(update={"workspace": tmp_path}), SilentProgress())
 
 
 @pytest.mark.cluster
