@@ -26,6 +26,7 @@ _UTTERANCE_GAP_S, _UTTERANCE_KEEP_S, _UTTERANCE_S = 0.5, 0.3, 30.0
 # A Han character, or a run of Latin letters and digits with the marks that stand inside words.
 _TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:['’.-][^\W_\u3400-\u9fff]+)*")
 _WORD = re.compile(r"\w")
+_HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 class Engine(Protocol):
@@ -127,8 +128,18 @@ def timed_words(result: object, name: str) -> list[Word]:
             f"{name} returned {len(times)} times for {len(tokens)} words: {text[:60]}"
         )
     return [
-        Word(token, float(start_ms) / 1000, float(end_ms) / 1000)
-        for token, (start_ms, end_ms) in zip(tokens, times, strict=True)
+        Word(word, float(start_ms) / 1000, float(end_ms) / 1000)
+        for word, (start_ms, end_ms) in zip(_spaced(tokens), times, strict=True)
+    ]
+
+
+def _spaced(tokens: Sequence[str]) -> list[str]:
+    """Tokens with a space before each Latin word that follows another: words are put together as
+    they are, and Chinese has no spaces."""
+    before = ["", *tokens]
+    return [
+        f" {token}" if one and not _HAN.search(one + token) else token
+        for one, token in zip(before, tokens, strict=False)
     ]
 
 

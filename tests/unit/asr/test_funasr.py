@@ -17,7 +17,7 @@ from persona_ray.asr.funasr import FunasrRecognizer, timed_words
 from persona_ray.audio.vad import Span
 from persona_ray.config.corpus import AsrConfig
 from persona_ray.errors import ConfigError, EngineUnavailableError, RecognitionError
-from persona_ray.types import Word
+from persona_ray.types import Transcript, Word
 
 
 class Scripted:
@@ -57,8 +57,15 @@ def test_tokens_set_apart_by_spaces_pair_with_times() -> None:
 def test_running_text_with_punctuation_pairs_with_times() -> None:
     times = [(100 * i, 100 * i + 90) for i in range(8)]
     words = timed_words(result("你好，我用 iPhone15，don't 急。", *times[:7]), "m")
-    assert [word.text for word in words] == ["你", "好", "我", "用", "iPhone15", "don't", "急"]
+    assert [word.text for word in words] == ["你", "好", "我", "用", "iPhone15", " don't", "急"]
     assert words[-1].end_s == 0.69
+
+
+@pytest.mark.parametrize("text", ["我 的 apple pay 不 行", "我的 apple pay 不行。"])
+def test_latin_words_stay_apart_in_the_text(text: str) -> None:
+    times = [(100 * i, 100 * i + 90) for i in range(6)]
+    words = timed_words(result(text, *times), "m")
+    assert Transcript(tuple(words), "m").text == "我的apple pay不行"
 
 
 @pytest.mark.parametrize("empty", [result(""), result(" "), [{"key": "k", "text": "。"}]])
