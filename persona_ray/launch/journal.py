@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,10 @@ def journalled(config: RunConfig, stage: str) -> Iterator[Figures]:
     notes[stage] = figures
     path = _path(config)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    # A kill while it is written must not cost the notes of the stages before.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    draft.replace(path)
 
 
 def read_journal(config: RunConfig) -> dict[str, Figures]:
