@@ -1,4 +1,4 @@
-"""A recogniser that is loaded when the first call needs it."""
+"""A recogniser for builds in which every call may have a transcript already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BuildRecognizer = Callable[[AsrConfig], "Recognizer"]
 
 
 class LazyRecognizer:
-    """A recogniser that is loaded by the first call without a transcript."""
+    """Loads its recogniser when it is first asked to hear something."""
 
     def __init__(self, config: AsrConfig, build: BuildRecognizer = build_recognizer) -> None:
         self._config = config

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.audio.vad import Span
+from persona_ray.audio.vad import Span, widened
 from persona_ray.types import Word
 
 if TYPE_CHECKING:
@@ -40,18 +40,7 @@ def utterances(
             joined[-1] = Span(last.start_s, span.end_s)
         else:
             joined.extend(_split(samples, rate_hz, span, max_s))
-    duration_s = len(samples) / rate_hz
-    out = []
-    for index, span in enumerate(joined):
-        before = joined[index - 1].end_s if index else -np.inf
-        after = joined[index + 1].start_s if index + 1 < len(joined) else np.inf
-        out.append(
-            Span(
-                max(0.0, span.start_s - min(keep_s, (span.start_s - before) / 2)),
-                min(duration_s, span.end_s + min(keep_s, (after - span.end_s) / 2)),
-            )
-        )
-    return tuple(out)
+    return widened(joined, keep_s, len(samples) / rate_hz)
 
 
 def _split(samples: Samples, rate_hz: int, span: Span, max_s: float) -> list[Span]:

@@ -7,6 +7,7 @@ torch to one for the whole process.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,11 +96,10 @@ def speech_spans(
     """Probabilities (frames,) -> padded spans: silero's own rules (`get_speech_timestamps`).
 
     Speech starts at the threshold, ends where it stays under the threshold minus 0.15 for
-    `min_silence_s`, and counts when longer than `min_speech_s`. Each side gets `pad_s`; two
-    spans closer than twice that share what is between them.
+    `min_silence_s`, and counts when longer than `min_speech_s`. `widened` by `pad_s`.
     """
     leave = max(config.threshold - _HYSTERESIS, 0.01)
-    raw: list[tuple[float, float]] = []
+    found: list[Span] = []
     start: float | None = None
     quiet_since: float | None = None
     for index, probability in enumerate(probabilities):
@@ -113,21 +113,30 @@ def speech_spans(
                 quiet_since = now
             if now - quiet_since >= config.min_silence_s:
                 if quiet_since - start > config.min_speech_s:
-                    raw.append((start, quiet_since))
+                    found.append(Span(start, quiet_since))
                 start = quiet_since = None
     if start is not None and duration_s - start > config.min_speech_s:
-        raw.append((start, duration_s))
-    spans = []
-    for index, (begin, end) in enumerate(raw):
-        before = raw[index - 1][1] if index else -np.inf
-        after = raw[index + 1][0] if index + 1 < len(raw) else np.inf
-        spans.append(
+        found.append(Span(start, duration_s))
+    return widened(found, config.pad_s, duration_s)
+
+
+def widened(spans: Sequence[Span], by_s: float, duration_s: float) -> tuple[Span, ...]:
+    """Each span with up to `by_s` more on either side, within a call of `duration_s`.
+
+    `spans` are in order and apart; two that are closer than twice `by_s` share what is between
+    them.
+    """
+    out = []
+    for index, span in enumerate(spans):
+        before_s = spans[index - 1].end_s if index else -np.inf
+        after_s = spans[index + 1].start_s if index + 1 < len(spans) else np.inf
+        out.append(
             Span(
-                max(0.0, begin - min(config.pad_s, (begin - before) / 2)),
-                min(duration_s, end + min(config.pad_s, (after - end) / 2)),
+                max(0.0, span.start_s - min(by_s, (span.start_s - before_s) / 2)),
+                min(duration_s, span.end_s + min(by_s, (after_s - span.end_s) / 2)),
             )
         )
-    return tuple(spans)
+    return tuple(out)
 
 
 def _load() -> Any:
