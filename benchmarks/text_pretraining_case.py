@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.pretraining_ablation import finish_jobs, paired_gain, pretrained, spread
+from persona_ray.asr.text import normalise
 from persona_ray.config import RunConfig, load_config
-from persona_ray.corpus.leakage import normalised
 from persona_ray.evaluation.compare import Arm, Fold, FoldUnit, fit_and_predict
 from persona_ray.evaluation.scores import Prediction, score_clips
 from persona_ray.types import Example, Modality, Split
@@ -182,8 +182,8 @@ def deal(
     categories = len({dialogue.category for dialogue in found})
     tests = first_of_each(found, held_out // categories)
     ids = {dialogue.id for dialogue in tests}
-    known = {normalised(dialogue.opening) for dialogue in tests}
-    rest = [d for d in found if d.id not in ids and normalised(d.opening) not in known]
+    known = {normalise(dialogue.opening) for dialogue in tests}
+    rest = [d for d in found if d.id not in ids and normalise(d.opening) not in known]
     return tests, _shuffled(rest, salt)
 
 

@@ -6,10 +6,10 @@ import unicodedata
 
 
 def normalise(text: str) -> str:
-    """Letters and digits alone: no punctuation, no spaces, half width, lower case.
+    """Letters and digits alone: no punctuation, no spaces, no width, no case.
 
     >>> normalise("ＶＩＰ 客户，你好！")
     'vip客户你好'
     """
-    folded = unicodedata.normalize("NFKC", text).lower()
+    folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(char for char in folded if unicodedata.category(char)[0] in "LN")

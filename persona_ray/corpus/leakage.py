@@ -1,7 +1,7 @@
 """Whether what is judged on was trained on: one customer or one text in two splits.
 
-The check looks at the splits alone, however they were made. Texts are compared without case,
-width, spaces and punctuation. Near-duplicates are found with MinHash and locality-sensitive
+The check looks at the splits alone, however they were made. Texts are compared as
+`asr.text.normalise` leaves them. Near-duplicates are found with MinHash and locality-sensitive
 hashing over character pairs (Broder 1997; datasketch), then verified: the similarity reported is
 the true Jaccard index of the two sets of pairs.
 
@@ -12,12 +12,12 @@ of different texts (a million: 1.4 GiB), time is that of hashing (9,000 texts a 
 from __future__ import annotations
 
 import heapq
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from persona_ray.asr.text import normalise
 from persona_ray.config.corpus import SplitConfig
 from persona_ray.errors import LeakageError
 from persona_ray.types import ClipInfo, Split
@@ -137,7 +137,7 @@ def find_leakage(
         if split is None:
             continue
         customers.setdefault(info.customer_id, set()).add(split)
-        key = normalised(info.text)
+        key = normalise(info.text)
         if not key:
             continue
         if key not in texts:
@@ -168,12 +168,6 @@ def find_leakage(
         near_duplicate_texts=near.texts,
         held_out_texts=len(clips_of),
     )
-
-
-def normalised(text: str) -> str:
-    """Letters and digits only, without case and width."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if unicodedata.category(char)[0] in "LN")
 
 
 def character_pairs(text: str) -> frozenset[str]:

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from persona_ray.asr.text import normalise
 from persona_ray.config.learning import EvaluationConfig, ModelConfig, TrainingConfig
-from persona_ray.corpus.leakage import normalised
 from persona_ray.errors import TrainingError
 from persona_ray.evaluation.scores import Prediction
 from persona_ray.types import Example, Modality, SampleSource
 
 if TYPE_CHECKING:
     from persona_ray.models.bimodal import BimodalModel
-    from persona_ray.training.finetune.feeds import SpeechVectors
     from persona_ray.training.finetune.history import History
+    from persona_ray.training.finetune.inputs import SpeechVectors
     from persona_ray.training.finetune.vectors import VectorCache
 
 # Folds that are fitted for the split by sentence: its clips are many, and it is no result.
@@ -129,28 +129,21 @@ def fit_and_predict(
 
     `untrained_speech` of all clips, by `hear`: no fold then runs a frozen speech encoder.
     """
+    from persona_ray.config.pretraining import EngineConfig
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.finetune.feeds import Feed, speech_of
-    from persona_ray.training.finetune.fit import fit
-    from persona_ray.training.finetune.parallel import Classifier
-    from persona_ray.training.finetune.predict import predict
+    from persona_ray.training.finetune.inputs import LabelledClips, speech_of
+    from persona_ray.training.finetune.predict import predict_alone
+    from persona_ray.training.finetune.run import Known, fit
 
     fitted = _build(fold.arm.modality, fold.train, model, training, labels, source)
     context = PlainContext()
-    history = fit(
-        fitted,
-        fold.train,
-        [],
-        source,
-        training,
-        context,
-        untrained_speech=untrained_speech,
-    )
-    feed = Feed(fold.held_out, source, fitted, context.device)
+    known = Known(untrained_speech=untrained_speech)
+    history = fit(fitted, fold.train, [], source, training, context, known=known)
+    clips = LabelledClips(fold.held_out, source, fitted)
     untouched = "speech" in training.kept_frozen or training.frozen_epochs == training.epochs
     if untrained_speech is not None and fitted.speech is not None and untouched:
-        feed = feed.with_vectors(speech_of(fold.held_out, untrained_speech))
-    rows = predict(Classifier(fitted), feed, fold.held_out, training.batch_s, context)
+        clips = clips.with_vectors(speech_of(fold.held_out, untrained_speech))
+    rows = predict_alone(clips, training.micro_batch_s, EngineConfig(), context)
     return [
         Prediction(
             example.clip_id,
@@ -173,14 +166,18 @@ def hear(
     """What the untrained speech encoder says of `examples`: the same in every fold and arm, since
     its weights come from its folder or the seed, not from the clips. What `vectors` has is not
     heard again."""
+    from persona_ray.config.pretraining import EngineConfig
+    from persona_ray.training.agreement import Agreement
     from persona_ray.training.context import PlainContext
-    from persona_ray.training.finetune.feeds import Feed
+    from persona_ray.training.finetune.inputs import LabelledClips
     from persona_ray.training.finetune.vectors import heard
 
-    fitted = _build(Modality.SPEECH, examples, model, training, labels, source)
-    context = PlainContext()
-    feed = Feed(examples, source, fitted.to(context.device), context.device)
-    return heard(feed, training.batch_s, context, vectors)
+    clips = LabelledClips(
+        examples, source, _build(Modality.SPEECH, examples, model, training, labels, source)
+    )
+    return heard(
+        clips, training.micro_batch_s, EngineConfig(), PlainContext(), Agreement(1), vectors
+    )
 
 
 def gather_arms(
@@ -217,9 +214,9 @@ def _customer_fold(
 ) -> Fold:
     held_out = tuple(e for e in examples if fold_of[e.customer_id] == number)
     # A sentence that a held-out customer says too would be learned by heart.
-    known = {normalised(example.text) for example in held_out}
+    known = {normalise(example.text) for example in held_out}
     train = tuple(
-        e for e in examples if fold_of[e.customer_id] != number and normalised(e.text) not in known
+        e for e in examples if fold_of[e.customer_id] != number and normalise(e.text) not in known
     )
     return Fold(arm, number, train, held_out)
 

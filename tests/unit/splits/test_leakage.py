@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from persona_ray.asr.text import normalise
 from persona_ray.config.corpus import SplitConfig
 from persona_ray.corpus import leakage
 from persona_ray.corpus.leakage import (
@@ -17,7 +18,6 @@ from persona_ray.corpus.leakage import (
     check_leakage,
     find_leakage,
     jaccard,
-    normalised,
 )
 from persona_ray.errors import LeakageError
 from persona_ray.types import ClipInfo, Split
@@ -132,7 +132,7 @@ def test_near_duplicates_are_those_that_comparing_all_pairs_finds(threshold: flo
     clips, splits = corpus(said)
     report = find_leakage(clips, splits, SplitConfig(near_duplicate=threshold))
 
-    sets = [(split, character_pairs(normalised(text))) for _, split, text in said]
+    sets = [(split, character_pairs(normalise(text))) for _, split, text in said]
     truth = 0
     for number, (split, pairs) in enumerate(sets):
         for other_split, other in sets[:number]:
@@ -145,7 +145,7 @@ def test_near_duplicates_are_those_that_comparing_all_pairs_finds(threshold: flo
     assert similarities == sorted(similarities, reverse=True)
     for pair in report.near_duplicates:
         assert pair.held_out_split is not pair.other_split
-        own, other = (character_pairs(normalised(text)) for text in (pair.held_out, pair.other))
+        own, other = (character_pairs(normalise(text)) for text in (pair.held_out, pair.other))
         assert jaccard(own, other) == pair.similarity >= threshold
 
 
@@ -177,15 +177,15 @@ def test_exact_leaks_are_those_of_the_definition(said: list[tuple[str, Split, st
     of_text: dict[str, set[Split]] = {}
     for who, split, text in said:
         of_customer.setdefault(who, set()).add(split)
-        if normalised(text):
-            of_text.setdefault(normalised(text), set()).add(split)
+        if normalise(text):
+            of_text.setdefault(normalise(text), set()).add(split)
     assert [leak.customer_id for leak in report.customers] == sorted(
         who for who, found in of_customer.items() if len(found) > 1
     )
-    assert sorted(normalised(leak.text) for leak in report.texts) == sorted(
+    assert sorted(normalise(leak.text) for leak in report.texts) == sorted(
         text for text, found in of_text.items() if len(found) > 1
     )
     kept = [(item, report.clean[item.clip_id]) for item in clips if item.clip_id in report.clean]
-    held_out = {normalised(item.text) for item, split in kept if split is not Split.TRAIN} - {""}
-    trained = {normalised(item.text) for item, split in kept if split is Split.TRAIN}
+    held_out = {normalise(item.text) for item, split in kept if split is not Split.TRAIN} - {""}
+    trained = {normalise(item.text) for item, split in kept if split is Split.TRAIN}
     assert not held_out & trained
