@@ -24,15 +24,13 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.encoders import Tower
 from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
+from persona_ray.models.pretrained import PRETRAINING, check_left
 from persona_ray.progress import Progress
 from persona_ray.training.pretrain.curve import Curve, CurvePoint, write_curves
 
 if TYPE_CHECKING:
     from persona_ray.objectives.base import PretrainingTask
     from persona_ray.training.pretrain.settings import PretrainSettings
-
-# Beside the files of an encoder that pretraining left.
-PRETRAINING = "pretraining.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +55,16 @@ class Chain:
 
 def finished(config: RunConfig, chain: Chain) -> tuple[Curve, ...]:
     """The curves of the encoder in `config.encoder_dir`, if it came of just this chain; otherwise
-    none."""
+    none. Raises EncoderError, TrainingError where it is damaged."""
     folder = config.encoder_dir(chain.tower)
     if not (folder / PRETRAINING).is_file():
         return ()
     note = _read_note(folder)
     same = (note.chain, note.epochs) == (chain.fingerprint, _epochs(chain.links))
-    return note.curves if same else ()
+    if not same:
+        return ()
+    check_left(chain.tower, folder)
+    return note.curves
 
 
 def run_chain(

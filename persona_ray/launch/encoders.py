@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from persona_ray.config import RunConfig
 from persona_ray.config.learning import SpeechEncoderConfig, TextEncoderConfig
 from persona_ray.errors import EncoderError
+from persona_ray.types import Modality
 
 Tower = Literal["speech", "text"]
 TOWERS: tuple[Tower, ...] = ("speech", "text")
@@ -18,8 +20,12 @@ def pretrained(config: RunConfig) -> RunConfig:
     """`config` whose encoders are those that continued pretraining left, for each tower in
     `pretraining.encoders`; the others as the model section says, folders by absolute path.
 
-    Raises EncoderError where pretraining has not been done.
+    Raises EncoderError where pretraining has not been done, what it left is damaged, or a folder is
+    not there.
     """
+    from persona_ray.models.pretrained import check_left
+
+    check_starts(config, set(fed(config)).difference(config.pretraining.encoders))
     model = config.model
     for tower in TOWERS:
         path = absolute(of_tower(config, tower).path)
@@ -30,10 +36,26 @@ def pretrained(config: RunConfig) -> RunConfig:
                     f"pretraining.encoders has {tower}, but {folder} holds no encoder: run "
                     f"`persona-ray pretrain {tower}` first, or take {tower} out of the list"
                 )
+            check_left(tower, folder)
             path = str(folder)
         part = of_tower(config, tower).model_copy(update={"path": path})
         model = model.model_copy(update={tower: part})
     return config.model_copy(update={"model": model})
+
+
+def check_starts(config: RunConfig, towers: Iterable[Tower]) -> None:
+    """Raises EncoderError where the model section names, for one of `towers`, a folder that is not
+    there: before hours go into what comes first."""
+    from persona_ray.models.hub import check_folder
+
+    for tower in towers:
+        check_folder(tower, of_tower(config, tower).path)
+
+
+def fed(config: RunConfig) -> Sequence[Tower]:
+    """The towers that the model has."""
+    modality = config.model.modality
+    return [tower for tower in TOWERS if modality in (Modality.BOTH, tower)]
 
 
 def unpretrained(config: RunConfig) -> RunConfig:

@@ -10,6 +10,7 @@ from persona_ray.errors import ConfigError
 from persona_ray.launch.annotate import import_annotations
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.corpus import build_corpus
+from persona_ray.launch.encoders import check_starts, fed
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.finetune import finetune
 from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
@@ -50,6 +51,7 @@ def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> 
     for name in config.annotation.files:
         if not Path(name).is_file():
             raise ConfigError(f"annotation.files: {name} does not exist")
+    check_starts(config, {*fed(config), *config.pretraining.encoders})
     if fresh:
         for name in OWN:
             path = config.workspace / name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from persona_ray.config import RunConfig
 from persona_ray.launch.chain import Chain, Link, finished, run_chain
 from persona_ray.launch.cluster import connect
-from persona_ray.launch.encoders import Tower, absolute, content
+from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
 from persona_ray.progress import Progress
@@ -163,7 +163,8 @@ def _pretrain(
 
 
 def _in_place(config: RunConfig, tower: Tower) -> RunConfig:
-    """With the path of the starting encoder as workers need it."""
+    """With the path of the starting encoder as workers need it. Raises EncoderError."""
+    check_starts(config, [tower])
     part = getattr(config.model, tower)
     part = part.model_copy(update={"path": absolute(part.path)})
     return config.model_copy(update={"model": config.model.model_copy(update={tower: part})})

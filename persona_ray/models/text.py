@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from persona_ray.errors import EncoderError
-from persona_ray.models.pretrained import quiet, read_model, reading_encoder
+from persona_ray.models.pretrained import quiet, read_model, read_tokenizer, reading_encoder
 from persona_ray.models.tower import Tower
 
 
@@ -40,10 +40,8 @@ class TextEncoder(Tower):
     @classmethod
     def load(cls, path: str, max_tokens: int) -> TextEncoder:
         """From a Hugging Face folder or name; raises EncoderError."""
-        from transformers import AutoTokenizer
-
         with reading_encoder("text", path):
-            tokenizer = AutoTokenizer.from_pretrained(path)
+            tokenizer = read_tokenizer("text", path)
             model = read_model("text", path, may_lack=("pooler.",))
         return cls(model, tokenizer, max_tokens)
 

@@ -13,7 +13,7 @@ import torch
 
 from persona_ray.config.learning import SmallTextConfig
 from persona_ray.errors import EncoderError
-from persona_ray.models.pretrained import reading_encoder
+from persona_ray.models.pretrained import read_tokenizer, reading_encoder
 from persona_ray.models.small import character_tokenizer, small_text_config
 
 
@@ -36,10 +36,8 @@ class Checkpoint:
 
     def tokenizer(self) -> Any:
         """Raises EncoderError."""
-        from transformers import AutoTokenizer
-
         with reading_encoder("text", self.path):
-            return AutoTokenizer.from_pretrained(self.path)
+            return read_tokenizer("text", self.path)
 
     def model(self, next_sentence: bool) -> tuple[Any, frozenset[str]]:
         """Raises EncoderError for a checkpoint that is incomplete but for its heads, and for one

@@ -248,6 +248,21 @@ def test_fine_tuning_starts_from_what_was_pretrained(config: RunConfig) -> None:
     assert model.speech == config.model.speech
 
 
+def test_a_damaged_encoder_is_made_anew_by_fresh_alone(config: RunConfig) -> None:
+    pretrain_text(config, SilentProgress())
+    asking = config.model_copy(
+        update={"pretraining": config.pretraining.model_copy(update={"encoders": ("text",)})}
+    )
+    weights = config.encoder_dir("text") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(EncoderError, match=r"broken model\.safetensors.*pretrain text --fresh"):
+        pretrained(asking)
+    with pytest.raises(EncoderError, match=r"broken model\.safetensors.*pretrain text --fresh"):
+        pretrain_text(config, SilentProgress())
+    pretrain_text(config, SilentProgress(), fresh=True)
+    assert pretrained(asking).model.text.path == str(config.encoder_dir("text").absolute())
+
+
 def test_a_damaged_note_is_named(config: RunConfig) -> None:
     pretrain_text(config, SilentProgress())
     note = config.encoder_dir("text") / "pretraining.json"
