@@ -1,11 +1,11 @@
 """Does the memory of `corpus build` grow with the number of calls?
 
-    python benchmarks/corpus_memory.py [--calls 200 2000 6000] [--backend ray]
+    python -m benchmarks.corpus_memory [--calls 200 2000 6000] [--backend ray]
 
 Builds corpora of so many short calls with ready transcripts, each in a process of its own, and
 prints the peak private memory of the driver and of all its descendants together (Ray's workers and
-its own processes among them; shared pages not counted). Up to one
-full shard (2048 clips) the driver's write buffers still fill; beyond it nothing grows. Linux only.
+its own processes among them; shared pages not counted). Up to one full shard (2048 clips) the
+driver's write buffers still fill; beyond it nothing grows. Linux only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import time
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.unit.corpus.business import words_json
 from tests.unit.corpus.calls import SENTENCES, track, words_at, write_call
@@ -69,7 +67,15 @@ def build(folder: Path, backend: str) -> None:
 def measure(folder: Path, backend: str) -> tuple[float, float, str]:
     """(peak MiB of the driver, peak MiB of its descendants, what the build printed)."""
     process = subprocess.Popen(
-        [sys.executable, __file__, "--build", str(folder), "--backend", backend],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.corpus_memory",
+            "--build",
+            str(folder),
+            "--backend",
+            backend,
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

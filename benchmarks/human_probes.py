@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.shared import mean_over_groups
 from persona_ray.audio.resample import resample
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ RATE_HZ, CALL_HZ = 16_000, 8_000
 PIECE_S = 1.0
 SHARES = 5
 BATCH = 40
-RESAMPLES = 2000
 # Median pitch: below are men, above women, who lies between is not asked about.
 MAN_HZ, WOMAN_HZ = 150.0, 180.0
 CONDITIONS = (("clean", "clean"), ("mu-law", "mu-law"), ("clean", "mu-law"))
@@ -134,7 +134,7 @@ def speaker_probe(learned: Pieces, asked: Pieces, readers: set[str]) -> str:
         hits = model.predict(asked.vectors[at[others]]) == people[others]
         for recording, hit in zip(recordings[others], hits, strict=True):
             right.setdefault(int(recording), []).append(float(hit))
-    return interval(list(right.values()))
+    return mean_over_groups(list(right.values()))
 
 
 def sex_probe(
@@ -163,13 +163,3 @@ def classifier() -> Any:
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
-
-
-def interval(groups: Sequence[Sequence[float]]) -> str:
-    """The mean of all, with a 95 % interval by resampling groups (people, recordings)."""
-    sums = np.array([sum(group) for group in groups])
-    counts = np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(0).integers(len(groups), size=(RESAMPLES, len(groups)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{sums.sum() / counts.sum():6.1%} ({low:6.1%} to {high:6.1%})"

@@ -1,6 +1,6 @@
 """How much a synthetic archive gives away: cheap classifiers on true texts and true borders.
 
-    python benchmarks/probe_archive.py demo/archive
+    python -m benchmarks.probe_archive demo/archive
 
 Character n-grams and log-mel statistics, logistic regression, split by customer (5 folds, 3
 shuffles). What the product's own model reaches is in its report; this says what there is to find.
@@ -8,8 +8,8 @@ shuffles). What the product's own model reaches is in its report; this says what
 
 from __future__ import annotations
 
+import argparse
 import sqlite3
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class Sentences:
 
 
 def main() -> None:
-    sentences = load(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path, help="its folder")
+    sentences = load(parser.parse_args().archive)
     print(
         f"{len(sentences.texts)} sentences of {len(set(sentences.customers))} customers in usable "
         f"calls, {sentences.seconds / 60:.1f} min; chance 25 %"

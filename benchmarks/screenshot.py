@@ -1,6 +1,6 @@
 """A picture of a report, taken with Chromium.
 
-    python benchmarks/screenshot.py runs/demo/report.html docs/images/report.png --height 1500
+    python -m benchmarks.screenshot runs/demo/report.html docs/images/report.png --height 1500
 
 Needs Debian's `chromium`, and `fonts-noto-cjk` where the machine has no Chinese font.
 """

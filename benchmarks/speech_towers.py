@@ -1,8 +1,8 @@
 """Which speech tower hears most: on the demo's unheard customers, and on human speech.
 
-    python benchmarks/speech_towers.py demo --config configs/demo.yaml --set workspace=runs/demo
-    python benchmarks/speech_towers.py humans ../shared/data
-    python benchmarks/speech_towers.py cost ../shared/data
+    python -m benchmarks.speech_towers demo --config configs/demo.yaml --set workspace=runs/demo
+    python -m benchmarks.speech_towers humans ../shared/data
+    python -m benchmarks.speech_towers cost ../shared/data
 
 Towers: the small HuBERT as it is built, one that pretraining left (--pretrained FOLDER), Whisper's
 encoder. `demo` needs a workspace with corpus and annotations; --fine-tuned trains Whisper's encoder
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from human_probes import CALL_HZ, RATE_HZ, human_recordings, interval, probe_humans
 
-from persona_ray.config import RunConfig
+from benchmarks.human_probes import CALL_HZ, RATE_HZ, human_recordings, probe_humans
+from benchmarks.shared import arguments, mean_over_groups, right
+from persona_ray.config import RunConfig, load_config
 from persona_ray.config.learning import SmallSpeechConfig
-from persona_ray.config.loader import load_config
 from persona_ray.models.load import load_speech_tower
 from persona_ray.models.small import small_speech_encoder
 from persona_ray.models.whisper import WHISPER_BASE, WhisperTower
@@ -38,11 +38,9 @@ BATCH_S = 40.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument("what", choices=("demo", "humans", "cost"))
     parser.add_argument("data", nargs="?", type=Path, help="folder with librispeech and aishell3")
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--set", action="append", default=[], help="as in persona-ray")
     parser.add_argument("--pretrained", type=Path, help="folder of a pretrained small HuBERT")
     parser.add_argument("--towers", default="small,pretrained,whisper")
     parser.add_argument("--arms", default="speech,both")
@@ -50,47 +48,47 @@ def main() -> None:
     parser.add_argument("--folds", type=int, help="only so many of the folds")
     parser.add_argument("--raw", action="store_true", help="also without standardising")
     parser.add_argument("--fine-tuned", action="store_true")
-    arguments = parser.parse_args()
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
-    paths = {"small": "", "pretrained": str(arguments.pretrained or ""), "whisper": WHISPER_BASE}
-    towers = {name: paths[name] for name in arguments.towers.split(",")}
-    if not arguments.pretrained:
+    paths = {"small": "", "pretrained": str(chosen.pretrained or ""), "whisper": WHISPER_BASE}
+    towers = {name: paths[name] for name in chosen.towers.split(",")}
+    if not chosen.pretrained:
         towers.pop("pretrained", None)
-    if arguments.what == "demo":
-        demo(load_config(arguments.config, arguments.set), towers, arguments)
-    elif arguments.data is None:
-        parser.error(f"{arguments.what} needs the folder of human speech")
-    elif arguments.what == "humans":
-        probe_humans(arguments.data, {name: build(path) for name, path in towers.items()})
+    if chosen.what == "demo":
+        demo(load_config(chosen.config, chosen.overrides), towers, chosen)
+    elif chosen.data is None:
+        parser.error(f"{chosen.what} needs the folder of human speech")
+    elif chosen.what == "humans":
+        probe_humans(chosen.data, {name: build(path) for name, path in towers.items()})
     else:
-        cost(arguments.data)
+        cost(chosen.data)
 
 
 # --- the demo's unheard customers -------------------------------------------------------------
 
 
-def demo(config: RunConfig, towers: dict[str, str], arguments: argparse.Namespace) -> None:
+def demo(config: RunConfig, towers: dict[str, str], chosen: argparse.Namespace) -> None:
     """Accuracy over rotated folds of customers, mean over seeds, interval over customers."""
     from persona_ray.launch.labelled import open_labelled
 
     data = open_labelled(config)
     print(
         f"{len(data.examples)} labelled clips of {len({e.customer_id for e in data.examples})} "
-        f"customers, {arguments.seeds} seeds; chance {1 / len(config.annotation.labels):.0%}"
+        f"customers, {chosen.seeds} seeds; chance {1 / len(config.annotation.labels):.0%}"
     )
     print(f"{'tower':12s} {'speech':12s} {'arm':7s} {'clips':>24s} {'customers':>24s}  s a fold")
-    for arm in arguments.arms.split(","):
+    for arm in chosen.arms.split(","):
         if arm == Modality.TEXT:
-            row(config, data, "-", Modality.TEXT, arguments)
+            row(config, data, "-", Modality.TEXT, chosen)
             continue
         for name, path in towers.items():
-            for standardise in (False, True) if arguments.raw else (True,):
+            for standardise in (False, True) if chosen.raw else (True,):
                 own = with_tower(config, path, standardise)
-                row(own, data, name, Modality(arm), arguments)
-                if arguments.fine_tuned and name == "whisper" and standardise:
+                row(own, data, name, Modality(arm), chosen)
+                if chosen.fine_tuned and name == "whisper" and standardise:
                     tuned = own.training.model_copy(update={"kept_frozen": ()})
                     own = own.model_copy(update={"training": tuned})
-                    row(own, data, name, Modality(arm), arguments)
+                    row(own, data, name, Modality(arm), chosen)
 
 
 def with_tower(config: RunConfig, path: str, standardise: bool) -> RunConfig:
@@ -100,9 +98,7 @@ def with_tower(config: RunConfig, path: str, standardise: bool) -> RunConfig:
     return config.model_copy(update={"model": model, "training": training})
 
 
-def row(
-    config: RunConfig, data: Any, name: str, arm: Modality, arguments: argparse.Namespace
-) -> None:
+def row(config: RunConfig, data: Any, name: str, arm: Modality, chosen: argparse.Namespace) -> None:
     from persona_ray.evaluation.compare import fit_and_predict, hear, plan_folds
     from persona_ray.training.finetune.vectors import VectorCache
 
@@ -114,13 +110,13 @@ def row(
     ]
     rows: list[list[Prediction]] = []
     seconds = 0.0
-    for seed in range(arguments.seeds):
+    for seed in range(chosen.seeds):
         training = config.training.model_copy(update={"seed": seed})
         heard = None
         if arm != Modality.TEXT:
             heard = hear(examples, config.model, training, labels, data.dataset, cache)
         found: list[Prediction] = []
-        for fold in folds[: arguments.folds]:
+        for fold in folds[: chosen.folds]:
             started = time.perf_counter()
             found += fit_and_predict(fold, config.model, training, labels, data.dataset, heard)[0]
             seconds += time.perf_counter() - started
@@ -130,7 +126,7 @@ def row(
         frozen = "-"
     scaled = "" if config.model.speech.standardise or arm == Modality.TEXT else " raw"
     clips, customers = shares(rows, labels)
-    per_fold = seconds / (arguments.seeds * len(folds[: arguments.folds]))
+    per_fold = seconds / (chosen.seeds * len(folds[: chosen.folds]))
     print(
         f"{name:12s} {frozen + scaled:12s} {arm:7s} {clips} {customers}  {per_fold:.0f}", flush=True
     )
@@ -140,16 +136,14 @@ def shares(rows: Sequence[Sequence[Prediction]], labels: Sequence[str]) -> tuple
     """Clips and customers that are right, each seed counting alike, as text with its interval."""
     from persona_ray.evaluation.scores import by_customer
 
-    right: dict[str, list[float]] = {}
+    customers: dict[str, list[float]] = {}
     clips: dict[str, list[float]] = {}
     for found in rows:
         for customer in by_customer(found, labels):
-            best = max(labels, key=lambda label: customer.probabilities[label])
-            right.setdefault(customer.customer_id, []).append(float(best == customer.label))
+            customers.setdefault(customer.customer_id, []).append(right(customer))
         for one in found:
-            best = max(labels, key=lambda label: one.probabilities[label])
-            clips.setdefault(one.customer_id, []).append(float(best == one.label))
-    return interval(list(clips.values())), interval(list(right.values()))
+            clips.setdefault(one.customer_id, []).append(right(one))
+    return mean_over_groups(list(clips.values())), mean_over_groups(list(customers.values()))
 
 
 def build(path: str) -> SpeechTower:

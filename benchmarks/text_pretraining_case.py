@@ -17,7 +17,6 @@ compares with no pretraining on the same dialogues (bootstrap over dialogues, 95
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import hashlib
 import json
@@ -32,7 +31,16 @@ from itertools import chain, product, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.pretraining_ablation import finish_jobs, paired_gain, pretrained, spread
+from benchmarks.pretraining_ablation import pretrained
+from benchmarks.shared import (
+    arguments,
+    as_row,
+    finish_jobs,
+    keep_rows,
+    paired_gain,
+    right,
+    spread,
+)
 from persona_ray.asr.text import normalise
 from persona_ray.config import RunConfig, load_config
 from persona_ray.evaluation.compare import Arm, Fold, FoldUnit, fit_and_predict
@@ -142,7 +150,7 @@ def run_job(job: Job, out: Path) -> float:
     def keep(
         start: str, count: int, tuning: str, answers: Sequence[Prediction], **more: Any
     ) -> None:
-        kept = [[a.clip_id, a.customer_id, a.label, a.probabilities] for a in answers]
+        kept = [as_row(answer) for answer in answers]
         rows.append({"start": start, "labelled": count, "tuning": tuning, "answers": kept, **more})
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -157,9 +165,7 @@ def run_job(job: Job, out: Path) -> float:
                 keep(job.read.name, count, tuning, answers, loss=loss, masked_accuracy=masked)
             if not job.read.dialogues:
                 keep(N_GRAMS, count, "", _n_grams(fold), loss=None, masked_accuracy=None)
-    part = out / f"{job.name}.part"
-    part.write_text(json.dumps(rows), encoding="utf-8")
-    part.replace(out / job.name)
+    keep_rows(rows, out / job.name)
     return time.perf_counter() - started
 
 
@@ -272,7 +278,7 @@ def table(jobs: Sequence[Job], out: Path) -> Iterator[str]:
             if row["loss"] is not None:
                 losses[key].append(row["loss"])
             if row["masked_accuracy"] is not None:
-                masked[row["start"]][job.seed] = 100 * row["masked_accuracy"]
+                masked[row["start"]][job.seed] = row["masked_accuracy"]
     for name, values in masked.items():
         yield f"{name}: {spread(list(values.values()))} of masked tokens right at the end"
     starts = list(dict.fromkeys(job.read.name for job in reversed(jobs)))
@@ -287,8 +293,8 @@ def table(jobs: Sequence[Job], out: Path) -> Iterator[str]:
                 score_clips(answers, sorted(answers[0].probabilities), resamples=0)
                 for answers in by_seed.values()
             ]
-            f1 = spread([100 * score.macro_f1.value for score in scores])
-            accuracy = spread([100 * score.accuracy.value for score in scores])
+            f1 = spread([score.macro_f1.value for score in scores])
+            accuracy = spread([score.accuracy.value for score in scores])
             loss = losses[count, tuning, start]
             left = f"{statistics.mean(loss):.2f}" if loss else ""
             against = ""
@@ -299,10 +305,7 @@ def table(jobs: Sequence[Job], out: Path) -> Iterator[str]:
 
 
 def _right(by_seed: dict[int, list[Prediction]]) -> dict[int, dict[str, bool]]:
-    def best(answer: Prediction) -> str:
-        return max(answer.probabilities, key=lambda name: answer.probabilities[name])
-
-    return {s: {a.clip_id: best(a) == a.label for a in rows} for s, rows in by_seed.items()}
+    return {seed: {a.clip_id: right(a) for a in rows} for seed, rows in by_seed.items()}
 
 
 def _amounts(data: Path, held_out: int, few: int, many: int) -> list[Amount]:
@@ -318,11 +321,7 @@ def _amounts(data: Path, held_out: int, few: int, many: int) -> list[Amount]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser = arguments(__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/teleantifraud"))
     parser.add_argument("--out", type=Path, default=Path("runs/text-pretraining-case"))
     parser.add_argument("--held-out", type=int, default=600, help="dialogues")

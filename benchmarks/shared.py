@@ -1,0 +1,103 @@
+"""What several benchmarks share: arguments, jobs that outlive a kill, answers, and their spread."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from persona_ray.evaluation.scores import CustomerPrediction, Prediction
+
+RESAMPLES = 2000
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """With the configuration as `persona-ray` takes it; `doc` is the benchmark's."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
+    return parser
+
+
+class Named(Protocol):
+    """A job whose answers are kept under a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+JobT = TypeVar("JobT", bound=Named)
+
+
+def finish_jobs(
+    run: Callable[[JobT, Path], float], jobs: Sequence[JobT], out: Path, processes: int
+) -> None:
+    """Run those whose answers are not in `out` yet, each in a process; progress to stderr.
+
+    `run` keeps them with `keep_rows` as `out / job.name` and returns the seconds that it took.
+    """
+    pending = [job for job in jobs if not (out / job.name).is_file()]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+        running = {pool.submit(run, job, out): job for job in pending}
+        for done in as_completed(running):
+            print(f"{running[done].name}: {done.result():.0f} s", file=sys.stderr, flush=True)
+
+
+def keep_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(rows), encoding="utf-8")
+    part.replace(path)
+
+
+def as_row(answer: Prediction) -> list[Any]:
+    """For JSON; `Prediction(*row)` is the way back."""
+    return [answer.clip_id, answer.customer_id, answer.label, answer.probabilities]
+
+
+def right(answer: Prediction | CustomerPrediction) -> bool:
+    """Whether the most probable label is the true one."""
+    return max(answer.probabilities, key=answer.probabilities.__getitem__) == answer.label
+
+
+def spread(shares: Sequence[float]) -> str:
+    """Mean and standard deviation, those of seeds."""
+    deviation = statistics.stdev(shares) if len(shares) > 1 else 0.0
+    return f"{100 * statistics.mean(shares):.1f} ± {100 * deviation:.1f} %"
+
+
+def mean_over_groups(groups: Sequence[Sequence[float]]) -> str:
+    """The mean of all, with its 95 % interval by resampling groups (people, recordings)."""
+    sums = np.array([sum(group) for group in groups])
+    counts = np.array([len(group) for group in groups])
+    drawn = np.random.default_rng(0).integers(len(groups), size=(RESAMPLES, len(groups)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{sums.sum() / counts.sum():6.1%} ({low:6.1%} to {high:6.1%})"
+
+
+def paired_gain(
+    before: Mapping[int, Mapping[str, bool]], after: Mapping[int, Mapping[str, bool]]
+) -> str:
+    """By seed and by what was judged, right or not: the mean gain in points, and its 95 % interval
+    by resampling what was judged."""
+    judged = sorted(next(iter(before.values())))
+    gains = np.array(
+        [statistics.mean(float(after[s][name]) - float(before[s][name]) for s in before)
+         for name in judged]
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    means = rng.choice(gains, (RESAMPLES, len(gains))).mean(axis=1)
+    low, high = np.percentile(100 * means, [2.5, 97.5])
+    return f"{100 * gains.mean():+.1f} points ({low:+.1f} to {high:+.1f})"
