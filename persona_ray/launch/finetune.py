@@ -14,7 +14,7 @@ from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.tracking import tracked
+from persona_ray.launch.tracking import check_tracking, tracked
 from persona_ray.progress import Progress
 from persona_ray.types import Split
 
@@ -68,6 +68,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
 
     # First, because it may fail, and is read at once.
     model_config = pretrained(config).model
+    check_tracking(config)
     data = open_labelled(config)
     job = TrainingJob(
         model=model_config,

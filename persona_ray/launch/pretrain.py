@@ -16,6 +16,7 @@ from persona_ray.launch.chain import Chain, Link, finished, run_chain
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
+from persona_ray.launch.tracking import check_tracking
 from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
 from persona_ray.progress import Progress
 
@@ -50,7 +51,8 @@ def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) ->
     """Masked whole words on the clips' texts and on `pretraining.text.files`.
 
     Leaves `config.encoder_dir("text")`. A killed or stopped run goes on where it was, a finished
-    one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError.
+    one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError,
+    TrackingError.
     """
     from persona_ray.corpus.texts import Dialogues
     from persona_ray.objectives.text_start import Checkpoint
@@ -90,7 +92,8 @@ def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) 
     """Masked units on the clips' audio; for each iteration units, then a run.
 
     Leaves `config.encoder_dir("speech")`. A killed or stopped run goes on where it was, a finished
-    one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError.
+    one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError,
+    TrackingError.
     """
     from persona_ray.corpus.units import clips_fingerprint
     from persona_ray.launch.units import note_units, noted_units, prepare_units
@@ -163,8 +166,10 @@ def _pretrain(
 
 
 def _in_place(config: RunConfig, tower: Tower) -> RunConfig:
-    """With the path of the starting encoder as workers need it. Raises EncoderError."""
+    """With the path of the starting encoder as workers need it. Raises at once what would
+    otherwise be found out after the data are read: EncoderError, TrackingError."""
     check_starts(config, [tower])
+    check_tracking(config)
     part = getattr(config.model, tower)
     part = part.model_copy(update={"path": absolute(part.path)})
     return config.model_copy(update={"model": config.model.model_copy(update={tower: part})})

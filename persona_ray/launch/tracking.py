@@ -59,6 +59,14 @@ class Tracker(Protocol):
         ...
 
 
+def check_tracking(config: RunConfig) -> None:
+    """Raises TrackingError for a server or database elsewhere that cannot be reached: before data
+    are read. Nothing is created."""
+    url = config.tracking.url
+    if url and url != OFF and not url.startswith("sqlite"):
+        open_store(config)
+
+
 @contextmanager
 def tracked(
     config: RunConfig,

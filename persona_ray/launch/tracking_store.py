@@ -23,7 +23,9 @@ from persona_ray.errors import TrackingError
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 # A server that takes longer to answer is none.
-_ANSWER_S = 10.0
+_ANSWER_S = 5.0
+# Drivers that otherwise wait for minutes, and take the same argument.
+_PATIENT = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 # MLflow takes 6000 characters.
 _VALUE_CHARACTERS = 5000
 
@@ -86,7 +88,8 @@ def _connect(url: str) -> str:
         shown = parsed.render_as_string(hide_password=True)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed)
+        limit = {"connect_timeout": int(_ANSWER_S)} if parsed.get_driver_name() in _PATIENT else {}
+        engine = create_engine(parsed, connect_args=limit)
         with engine.connect():
             pass
         engine.dispose()

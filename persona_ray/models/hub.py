@@ -57,8 +57,7 @@ def asking_hub(tower: str, path: str) -> Iterator[None]:
 
 def _silence() -> str:
     """Why the hub cannot help; empty where it answers."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     if constants.is_offline_mode():
         return "no model hub is asked for that name (HF_HUB_OFFLINE is set)"

@@ -40,6 +40,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         (["pretrain", "text", "--set", "model.text.path=/no/such"], 2, "there is no such folder"),
         (["pretrain", "speech", "--set", "model.speech.path=/no/such"], 2, "no such folder"),
         (["finetune", "--set", "model.text.path=/no/such"], 2, "there is no such folder"),
+        (["pretrain", "text", "--set", "tracking.url=http://127.0.0.1:9"], 2, "no MLflow server"),
         (["finetune"], 3, "corpus"),
         (["finetune", "--set", "pretraining.encoders=[text]"], 2, "persona-ray pretrain text"),
         (["evaluate"], 3, "corpus"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
@@ -18,7 +20,8 @@ import pytest
 from persona_ray.config import RunConfig
 from persona_ray.config.pretraining import TrackingConfig
 from persona_ray.errors import TrackingError
-from persona_ray.launch.tracking import tracked
+from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.progress import SilentProgress
 from tests.conftest import REPOSITORY
 
 
@@ -112,7 +115,8 @@ def test_off_loads_nothing(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from persona_ray.config import RunConfig
-from persona_ray.launch.tracking import tracked
+from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.progress import SilentProgress
 from tests.conftest import REPOSITORY
 folder = Path({str(tmp_path)!r})
 run = RunConfig.model_validate({{"workspace": str(folder / "w"), "tracking": {{"url": "off"}}}})
@@ -128,7 +132,8 @@ def test_mlflow_keeps_silent(tmp_path: Path) -> None:
     probe = f"""
 from pathlib import Path
 from persona_ray.config import RunConfig
-from persona_ray.launch.tracking import tracked
+from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.progress import SilentProgress
 from tests.conftest import REPOSITORY
 folder = Path({str(tmp_path)!r})
 with tracked(RunConfig(workspace=folder), "x", folder, {{}}, {{}}) as tracker:
@@ -155,6 +160,48 @@ def test_a_store_out_of_reach_is_told_before_training(
         train(config(tmp_path, url), folder, range(1))
     assert "secret" not in str(caught.value)
     assert "off" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "mlruns", "postgresql://127.0.0.1:9/a"])
+def test_a_server_out_of_reach_is_told_before_data_are_read(tmp_path: Path, url: str) -> None:
+    from persona_ray.launch.finetune import finetune
+    from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
+
+    # There is no corpus either, which is told later.
+    for start in (pretrain_text, pretrain_speech, finetune):
+        with pytest.raises(TrackingError, match=r"tracking\.url"):
+            start(config(tmp_path, url), SilentProgress())
+
+
+def test_the_main_job_looks_before_it_builds_a_corpus(tmp_path: Path) -> None:
+    from persona_ray.launch.main_job import run_main_job
+
+    labels = tmp_path / "labels.csv"
+    labels.touch()
+    tree = config(tmp_path / "workspace", "http://127.0.0.1:9").model_dump(mode="json")
+    tree["annotation"]["files"] = [str(labels)]
+    with pytest.raises(TrackingError, match=r"tracking\.url"):
+        run_main_job(RunConfig.model_validate(tree), SilentProgress())
+    assert list(tmp_path.iterdir()) == [labels]
+
+
+@pytest.mark.parametrize("url", ["", "off", "sqlite:///{folder}/mlflow.db"])
+def test_looking_creates_nothing(tmp_path: Path, url: str) -> None:
+    check_tracking(config(tmp_path / "workspace", url.format(folder=tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_answers_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persona_ray.launch.tracking_store._ANSWER_S", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        before = time.monotonic()
+        for scheme in ("http", "postgresql+psycopg"):
+            with pytest.raises(TrackingError):
+                check_tracking(config(tmp_path, f"{scheme}://{host}:{port}/calls"))
+        assert time.monotonic() - before < 10
 
 
 class _Broken(BaseHTTPRequestHandler):
