@@ -53,15 +53,14 @@ def mean(values: Floats, drawn: Ints) -> Estimate:
     return Estimate(value=float(values.mean()), interval=interval(drawn @ values / len(values)))
 
 
-def mean_of(values: Floats, weights: Floats, drawn: Ints) -> Estimate | None:
-    """The mean of `values` (customers,) weighted by `weights` (customers,), with its interval; None
-    where nothing has a weight."""
-    total = float(weights.sum())
-    if total == 0:
+def share(parts: Floats, wholes: Floats, drawn: Ints) -> Estimate | None:
+    """The sum of `parts` over the sum of `wholes`, each by customer (customers,), with its
+    interval; None where the wholes are nothing."""
+    if not wholes.sum():
         return None
     return Estimate(
-        value=float((values * weights).sum() / total),
-        interval=interval(ratio(drawn @ (values * weights), drawn @ weights)),
+        value=float(parts.sum() / wholes.sum()),
+        interval=interval(ratio(drawn @ parts, drawn @ wholes)),
     )
 
 

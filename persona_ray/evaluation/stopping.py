@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from persona_ray.evaluation.bootstrap import Estimate, draws, mean, mean_of
+from persona_ray.evaluation.bootstrap import Estimate, draws, mean, share
 from persona_ray.evaluation.evidence import Rule, Speaker, judged
 from persona_ray.evaluation.part import Part
 
@@ -92,7 +92,7 @@ def measure_stopping(
                 StopPoint(
                     threshold=threshold,
                     answered=mean(sure, drawn),
-                    accuracy=mean_of(right, sure, drawn),
+                    accuracy=share(right * sure, sure, drawn),
                     insisting=mean(right, drawn),
                     heard=mean(heard, drawn),
                 )

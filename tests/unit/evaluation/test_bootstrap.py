@@ -7,28 +7,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_ray.evaluation.bootstrap import draws, interval, mean_of, ratio
+from persona_ray.evaluation.bootstrap import draws, interval, mean, ratio, share
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 12), st.integers(0, 1000))
-def test_a_weighted_mean_is_that_of_the_customers_drawn(customers: int, seed: int) -> None:
+def test_a_share_is_that_of_the_customers_drawn(customers: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    values, weights = random.random(customers), random.integers(0, 5, customers).astype(float)
+    wholes = random.integers(0, 5, customers).astype(float)
+    parts = wholes * random.random(customers)
     drawn = draws(customers, 200, seed)
     assert (drawn.sum(axis=1) == customers).all()
-    found = mean_of(values, weights, drawn)
-    if weights.sum() == 0:
+    found = share(parts, wholes, drawn)
+    if wholes.sum() == 0:
         assert found is None
         return
-    means = []
+    shares = []
     for row in drawn:
         chosen = np.repeat(np.arange(customers), row)
-        if weights[chosen].sum():
-            means.append(np.average(values[chosen], weights=weights[chosen]))
+        if wholes[chosen].sum():
+            shares.append(parts[chosen].sum() / wholes[chosen].sum())
     assert found is not None
-    assert found.value == pytest.approx(np.average(values, weights=weights))
-    assert found.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    assert found.value == pytest.approx(parts.sum() / wholes.sum())
+    assert found.interval == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 1000))
+def test_a_mean_is_a_share_of_wholes_of_one(customers: int, seed: int) -> None:
+    values, drawn = np.random.default_rng(seed).random(customers), draws(customers, 50, seed)
+    found, same = mean(values, drawn), share(values, np.ones(customers), drawn)
+    assert same is not None
+    assert found.value == pytest.approx(same.value)
+    assert found.interval == pytest.approx(same.interval)
+    assert mean(values, draws(customers, 0)).interval is None
 
 
 def test_resamples_without_the_figure_are_left_out() -> None:
