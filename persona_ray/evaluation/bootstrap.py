@@ -6,7 +6,7 @@ alike: resampling them one by one would promise more certainty than there is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persona_ray.evaluation.part import Part
 
@@ -64,7 +64,7 @@ def share(parts: Floats, wholes: Floats, drawn: Ints) -> Estimate | None:
     )
 
 
-def ratio(numerator: Floats, denominator: Floats) -> Floats:
+def ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Floats:
     """Element by element; NaN where there is nothing to divide by."""
     import numpy as np
 

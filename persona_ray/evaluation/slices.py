@@ -80,7 +80,8 @@ def measure_slices(
         raise ValueError("no labelled clip to break down")
     names, owner = np.unique([row.customer_id for row in rows], return_inverse=True)
     right = np.array(
-        [max(row.probabilities, key=lambda x: row.probabilities[x]) == row.label for row in rows]
+        [max(row.probabilities, key=lambda x: row.probabilities[x]) == row.label for row in rows],
+        dtype=float,
     )
     drawn = draws(len(names), resamples, seed)
 
@@ -88,7 +89,7 @@ def measure_slices(
         """Clips and those that are right, each (customers,)."""
         at = np.array(places, dtype=np.int64)
         counts = np.bincount(owner[at], minlength=len(names)).astype(float)
-        hits = np.bincount(owner[at], weights=right[at], minlength=len(names))
+        hits = np.bincount(owner[at], weights=right[at], minlength=len(names)).astype(float)
         return counts, hits
 
     members: dict[str, dict[Condition, list[int]]] = defaultdict(lambda: defaultdict(list))
