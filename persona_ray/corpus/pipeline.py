@@ -13,11 +13,13 @@ from persona_ray.asr.build import build_recognizer
 from persona_ray.asr.lazy import BuildRecognizer
 from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
-from persona_ray.corpus.building import CorpusBuild, open_build
+from persona_ray.corpus.building import open_build
 from persona_ray.corpus.compaction import compact
 from persona_ray.corpus.finished import FinishedCalls
 from persona_ray.corpus.manifest import Manifest
-from persona_ray.corpus.worker import CallWorker, Finished, pending_calls
+from persona_ray.corpus.pending import PendingCalls
+from persona_ray.corpus.staging import Staging
+from persona_ray.corpus.worker import CallFigures, CallWorker
 from persona_ray.errors import ArchiveError
 from persona_ray.progress import Progress, SilentProgress
 
@@ -61,6 +63,7 @@ def build_corpus(
     `cluster` connects to Ray, and is entered only where there are calls to process and
     `config.launch.backend` is `ray`; without it Ray must run already. A build that was killed goes
     on where it was and ends with the same bytes. `fresh` removes the corpus that is there first.
+    `build` makes a recogniser, in the process that uses it.
 
     Raises ArchiveError and its kin (no database, no calls, a failing query), CorpusError (other
     settings, another build at work, a damaged corpus) and what the recogniser needs.
@@ -72,43 +75,38 @@ def build_corpus(
         raise ArchiveError("archive.query gives no calls: nothing to build a corpus from")
     with open_build(config, fresh=fresh) as work:
         finished = FinishedCalls(work.folder, work.manifest)
-        figures = _Figures()
-        if next(pending_calls(archive, work.staging, finished), None) is not None:
+        pending = PendingCalls(archive, work.staging, finished)
+        tally = _Tally()
+        if next(iter(pending), None) is not None:
             done = work.staging.count() + work.manifest.counts.get("calls", 0)
-            ray = config.launch.backend == "ray"
-            with cluster if ray and cluster is not None else nullcontext():
-                source = _on_ray if ray else _here
-                with progress.stage("calls", total) as stage:
-                    stage.advance(min(done, total))
-                    figures.start()
-                    for call in source(config, work, archive, finished, build):
-                        figures.add(call)
-                        stage.advance(1, audio_s_per_s=figures.audio_s_per_s)
-                    figures.stop()
+            connected = cluster if config.launch.backend == "ray" else None
+            with connected or nullcontext(), progress.stage("calls", total) as stage:
+                stage.advance(min(done, total))
+                tally.start()
+                for call in _processed(config, work.staging, pending, build):
+                    tally.add(call)
+                    stage.advance(1, audio_s_per_s=tally.audio_s_per_s)
+                tally.stop()
         manifest = work.manifest
         staged = work.staging.count()
         if staged or not manifest.generation:
             with progress.stage("shards", staged) as stage:
                 manifest = compact(
-                    work.folder,
-                    work.staging,
-                    manifest,
-                    config.corpus.clips_per_shard,
-                    stage,
+                    work.folder, work.staging, manifest, config.corpus.clips_per_shard, stage
                 )
         else:
             work.staging.remove()
     return CorpusSummary(
         folder=work.folder,
         manifest=manifest,
-        new_calls=figures.calls,
-        recognised=figures.recognised,
-        audio_s=round(figures.audio_s, 3),
-        elapsed_s=figures.elapsed_s,
+        new_calls=tally.calls,
+        recognised=tally.recognised,
+        audio_s=round(tally.audio_s, 3),
+        elapsed_s=tally.elapsed_s,
     )
 
 
-class _Figures:
+class _Tally:
     """Counts and times of the calls of this build."""
 
     def __init__(self) -> None:
@@ -126,31 +124,20 @@ class _Figures:
     def stop(self) -> None:
         self.elapsed_s = time.perf_counter() - self._started
 
-    def add(self, call: Finished) -> None:
+    def add(self, call: CallFigures) -> None:
         self.calls += 1
         self.recognised += call.recognised
         self.audio_s += call.audio_s
 
 
-def _here(
-    config: RunConfig,
-    work: CorpusBuild,
-    archive: CallArchive,
-    finished: FinishedCalls,
-    build: BuildRecognizer,
-) -> Iterator[Finished]:
-    worker = CallWorker(config, work.staging, uuid.uuid4().hex, build)
-    for call in pending_calls(archive, work.staging, finished):
+def _processed(
+    config: RunConfig, staging: Staging, pending: PendingCalls, build: BuildRecognizer
+) -> Iterator[CallFigures]:
+    if config.launch.backend == "ray":
+        from persona_ray.corpus.pipeline_ray import stream_calls
+
+        yield from stream_calls(config, staging, pending, build)
+        return
+    worker = CallWorker(config, staging, uuid.uuid4().hex, build)
+    for call in pending:
         yield worker.finish(call)
-
-
-def _on_ray(
-    config: RunConfig,
-    work: CorpusBuild,
-    archive: CallArchive,
-    finished: FinishedCalls,
-    build: BuildRecognizer,
-) -> Iterator[Finished]:
-    from persona_ray.corpus.pipeline_ray import stream_calls
-
-    yield from stream_calls(config, work.staging, archive, finished, build)

@@ -12,7 +12,7 @@ import logging
 import pickle
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
@@ -24,10 +24,9 @@ from ray.data.block import BlockMetadata
 from persona_ray.asr.lazy import BuildRecognizer
 from persona_ray.config import RunConfig
 from persona_ray.config.corpus import CorpusConfig
-from persona_ray.corpus.archive import CallArchive
-from persona_ray.corpus.finished import FinishedCalls
+from persona_ray.corpus.pending import Call, PendingCalls
 from persona_ray.corpus.staging import Staging
-from persona_ray.corpus.worker import Call, CallWorker, Finished, pending_calls
+from persona_ray.corpus.worker import CallFigures, CallWorker
 from persona_ray.errors import PersonaRayError
 
 # Calls that travel together: enough to make Ray's cost per task small beside theirs, few enough
@@ -40,19 +39,15 @@ _WORKER_CPUS = 0.5
 
 
 def stream_calls(
-    config: RunConfig,
-    staging: Staging,
-    archive: CallArchive,
-    finished: FinishedCalls,
-    build: BuildRecognizer,
-) -> Iterator[Finished]:
+    config: RunConfig, staging: Staging, pending: PendingCalls, build: BuildRecognizer
+) -> Iterator[CallFigures]:
     """Process the pending calls on the connected cluster; figures of each as it is committed.
 
     Raises the PersonaRayError that a worker or the reader raised.
     """
     with _context():
         calls = ray.data.read_datasource(
-            _PendingCalls(archive, staging, finished),
+            _Packets(pending),
             override_num_blocks=1,
             num_cpus=_READER_CPUS,
         )
@@ -71,7 +66,7 @@ def stream_calls(
             for row in batch.to_pylist():
                 if row["error"] is not None:
                     raise pickle.loads(row["error"])
-                yield Finished(row["audio_s"], row["recognised"])
+                yield CallFigures(row["audio_s"], row["recognised"])
 
 
 def _at_once(config: CorpusConfig) -> int:
@@ -86,12 +81,12 @@ def _at_once(config: CorpusConfig) -> int:
     return max(1, min(config.workers, int(room)))
 
 
-class _PendingCalls(Datasource):  # type: ignore[misc]
+class _Packets(Datasource):  # type: ignore[misc]
     """Pending calls as packets: one row, one packet, one block."""
 
-    def __init__(self, archive: CallArchive, staging: Staging, finished: FinishedCalls) -> None:
+    def __init__(self, pending: PendingCalls) -> None:
         super().__init__()
-        self._source = (archive, staging, finished)
+        self._pending = pending
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Not known before the archive is read."""
@@ -104,11 +99,12 @@ class _PendingCalls(Datasource):  # type: ignore[misc]
         data_context: DataContext | None = None,  # noqa: ARG002
     ) -> list[ReadTask]:
         """One task: pages are found one after the other."""
-        archive, staging, finished = self._source
+        pending = self._pending
 
         def read() -> Iterator[pa.Table]:
+            calls = iter(pending)
             try:
-                for packet in _packets(pending_calls(archive, staging, finished)):
+                while packet := list(islice(calls, _PACKET_CALLS)):
                     yield _packet_table(packet)
             except PersonaRayError as error:
                 # As a value: what is raised in a task comes out wrapped and lengthened by Ray.
@@ -135,14 +131,14 @@ class _Recogniser:
                 for call in packet:
                     yield _figures_table(self._worker.finish(call), None)
             except PersonaRayError as error:
-                yield _figures_table(Finished(), error)
+                yield _figures_table(CallFigures(), error)
 
 
 def _packet_table(packet: list[Call] | PersonaRayError) -> pa.Table:
     return pa.table({"calls": pa.array([pickle.dumps(packet)], pa.binary())})
 
 
-def _figures_table(call: Finished, error: PersonaRayError | None) -> pa.Table:
+def _figures_table(call: CallFigures, error: PersonaRayError | None) -> pa.Table:
     data = None if error is None else pickle.dumps(error)
     return pa.table(
         {
@@ -151,12 +147,6 @@ def _figures_table(call: Finished, error: PersonaRayError | None) -> pa.Table:
             "error": pa.array([data], pa.binary()),
         }
     )
-
-
-def _packets(calls: Iterable[Call]) -> Iterator[list[Call]]:
-    calls = iter(calls)
-    while packet := list(islice(calls, _PACKET_CALLS)):
-        yield packet
 
 
 @contextmanager

@@ -59,8 +59,10 @@ class SpeechDetector(Protocol):
         ...
 
 
-class _RecogniserError(Exception):
-    """Whatever a recogniser raised, as one line."""
+class _RecogniserError(CallError):
+    """Whatever a recogniser raised."""
+
+    reason = QuarantineReason.RECOGNISER_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,6 @@ def process_call(
         return _process(call, recognizer, vad, config)
     except CallError as error:
         return quarantined(call, error.reason, error.detail)
-    except _RecogniserError as error:
-        return quarantined(call, QuarantineReason.RECOGNISER_FAILED, str(error))
     except PersonaRayError:
         raise
     except Exception as error:

@@ -74,9 +74,7 @@ class CallResult:
     clips: tuple[EncodedClip, ...] = ()
 
 
-def quarantined(
-    call: CallRecord | BadRow, reason: QuarantineReason, detail: str, flags: tuple[str, ...] = ()
-) -> CallResult:
+def quarantined(call: CallRecord | BadRow, reason: QuarantineReason, detail: str) -> CallResult:
     """The result for a call that is set aside; `detail` is brought to one line."""
     outcome = CallOutcome(
         call_id=call.call_id,
@@ -85,7 +83,6 @@ def quarantined(
         status=CallStatus.QUARANTINED,
         reason=reason,
         detail=" ".join(detail.split()),
-        flags=flags,
     )
     return CallResult(outcome)
 

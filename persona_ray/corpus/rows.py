@@ -12,6 +12,8 @@ from typing import Any
 from persona_ray.corpus.records import BadRow
 from persona_ray.types import CallRecord, QuarantineReason, Transcript, Word
 
+# The source of transcripts that the archive has, where those of a recogniser have its name.
+ARCHIVE_SOURCE = "archive"
 REQUIRED_COLUMNS = ("call_id", "customer_id", "audio_uri", "customer_channel")
 # What a call is promised to have where the database does not say: both sides, apart.
 _DEFAULT_CHANNELS = 2
@@ -120,7 +122,7 @@ def _transcripts(
                 f"transcript_channel = {channel}: the call has {channels} channel(s), from 0",
                 QuarantineReason.BAD_TRANSCRIPT,
             )
-        transcript = Transcript(_words(words), source="archive", channel=channel)
+        transcript = Transcript(_words(words), source=ARCHIVE_SOURCE, channel=channel)
         if found.setdefault(channel, transcript) != transcript:
             raise _BadRowError(
                 f"two different transcripts of channel {channel}", QuarantineReason.BAD_TRANSCRIPT
