@@ -24,7 +24,9 @@
     │   ├── EncoderError          an encoder folder cannot be loaded or does not fit
     │   └── BundleError           a bundle is damaged or its contract does not fit
     ├── TrainingError             a training run cannot start or go on
-    └── TrackingError             the MLflow store or server cannot be reached
+    ├── TrackingError             the MLflow store or server cannot be reached
+    └── RegistryError             the registry has no such version, or cannot do what is asked
+        └── PromotionError        the challenger is worse than the champion beyond noise
 
 A message names the thing, the value and the fix; the command line prints it as one line.
 """
@@ -180,3 +182,15 @@ class TrackingError(PersonaRayError):
     """The MLflow store or server cannot be reached."""
 
     exit_code = 2
+
+
+class RegistryError(PersonaRayError):
+    """The registry has no such version or alias, or cannot do what is asked of it."""
+
+    exit_code = 2
+
+
+class PromotionError(RegistryError):
+    """The challenger is worse than the champion on held-out customers, beyond noise."""
+
+    exit_code = 6

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli import annotate, config, corpus, learn, pretrain, recognize, synth
+from persona_ray.cli import annotate, config, corpus, learn, models, pretrain, recognize, synth
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +28,8 @@ The main job in five steps, each resumable, each from one config file plus `--se
 
 `run` does all five. `pretrain text` / `pretrain speech` train an encoder further on the calls
 themselves, without labels, before `finetune`; `run` does it too for those in pretraining.encoders.
+
+`models` keeps bundles in a registry: list, promote, roll back, compare, whom they heard.
 
 `synth build` makes an archive with planted truth to try them on.
 """,
@@ -58,5 +60,6 @@ app.add_typer(pretrain.app, name="pretrain")
 app.command("finetune")(learn.finetune)
 app.command("evaluate")(learn.evaluate)
 app.command("recognize")(recognize.recognize)
+app.add_typer(models.app, name="models")
 app.add_typer(synth.app, name="synth")
 app.add_typer(config.app, name="config")

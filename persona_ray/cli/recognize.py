@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,8 +35,9 @@ def recognize(
     ] = False,
     channel: Annotated[int, typer.Option(help="The customer's channel, from 0.")] = 0,
     bundle: Annotated[
-        Path | None, typer.Option(help="The bundle; default: the workspace's.")
-    ] = None,
+        str,
+        typer.Option(help="A folder or models:/persona@champion; default: the workspace's."),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     config: ConfigPath = None,
     overrides: Overrides = None,
@@ -52,6 +52,7 @@ def recognize(
     `recognize a.wav b.wav --clip`, `recognize a.wav --clip --text 有没有书面的合同可以先看一下`
     """
     from persona_ray.inference.personality import PersonalityRecognizer
+    from persona_ray.launch.registry import resolve_bundle
 
     recordings, calls, texts = audio or [], call or [], text or []
     if not recordings and not calls and not texts:
@@ -63,7 +64,8 @@ def recognize(
             f"{len(texts)} --text for {len(recordings)} recordings: give one each, or none"
         )
     run = read(config, overrides)
-    recognizer = PersonalityRecognizer.load(bundle or run.bundle_dir, run)
+    folder = resolve_bundle(run, bundle) if bundle else run.bundle_dir
+    recognizer = PersonalityRecognizer.load(folder, run)
     if texts and not recordings and recognizer.model.speech is not None:
         raise ConfigError(
             "--text alone needs a bundle that only reads: this one hears too; name a recording "

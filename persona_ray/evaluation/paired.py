@@ -58,7 +58,6 @@ def compare_paired(
     first: Sequence[Prediction],
     second: Sequence[Prediction],
     labels: Sequence[str],
-    customer_labels: Mapping[str, str],
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Paired:
@@ -78,7 +77,7 @@ def compare_paired(
     for rows in (firsts, seconds):
         answered = [rows[clip] for clip in clips]
         confusions = _confusions(answered, labels, group, len(names))
-        people = by_customer(answered, labels, customer_labels)
+        people = by_customer(answered, labels)
         right = np.array([float(_best(p.probabilities, labels) == p.label) for p in people])
         columns.append((_figures(everyone, confusions, right), _figures(drawn, confusions, right)))
     (one, ones), (other, others) = columns
@@ -106,8 +105,8 @@ def _confusions(
     """(customers, labels, labels): truth by answer."""
     import numpy as np
 
-    truth = [labels.index(row.label) for row in rows]
-    answer = [labels.index(_best(row.probabilities, labels)) for row in rows]
+    truth = np.array([labels.index(row.label) for row in rows])
+    answer = np.array([labels.index(_best(row.probabilities, labels)) for row in rows])
     found = np.zeros((customers, len(labels), len(labels)))
     np.add.at(found, (group, truth, answer), 1)
     return found

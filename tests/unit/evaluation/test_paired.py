@@ -38,7 +38,7 @@ def best(row: Prediction) -> str:
 
 def test_figures_and_intervals_are_those_of_a_plain_loop() -> None:
     one, other = answers(9, 7, 0.5, 1), answers(9, 7, 0.6, 2)
-    found = compare_paired(one, other, LABELS, OF, resamples=4000)
+    found = compare_paired(one, other, LABELS, resamples=4000)
     assert (found.customers, found.clips) == (9, 63)
     by_name = {figure.name: figure for figure in found.figures}
     truth = [row.label for row in one]
@@ -67,8 +67,8 @@ def test_swapping_the_two_turns_the_sign_and_order_does_not_matter(
     customers: int, clips: int, seed: int
 ) -> None:
     one, other = answers(customers, clips, 0.4, seed), answers(customers, clips, 0.7, seed + 1)
-    there = compare_paired(one, other, LABELS, OF, 200)
-    back = compare_paired(other[::-1], one, LABELS, OF, 200)
+    there = compare_paired(one, other, LABELS, 200)
+    back = compare_paired(other[::-1], one, LABELS, 200)
     for a, b in zip(there.figures, back.figures, strict=True):
         assert (a.first, a.second) == (b.second, b.first)
         assert a.difference.value == -b.difference.value
@@ -76,7 +76,7 @@ def test_swapping_the_two_turns_the_sign_and_order_does_not_matter(
         assert b.difference.interval is not None
         low, high = b.difference.interval
         assert a.difference.interval == pytest.approx((-high, -low))
-    same = compare_paired(one, one, LABELS, OF, 200)
+    same = compare_paired(one, one, LABELS, 200)
     assert not same.second_is_worse
     assert same.deciding.difference.interval == (0.0, 0.0)
 
@@ -87,7 +87,6 @@ def judged(first: float, second: float, rounds: int) -> list[Paired]:
             answers(12, 10, first, 2 * n, hardness=n),
             answers(12, 10, second, 2 * n + 1, hardness=n),
             LABELS,
-            OF,
             resamples=1000,
         )
         for n in range(rounds)
@@ -107,7 +106,7 @@ def test_customers_that_are_hard_for_both_do_not_blur_the_difference() -> None:
     widths = {}
     for name, hardness in {"same": 7, "other": 8}.items():
         first, second = answers(30, 12, 0.6, 1, 7), answers(30, 12, 0.6, 2, hardness)
-        bounds = compare_paired(first, second, LABELS, OF).deciding.difference.interval
+        bounds = compare_paired(first, second, LABELS).deciding.difference.interval
         assert bounds is not None
         widths[name] = bounds[1] - bounds[0]
     assert widths["same"] < 0.85 * widths["other"]
@@ -117,4 +116,4 @@ def test_only_the_same_clips_are_compared() -> None:
     one = answers(3, 2, 0.5, 0)
     for other in ([], one[:-1]):
         with pytest.raises(ValueError, match="the same clips"):
-            compare_paired(one, other, LABELS, OF)
+            compare_paired(one, other, LABELS)
