@@ -45,8 +45,12 @@ class Featurizer(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(batch, layers, ..., features) -> (batch, ..., features)."""
-        if self.standardises:
-            between = (1,) * (hidden.ndim - 3)
-            shape = (self.centre.shape[0], *between, self.centre.shape[1])
-            hidden = (hidden - self.centre.view(shape)) / self.scale.view(shape)
-        return torch.einsum("l,bl...->b...", self.weights(), hidden)
+        return torch.einsum("l,bl...->b...", self.weights(), self.standardised(hidden))
+
+    def standardised(self, hidden: Tensor) -> Tensor:
+        """(batch, layers, ..., features), as they are weighted."""
+        if not self.standardises:
+            return hidden
+        between = (1,) * (hidden.ndim - 3)
+        shape = (self.centre.shape[0], *between, self.centre.shape[1])
+        return (hidden - self.centre.view(shape)) / self.scale.view(shape)
