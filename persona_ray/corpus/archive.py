@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from persona_ray.corpus.database import Database
+from persona_ray.corpus.database import BusinessDatabase
 from persona_ray.corpus.records import BadRow
 from persona_ray.corpus.rows import REQUIRED_COLUMNS, Row, call_from_rows, row_key
 from persona_ray.errors import ArchiveError, MissingColumnError, QueryError
@@ -60,7 +60,7 @@ class CallArchive:
 
         Raises ConfigError for a URL that is none or needs a variable that is not set.
         """
-        self._database = Database(expand_url(config.url, "archive.url"))
+        self._database = BusinessDatabase(expand_url(config.url, "archive.url"))
         self._query = _without_binds(config.query)
         self._page_size = config.page_size
         self._transcripts = transcripts

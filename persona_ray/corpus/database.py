@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine
@@ -14,7 +14,7 @@ from persona_ray.errors import ArchiveError
 from persona_ray.store.urls import printable_url, reason_of
 
 
-class Database:
+class BusinessDatabase:
     """Read-only connections to one URL. Pickles; its text never shows the password."""
 
     def __init__(self, url: URL) -> None:
@@ -24,7 +24,7 @@ class Database:
         return printable_url(self._url)
 
     def __repr__(self) -> str:
-        return f"Database({self})"
+        return f"BusinessDatabase({self})"
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -32,25 +32,24 @@ class Database:
         self._check_file()
         # No pool: the connection goes with the walk that opened it.
         engine = create_engine(self._url, poolclass=NullPool)
-        try:
-            connection = engine.connect()
-            if engine.dialect.name == "postgresql":
-                connection = connection.execution_options(postgresql_readonly=True)
-            if engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA query_only = ON")
-                # SQLite looks at the file at the first real question only.
-                connection.exec_driver_sql("PRAGMA schema_version")
-        except SQLAlchemyError as error:
-            raise ArchiveError(
-                f"cannot read the business database {self}: {self.explain(error)}"
-            ) from None
-        try:
+        with ExitStack() as stack:
+            stack.callback(engine.dispose)
+            try:
+                connection = stack.enter_context(engine.connect())
+                if engine.dialect.name == "postgresql":
+                    connection = connection.execution_options(postgresql_readonly=True)
+                if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA query_only = ON")
+                    # SQLite looks at the file at the first real question only.
+                    connection.exec_driver_sql("PRAGMA schema_version")
+            except SQLAlchemyError as error:
+                raise ArchiveError(
+                    f"cannot read the business database {self}: {self.explain(error)}"
+                ) from None
             yield connection
-        finally:
-            connection.close()
-            engine.dispose()
 
     def explain(self, error: SQLAlchemyError) -> str:
+        """What went wrong, on one line, without statement and password."""
         return reason_of(error, self._url)
 
     def _check_file(self) -> None:
