@@ -12,7 +12,7 @@ import numpy as np
 
 from persona_ray.synth.config import SynthConfig
 from persona_ray.synth.grammar import COLOURS
-from persona_ray.synth.speakers import stream
+from persona_ray.synth.streams import Part, stream
 from persona_ray.synth.truth import TruthCall, TruthUtterance
 
 ANNOTATORS = ("annotator-1", "annotator-2", "annotator-3")
@@ -31,7 +31,7 @@ def write_annotations(
 ) -> int:
     """Labels of customer sentences in usable calls as CSV; returns the number of rows."""
     # A stream of its own: without adjudication the three say the same.
-    rng, settling = stream(config, 5), stream(config, 6)
+    rng, settling = stream(config, Part.ANNOTATORS), stream(config, Part.ADJUDICATOR)
     by_id = {call.call_id: call for call in calls}
     rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -24,8 +24,8 @@ from persona_ray.synth.speakers import (
     make_agents,
     make_customers,
     sentence_prosody,
-    stream,
 )
+from persona_ray.synth.streams import Part, stream
 from persona_ray.tts.base import Voice
 
 _AGENT_PROSODY = Prosody(1.08, 1.0, 0.0, 0.0, 0.0, 0.4)
@@ -86,7 +86,7 @@ def plan_archive(config: SynthConfig) -> ArchivePlan:
     dirt = _deal_dirt(config)
     calls = []
     for index, customer in enumerate(customers):
-        rng = stream(config, 2, index)
+        rng = stream(config, Part.CALLS, index)
         calls_each = config.calls_per_customer
         days = np.sort(rng.choice(_DAYS, size=calls_each, replace=calls_each > _DAYS))
         for nth, day in enumerate(days):
@@ -113,7 +113,7 @@ def plan_archive(config: SynthConfig) -> ArchivePlan:
 
 def _deal_dirt(config: SynthConfig) -> dict[tuple[int, int], str]:
     """(customer, call) -> kind. Unusable calls go to different customers."""
-    rng = stream(config, 3)
+    rng = stream(config, Part.DIRT)
     kinds = sorted(config.dirt.kinds(), key=lambda kind: kind not in LOSING)
     dealt: dict[tuple[int, int], str] = {}
     order = [int(index) for index in rng.permutation(config.customers)]

@@ -9,8 +9,8 @@ import numpy as np
 
 from persona_ray.synth import sound
 from persona_ray.synth.dialogue import CallPlan, Turn
-from persona_ray.synth.speakers import stream
 from persona_ray.synth.speech import SpeechCache, line_of
+from persona_ray.synth.streams import Part, stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class MixedCall:
 def mix(config: SynthConfig, call: CallPlan, cache: SpeechCache) -> MixedCall:
     """The sound of `call`. Raises `SynthesisError` when a line was never spoken."""
     rate_hz = config.sample_rate_hz
-    rng = stream(config, 4, call.number)
+    rng = stream(config, Part.SOUND, call.number)
     turns = [
         turn
         for turn in call.turns
@@ -64,8 +64,7 @@ def mix(config: SynthConfig, call: CallPlan, cache: SpeechCache) -> MixedCall:
         timeline[:, channel] = sound.line_noise(rng, length, _LINE_NOISE_DBFS)
     for place, samples in zip(placed, spoken, strict=True):
         start = round(place.start_s * rate_hz)
-        channel = AGENT_CHANNEL if place.turn.speaker == "agent" else CUSTOMER_CHANNEL
-        timeline[start : start + samples.size, channel] += samples
+        timeline[start : start + samples.size, _own_channel(place.turn)] += samples
     if call.dirt == "noise":
         timeline[:, CUSTOMER_CHANNEL] += _background(rng, timeline[:, CUSTOMER_CHANNEL], rate_hz)
     customer = CUSTOMER_CHANNEL
@@ -89,10 +88,15 @@ def _place(
     return tuple(placed), end + round(_END_S * rate_hz)
 
 
+def _own_channel(turn: Turn) -> int:
+    return AGENT_CHANNEL if turn.speaker == "agent" else CUSTOMER_CHANNEL
+
+
 def _channel(turn: Turn, dirt: str | None) -> int:
+    """The channel of the file, which dirt may change."""
     if dirt == "mono":
         return 0
-    own = AGENT_CHANNEL if turn.speaker == "agent" else CUSTOMER_CHANNEL
+    own = _own_channel(turn)
     return 1 - own if dirt == "swapped_channels" else own
 
 

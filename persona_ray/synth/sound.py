@@ -67,10 +67,9 @@ def telephone(samples: Samples, rate_hz: int, effort_db: float) -> Samples:
 
 def at_level(samples: Samples, rate_hz: int, level_db: float) -> Samples:
     """Speech at `level_db` above the archive's usual level; peaks kept under full scale."""
-    loud = np.repeat(_loud_frames(samples, rate_hz), round(_FRAME_S * rate_hz))[: samples.size]
-    if not loud.any():
+    rms = speech_rms(samples, rate_hz)
+    if rms == 0.0:
         return samples
-    rms = float(np.sqrt(np.mean(samples[: loud.size][loud] ** 2)))
     scaled = samples * (10 ** ((_SPEECH_DBFS + level_db) / 20) / rms)
     peak = float(np.abs(scaled).max())
     return np.asarray(scaled * min(1.0, _PEAK / peak), dtype=np.float32)

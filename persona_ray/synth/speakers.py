@@ -13,6 +13,7 @@ import numpy as np
 
 from persona_ray.synth.config import Strengths, SynthConfig
 from persona_ray.synth.grammar import COLOURS, Texts
+from persona_ray.synth.streams import Part, stream
 from persona_ray.tts.base import Blend, Voice
 from persona_ray.tts.kokoro import BASE_VOICES
 
@@ -80,11 +81,6 @@ class Agent:
     voice: Voice
 
 
-def stream(config: SynthConfig, *key: int) -> np.random.Generator:
-    """Random numbers of one part of the archive: other parts do not move when it changes."""
-    return np.random.default_rng(np.random.SeedSequence([config.seed, *key]))
-
-
 def make_customers(config: SynthConfig, texts: Texts) -> list[Customer]:
     """All customers, colours in turn: C0001 is red, C0002 blue ..."""
     return [_customer(config, texts, index) for index in range(config.customers)]
@@ -104,7 +100,7 @@ def make_agents(config: SynthConfig, texts: Texts) -> list[Agent]:
 
 
 def _customer(config: SynthConfig, texts: Texts, index: int) -> Customer:
-    rng = stream(config, 1, index)
+    rng = stream(config, Part.CUSTOMER, index)
     colour, rank = COLOURS[index % 4], index // 4
     others = [other for other in COLOURS if other != colour]
     secondary = others[(rank + int(rng.integers(3))) % 3]
