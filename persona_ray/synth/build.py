@@ -47,7 +47,7 @@ def build_archive(
     """Writes the archive of `config` into folder `out`, over what an earlier build left there.
 
     Lines spoken before are taken from `config.speech_cache`. Raises `SynthesisError` when the
-    engine or its voices are missing.
+    engine or its voices are missing, `ConfigError` for more sentences than the texts can give.
     """
     progress = progress or SilentProgress()
     plan = plan_archive(config)

@@ -134,7 +134,9 @@ class SynthConfig(Section):
         Path(".cache/synth"), description="Folder where spoken sentences are kept between runs."
     )
     workers: int = Field(2, ge=1, description="Processes that synthesise speech.")
-    sample_rate_hz: int = Field(8000, description="Rate of the recordings in Hz.")
+    sample_rate_hz: int = Field(
+        8000, ge=8000, le=48_000, description="Rate of the recordings in Hz."
+    )
     strengths: Strengths = Field(default_factory=Strengths, description="How colours show.")
     dirt: DirtCounts = Field(default_factory=DirtCounts, description="Dirty calls by kind.")
     annotators: Annotators = Field(

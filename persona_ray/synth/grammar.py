@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from persona_ray.errors import ConfigError
+
 COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green")
 NEUTRAL = "neutral"
 STAGES: tuple[str, ...] = ("open", "react", "ask", "concern", "close")
@@ -130,7 +132,10 @@ class Composer:
         self._used: set[str] = set()
 
     def compose(self, rng: np.random.Generator, scene: str, stage: str, leaning: str) -> Sentence:
-        """A sentence never drawn before, for `stage` of a call about `scene`."""
+        """A sentence never drawn before, for `stage` of a call about `scene`.
+
+        Raises ConfigError where the texts have no more of them.
+        """
         for _ in range(2000):
             sentence = self._draw(rng, scene, stage, leaning)
             size = len(characters(sentence.text))
@@ -138,9 +143,11 @@ class Composer:
             if self._length[0] <= size <= self._length[1] and not keys & self._used:
                 self._used |= keys
                 return sentence
-        raise ValueError(
-            f"no unused sentence left for scene {scene!r}, stage {stage!r}: "
-            "ask for fewer customers or add clauses to texts/clauses.yaml"
+        low, high = self._length
+        raise ConfigError(
+            f"no unused sentence of {low} to {high} characters is left for the scene {scene}, "
+            f"stage {stage}: lower customers_per_colour or calls_per_customer, or widen "
+            "sentence_characters"
         )
 
     def _draw(self, rng: np.random.Generator, scene: str, stage: str, leaning: str) -> Sentence:

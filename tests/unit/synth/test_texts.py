@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from persona_ray.errors import ConfigError
 from persona_ray.synth.config import DirtCounts, Strengths, SynthConfig
 from persona_ray.synth.dialogue import ArchivePlan, plan_archive
 from persona_ray.synth.grammar import COLOURS, NEUTRAL, STAGES, Composer, characters, load_texts
@@ -89,7 +90,7 @@ def test_text_strength_is_a_knob() -> None:
 
 def test_running_out_of_sentences_says_what_to_do() -> None:
     composer = Composer(load_texts(), 4.0, (60, 61))
-    with pytest.raises(ValueError, match="add clauses"):
+    with pytest.raises(ConfigError, match=r"60 to 61 characters .* lower customers_per_colour"):
         composer.compose(np.random.default_rng(0), "loan", "open", "red")
 
 
@@ -134,6 +135,12 @@ def test_dirt_spreads_and_nobody_loses_two_calls(plan: ArchivePlan) -> None:
     assert dealt == {kind: n for kind, n in plan.config.dirt.model_dump().items() if n}
     per_customer = Counter(call.customer.customer_id for call in plan.calls if call.dirt)
     assert max(per_customer.values()) == 1
+
+
+@pytest.mark.parametrize("rate_hz", [0, -8000, 1_000_000])
+def test_rates_that_no_recording_has_are_refused(rate_hz: int) -> None:
+    with pytest.raises(ValueError, match="sample_rate_hz"):
+        SynthConfig(sample_rate_hz=rate_hz)
 
 
 def test_too_much_dirt_is_refused() -> None:
