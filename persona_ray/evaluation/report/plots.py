@@ -1,16 +1,22 @@
-"""Plots as inline SVG. Their colours are CSS variables of the page, so they follow its theme.
-
-Text in plots is English and stays text, in the page's own font.
-"""
+"""Plots of scores, training, pretraining and the corpus, as inline SVG."""
 
 from __future__ import annotations
 
-import io
 import itertools
-import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
+from persona_ray.evaluation.report.drawing import (
+    DASHES,
+    FIRST,
+    INK,
+    MUTED,
+    SECOND,
+    THIRD,
+    legend,
+    level,
+    svg,
+)
 from persona_ray.evaluation.report.pretraining import thinned
 from persona_ray.evaluation.scores import Scores
 
@@ -22,44 +28,8 @@ if TYPE_CHECKING:
     from persona_ray.evaluation.report.data import Comparison, SplitGap, TrainingRun
     from persona_ray.evaluation.report.pretraining import PretrainingRun
 
-# Colours that no plot draws by chance; each becomes a CSS variable when the SVG is written.
-INK, MUTED, GRID = "#010203", "#010204", "#010205"
-FIRST, SECOND, THIRD = "#010206", "#010207", "#010208"
-_VARIABLES = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    GRID: "var(--line)",
-    FIRST: "var(--plot-1)",
-    SECOND: "var(--plot-2)",
-    THIRD: "var(--plot-3)",
-}
 # Points of a curve: more than these are averaged, more than those are drawn without marks.
 _POINTS, _MARKED = 200, 20
-# Of lines that mark a place and are no data.
-_DASHES = (0, (3, 3))
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.bottom": False,
-    "ytick.left": False,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
 
 
 def comparison_plot(comparison: Comparison) -> str:
@@ -75,9 +45,9 @@ def comparison_plot(comparison: Comparison) -> str:
         _bars(
             axes, names, [(label, ink, [_accuracy(s) for s in row]) for label, ink, row in series]
         )
-        _level(axes, series[0][2][0].chance, "chance")
+        level(axes, series[0][2][0].chance, "chance")
 
-    return _svg(draw, 5.3, 3.1, "comparison", "Accuracy by modality")
+    return svg(draw, 5.3, 3.1, "comparison", "Accuracy by modality")
 
 
 def split_gap_plot(gap: SplitGap) -> str:
@@ -96,9 +66,9 @@ def split_gap_plot(gap: SplitGap) -> str:
             ("split by sentence (leaks)", THIRD, figures(gap.by_sentence)),
         ]
         _bars(axes, ["Accuracy", "Macro-F1", "Unweighted recall"], series)
-        _level(axes, gap.by_customer.chance, "chance")
+        level(axes, gap.by_customer.chance, "chance")
 
-    return _svg(draw, 5.3, 3.1, "gap", "Scores by kind of split")
+    return svg(draw, 5.3, 3.1, "gap", "Scores by kind of split")
 
 
 def training_plot(run: TrainingRun) -> str:
@@ -115,7 +85,7 @@ def training_plot(run: TrainingRun) -> str:
             panels[0].plot(*zip(*dev_loss, strict=True), "o-", color=SECOND, label="dev", ms=3)
         panels[0].set_title("Loss (cross entropy)")
         panels[0].set_ylim(bottom=0)
-        _legend(panels[0], 2)
+        legend(panels[0], 2)
         if accuracy:
             panels[1].plot(*zip(*accuracy, strict=True), "o-", color=SECOND, ms=3)
             panels[1].set_title("Accuracy on dev clips")
@@ -123,7 +93,7 @@ def training_plot(run: TrainingRun) -> str:
             panels[1].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         for panel in panels:
             if 0 < frozen < len(epochs):
-                panel.axvline(frozen + 0.5, color=MUTED, linestyle=_DASHES, linewidth=1)
+                panel.axvline(frozen + 0.5, color=MUTED, linestyle=DASHES, linewidth=1)
         if 0 < frozen < len(epochs):
             panels[0].annotate(
                 "encoders unfrozen",
@@ -137,7 +107,7 @@ def training_plot(run: TrainingRun) -> str:
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.get_major_locator().set_params(integer=True)
 
-    return _svg(draw, 5.3, 4.2 if accuracy else 2.6, "training", "Training curve")
+    return svg(draw, 5.3, 4.2 if accuracy else 2.6, "training", "Training curve")
 
 
 def pretraining_plot(runs: Sequence[PretrainingRun], encoder: Literal["text", "speech"]) -> str:
@@ -166,7 +136,7 @@ def pretraining_plot(runs: Sequence[PretrainingRun], encoder: Literal["text", "s
             # Accuracy rises: this corner is free.
             accuracy.legend(loc="lower right", fontsize=9)
 
-    return _svg(draw, 5.3, 3.9, f"pretraining-{encoder}", f"Pretraining of the {encoder} encoder")
+    return svg(draw, 5.3, 3.9, f"pretraining-{encoder}", f"Pretraining of the {encoder} encoder")
 
 
 def layer_weights_plot(weights: Sequence[float]) -> str:
@@ -176,14 +146,14 @@ def layer_weights_plot(weights: Sequence[float]) -> str:
         axes = figure.subplots()
         blocks = list(range(1, len(weights) + 1))
         axes.bar(blocks, weights, color=FIRST, width=0.62)
-        _level(axes, 1 / len(weights), "even")
+        level(axes, 1 / len(weights), "even")
         axes.set_xlabel("Transformer block")
         axes.set_title("Weight of each block (they sum to 1)")
         if len(blocks) <= 12:
             axes.set_xticks(blocks)
         axes.set_xlim(0.4, len(blocks) + 0.6)
 
-    return _svg(draw, 5.3, 2.6, "layers", "Learned layer weights")
+    return svg(draw, 5.3, 2.6, "layers", "Learned layer weights")
 
 
 def cut_error_plot(cut: CutErrors) -> str:
@@ -196,7 +166,7 @@ def cut_error_plot(cut: CutErrors) -> str:
         axes.bar(lefts, cut.counts, widths, align="edge", color=inks)
         # Headroom for the name of the line.
         axes.set_ylim(0, 1.18 * max(cut.counts))
-        axes.axvline(cut.pad_ms, color=MUTED, linestyle=_DASHES, linewidth=1)
+        axes.axvline(cut.pad_ms, color=MUTED, linestyle=DASHES, linewidth=1)
         axes.annotate(
             f"padding {cut.pad_ms:.0f} ms",
             (cut.pad_ms, 1),
@@ -209,7 +179,7 @@ def cut_error_plot(cut: CutErrors) -> str:
         axes.set_xlabel("ms beyond the utterance (below 0: cuts into speech)")
         axes.set_title("Clip borders")
 
-    return _svg(draw, 5.3, 2.6, "cut", "Cut errors")
+    return svg(draw, 5.3, 2.6, "cut", "Cut errors")
 
 
 _Bar = tuple[float, tuple[float, float] | None]
@@ -242,55 +212,4 @@ def _bars(
     axes.set_ylim(0, 1.1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    _legend(axes, len(series))
-
-
-def _legend(axes: Axes, columns: int) -> None:
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=columns, borderaxespad=0.2, fontsize=9
-    )
-
-
-def _level(axes: Axes, value: float, name: str) -> None:
-    """A dashed line across the plot, named at its right end."""
-    axes.axhline(value, color=MUTED, linestyle=_DASHES, linewidth=1)
-    axes.annotate(
-        name,
-        (1, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        color=MUTED,
-        fontsize=9,
-    )
-
-
-def _svg(
-    draw: Callable[[Figure], None], width_in: float, height_in: float, name: str, title: str
-) -> str:
-    """The drawing as an <svg> element that scales with its box; `name` keeps its ids apart."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _embed(buffer.getvalue(), name, title)
-
-
-def _embed(document: str, name: str, title: str) -> str:
-    svg = document[document.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for ink, variable in _VARIABLES.items():
-        svg = svg.replace(ink, variable)
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", svg)
-    # Matplotlib numbers its groups alike in every figure; ids must be unique in a page.
-    svg = re.sub(r'<g id="([^"]+)"', rf'<g id="{name}-\1"', svg)
-    svg = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg)
-    svg = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" class="plot" ', 1)
+    legend(axes, len(series))
