@@ -176,17 +176,3 @@ LOSING: dict[str, str] = {
     "mono": "mono",
     "silent_customer": "silent",
 }
-
-
-def tiny(seed: int = 7, customers_per_colour: int = 2, calls_per_customer: int = 2) -> SynthConfig:
-    """An archive of tones in seconds of work, one call of every kind of dirt: for tests."""
-    kinds = dict.fromkeys(DirtCounts.model_fields, 1) | {"truncated": 2}
-    return SynthConfig(
-        seed=seed,
-        customers_per_colour=customers_per_colour,
-        calls_per_customer=calls_per_customer,
-        agents=2,
-        engine=Engine.TONE,
-        workers=1,
-        dirt=DirtCounts(**kinds),
-    )

@@ -28,9 +28,9 @@ from persona_ray.errors import ArchiveError
 from persona_ray.evaluation.quality import Quality, measure_quality
 from persona_ray.progress import SilentProgress
 from persona_ray.synth.build import build_archive
-from persona_ray.synth.config import tiny
 from persona_ray.synth.truth import TruthUtterance, read_calls, read_utterances
 from persona_ray.types import CallRecord, Transcript, Word
+from tests.unit.synth.archives import tiny
 
 if TYPE_CHECKING:
     from persona_ray.types import Samples
@@ -78,7 +78,7 @@ class LoudIsSpeech:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     cache = tmp_path_factory.mktemp("speech")
-    build_archive(tiny().model_copy(update={"speech_cache": cache}), folder)
+    build_archive(tiny(cache), folder)
     return folder
 
 

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 
-from persona_ray.synth.build import ArchiveSummary, build_archive
-from persona_ray.synth.config import SynthConfig, tiny
-from persona_ray.synth.truth import (
-    TruthCall,
-    TruthUtterance,
-    read_calls,
-    read_utterances,
-)
-
-
-@dataclass(frozen=True)
-class Built:
-    """An archive on disk and what its truth says."""
-
-    folder: Path
-    config: SynthConfig
-    summary: ArchiveSummary
-    calls: list[TruthCall]
-    utterances: list[TruthUtterance]
-
-    def dirty(self, kind: str) -> list[TruthCall]:
-        return [call for call in self.calls if kind in call.dirt]
-
-    def of(self, call: TruthCall) -> list[TruthUtterance]:
-        return [row for row in self.utterances if row.call_id == call.call_id]
+from persona_ray.synth.build import build_archive
+from persona_ray.synth.truth import read_calls, read_utterances
+from tests.unit.synth.archives import Built, tiny
 
 
 @pytest.fixture(scope="session")
-def speech_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("speech")
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, speech_cache: Path) -> Built:
-    config = tiny().model_copy(update={"speech_cache": speech_cache})
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    config = tiny(tmp_path_factory.mktemp("speech"))
     folder = tmp_path_factory.mktemp("archive")
     summary = build_archive(config, folder)
     return Built(folder, config, summary, read_calls(folder), read_utterances(folder))

@@ -14,7 +14,7 @@ from persona_ray.synth.config import Engine, SynthConfig
 from persona_ray.synth.dialogue import plan_archive
 from persona_ray.synth.grammar import COLOURS
 from persona_ray.synth.truth import TruthCall, TruthUtterance
-from tests.unit.synth.conftest import Built
+from tests.unit.synth.archives import Built
 
 
 def test_annotators_hear_the_colour_and_disagree(tmp_path: Path) -> None:

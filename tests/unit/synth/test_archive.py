@@ -19,7 +19,7 @@ from persona_ray.errors import ArchiveError, SynthesisError
 from persona_ray.progress import SilentProgress, Stage
 from persona_ray.synth import sound
 from persona_ray.synth.build import build_archive
-from persona_ray.synth.config import LOSING, DirtCounts, Engine, SynthConfig, tiny
+from persona_ray.synth.config import LOSING, DirtCounts, Engine, SynthConfig
 from persona_ray.synth.dialogue import plan_archive
 from persona_ray.synth.speech import SpeechCache, line_of, speak_all
 from persona_ray.synth.truth import (
@@ -29,7 +29,7 @@ from persona_ray.synth.truth import (
     read_utterances,
     write_records,
 )
-from tests.unit.synth.conftest import Built
+from tests.unit.synth.archives import Built, tiny
 
 TEXT_FILES = (
     "business.sqlite",
@@ -85,9 +85,9 @@ def test_other_seed_other_truth(built: Built) -> None:
     assert len(texts & known) < len(known) / 10
 
 
-def test_more_calls_do_not_change_who_the_customers_are() -> None:
-    few = plan_archive(tiny(calls_per_customer=2)).customers
-    many = plan_archive(tiny(calls_per_customer=3)).customers
+def test_more_calls_do_not_change_who_the_customers_are(tmp_path: Path) -> None:
+    few = plan_archive(tiny(tmp_path, calls_per_customer=2)).customers
+    many = plan_archive(tiny(tmp_path, calls_per_customer=3)).customers
     assert few == many
 
 
