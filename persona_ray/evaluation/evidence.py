@@ -150,11 +150,12 @@ def measure_evidence(
     speakers: Sequence[Speaker],
     temperature: Mapping[str, float],
     fitted: Sequence[Temperature],
+    note: str = "",
     resamples: int = 1000,
     seed: int = 0,
 ) -> Evidence:
-    """`temperature` of the tempered rule by customer, chosen among `fitted`. Raises ValueError
-    without customers."""
+    """`temperature` of the tempered rule by customer, chosen among `fitted`; `note` says why it was
+    not fitted. Raises ValueError without customers."""
     import numpy as np
 
     if not speakers:
@@ -189,7 +190,7 @@ def measure_evidence(
         customers=len(speakers),
         sentences=int(lengths.sum()),
         temperatures=tuple(found.value for found in fitted),
-        note="; ".join(dict.fromkeys(found.reason for found in fitted if found.reason)),
+        note=note,
         curves=tuple(curves),
     )
 
