@@ -15,14 +15,16 @@ from tests.unit.evaluation.talkers import LABELS, said_by, talkers
 
 
 def boasting(seed: int, customers: int) -> list[Prediction]:
-    return with_temperature(said_by(talkers(seed, customers, alike=0.6)), LABELS, 0.4)
+    """Of customers that no other seed has."""
+    rows = with_temperature(said_by(talkers(seed, customers, alike=0.6)), LABELS, 0.4)
+    return [replace(row, customer_id=f"{seed}-{row.customer_id}") for row in rows]
 
 
 def test_a_bundle_is_judged_with_its_own_temperature_and_that_of_dev_customers() -> None:
     dev, test = boasting(1, 60), boasting(2, 80)
     temperature = temperature_of(dev, LABELS).value
     dev, cooled = (with_temperature(rows, LABELS, temperature) for rows in (dev, test))
-    labels = {row.customer_id: row.label for row in test}
+    labels = {row.customer_id: row.label for row in (*dev, *test)}
     found = assess_bundle(cooled, dev, LABELS, labels, temperature, "", 50)
     assert found.calibration.basis == found.evidence.basis == found.stopping.basis == BUNDLE
     assert found.calibration.temperatures == (temperature,)
