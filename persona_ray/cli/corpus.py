@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +10,9 @@ from rich.table import Table
 
 from persona_ray.cli.options import ConfigPath, Overrides, read
 from persona_ray.errors import CorpusError
+
+if TYPE_CHECKING:
+    from persona_ray.corpus.pipeline import CorpusSummary
 
 app = typer.Typer(no_args_is_help=True, help="From a call archive to the customer's sentences.")
 
@@ -27,11 +30,16 @@ def build(
     A killed build goes on where it was; calls that are new in the database are added. Calls that
     cannot be used are set aside in quarantine.csv with the reason.
     """
-    from persona_ray.cli.tables import print_corpus
     from persona_ray.launch.corpus import build_corpus
     from persona_ray.progress import RichProgress
 
-    summary = build_corpus(read(config, overrides), RichProgress(), fresh=fresh)
+    tell_build(build_corpus(read(config, overrides), RichProgress(), fresh=fresh))
+
+
+def tell_build(summary: CorpusSummary) -> None:
+    """Print what a build found and did. Raises CorpusError where no call gave a clip."""
+    from persona_ray.cli.tables import print_corpus
+
     print_corpus(summary)
     if not summary.count("clips"):
         table = summary.folder / "quarantine.csv"

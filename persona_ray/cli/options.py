@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -29,10 +30,57 @@ def read(config: Path | None, overrides: list[str] | None) -> RunConfig:
     return load_config(config, overrides or ())
 
 
-def job_config(description: str, beside: str) -> RunConfig:
-    """The configuration of a job script: `--config` (default: the YAML beside it), `--set`."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, default=Path(beside).with_suffix(".yaml"))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
+_STOPPING = """\
+stopping:
+  `ray job stop` asks a job to end, and kills it 3 seconds later: too early for the checkpoint of a
+  large model. RAY_JOB_STOP_WAIT_TIME_S makes these more. Ray reads it in the process that starts
+  the job, so that it must be given with the job, as above, or to `ray start` on the head node, for
+  all jobs; exported where `ray job stop` is typed it does nothing.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What a job script was called with."""
+
+    config: RunConfig
+    fresh: bool
+
+
+def job_options(description: str, script: str, resumable: bool = True) -> JobOptions:
+    """The options of a job script: `--config` (default: the YAML beside `script`), `--set` and, for
+    what is `resumable`, `--fresh`. `description` is the first part of its help."""
+    beside = Path(script).with_suffix(".yaml")
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=_STOPPING if _WAIT in description else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        "-c",
+        type=Path,
+        default=beside,
+        metavar="FILE",
+        help=f"YAML with what differs from the defaults (default: {beside.name} beside this "
+        "script); `persona-ray config keys` explains every key",
+    )
+    parser.add_argument(
+        "--set",
+        "-s",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override one key, such as launch.workers=4; may be given many times",
+    )
+    if resumable:
+        parser.add_argument(
+            "--fresh",
+            action="store_true",
+            help="start over instead of going on with what the workspace holds",
+        )
     arguments = parser.parse_args()
-    return load_config(arguments.config, arguments.overrides)
+    fresh = resumable and arguments.fresh
+    return JobOptions(load_config(arguments.config, arguments.overrides), fresh)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from persona_ray.cli.app import app
+from persona_ray.config import RunConfig
 
 MAIN = "from persona_ray.cli import main; main()"
 
@@ -140,6 +143,62 @@ def test_jobs_read_the_configuration_beside_them(repository: Path) -> None:
         assert len(script.read_text(encoding="utf-8").splitlines()) < 60
     for path in (repository / "jobs").glob("*.yaml"):
         load_config(path)
+
+
+# What each script calls, and whether it may start over.
+JOBS = {
+    "build_corpus": ("persona_ray.launch.corpus.build_corpus", True),
+    "evaluate": ("persona_ray.launch.evaluate.evaluate_run", False),
+    "finetune": ("persona_ray.launch.finetune.finetune", True),
+    "main_job": ("persona_ray.launch.main_job.run_main_job", True),
+    "pretrain_speech": ("persona_ray.launch.pretrain.pretrain_speech", True),
+    "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", True),
+}
+
+
+def test_every_job_is_known_here(repository: Path) -> None:
+    assert {script.stem for script in (repository / "jobs").glob("*.py")} == set(JOBS)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_help_of_a_job_shows_how_it_is_submitted_and_stopped(repository: Path, name: str) -> None:
+    script = repository / "jobs" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    for part in ("ray job submit", f"python jobs/{name}.py", f"{name}.yaml", "config keys"):
+        assert part in " ".join(done.stdout.split())
+    assert ("--fresh" in done.stdout) == JOBS[name][1]
+    stoppable = name in ("finetune", "main_job", "pretrain_speech", "pretrain_text")
+    assert ("RAY_JOB_STOP_WAIT_TIME_S makes these more" in done.stdout) == stoppable
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_hands_its_options_on(
+    repository: Path, name: str, fresh: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, resumable = JOBS[name]
+    if fresh and not resumable:
+        pytest.skip("it has nothing to start over")
+    called: dict[str, Any] = {}
+
+    class ReachedError(Exception):
+        pass
+
+    def stand_in(config: RunConfig, _: object, **options: bool) -> None:
+        called.update(options, epochs=config.training.epochs)
+        raise ReachedError
+
+    monkeypatch.setattr(target, stand_in)
+    options = ["--set", "training.epochs=7", *["--fresh"] * fresh]
+    monkeypatch.setattr(sys, "argv", [name, *options])
+    main = runpy.run_path(str(repository / "jobs" / f"{name}.py"))["main"]
+    with pytest.raises(ReachedError):
+        main()
+    assert called.pop("epochs") == 7
+    assert called == ({"fresh": fresh} if resumable else {})
 
 
 @pytest.mark.parametrize("tower", ["text", "speech"])
