@@ -13,8 +13,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections import OrderedDict
 from collections.abc import Iterable
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,9 +104,7 @@ class UnitStore:
     def __init__(self, path: Path, info: UnitsInfo) -> None:
         self._path = path
         self._info = info
-        self._file: Any = None
-        self._places: dict[str, tuple[int, int]] | None = None
-        self._groups: OrderedDict[int, pa.Array] = OrderedDict()
+        self._group = lru_cache(maxsize=_CACHED_GROUPS)(self._read_group)
 
     @classmethod
     def open(cls, path: Path | str, key: UnitsKey | None = None) -> UnitStore:
@@ -144,14 +142,12 @@ class UnitStore:
 
     def units(self, clip_id: str) -> Units:
         """Units (frames,) of one clip; KeyError for a clip that has none."""
-        if self._places is None:
-            self._places = self._read_places()
         place = self._places.get(clip_id)
         if place is None:
             raise KeyError(f"{self._path} has no units of clip {clip_id}")
         group, row = place
         # A copy: the group may go.
-        return np.array(self._read_group(group)[row].values, dtype=np.uint16)
+        return np.array(self._group(group)[row].values, dtype=np.uint16)
 
     def centres(self) -> NDArray[np.float32]:
         """The codebook (clusters, features)."""
@@ -163,35 +159,30 @@ class UnitStore:
         except (OSError, KeyError, SafetensorError) as error:
             raise _damaged(self._path / CODEBOOK, str(error)) from None
 
-    def _read_places(self) -> dict[str, tuple[int, int]]:
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Row group of each clip, and the row in it."""
         return {
             clip_id: (group, row)
-            for group in range(self._table().num_row_groups)
+            for group in range(self._table.num_row_groups)
             for row, clip_id in enumerate(self._column(group, "clip_id").to_pylist())
         }
 
     def _read_group(self, group: int) -> pa.Array:
-        if group in self._groups:
-            self._groups.move_to_end(group)
-        else:
-            self._groups[group] = self._column(group, "units").combine_chunks()
-            while len(self._groups) > _CACHED_GROUPS:
-                self._groups.popitem(last=False)
-        return self._groups[group]
+        return self._column(group, "units").combine_chunks()
 
     def _column(self, group: int, name: str) -> pa.ChunkedArray:
         try:
-            return self._table().read_row_group(group, columns=[name]).column(name)
+            return self._table.read_row_group(group, columns=[name]).column(name)
         except (pa.ArrowException, OSError) as error:
             raise _damaged(self._path / TABLE, str(error)) from None
 
+    @cached_property
     def _table(self) -> Any:
-        if self._file is None:
-            try:
-                self._file = pq.ParquetFile(self._path / TABLE, memory_map=True)
-            except (pa.ArrowException, OSError) as error:
-                raise _damaged(self._path / TABLE, str(error)) from None
-        return self._file
+        try:
+            return pq.ParquetFile(self._path / TABLE, memory_map=True)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(self._path / TABLE, str(error)) from None
 
 
 def units_dir(corpus_dir: Path, key: UnitsKey) -> Path:
