@@ -1,6 +1,6 @@
 """What the pretraining loop costs over a plain PyTorch loop, and what its batches save.
 
-    python benchmarks/pretraining_throughput.py --config configs/demo.yaml
+    python -m benchmarks.pretraining_throughput --config configs/demo.yaml
 
 Five arms train the same model on the corpus of the configuration's workspace (`persona-ray corpus
 build` makes it). Each is a process of its own, and only one of them works at a time: they take
@@ -21,7 +21,6 @@ Other encoders: `--set model.speech.path=...`, `--set model.text.path=...`.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import statistics
 import sys
@@ -32,17 +31,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
-import pretraining_arms
-from pretraining_arms import EPOCHS, KEY, Job, in_process, on_ray, ray_data_batches
 
+from benchmarks import pretraining_arms
+from benchmarks.pretraining_arms import EPOCHS, KEY, Job, in_process, on_ray, ray_data_batches
+from benchmarks.shared import arguments, pretraining_task
 from persona_ray.config import RunConfig, load_config
 
-if TYPE_CHECKING:
-    from persona_ray.objectives.base import PretrainingTask
-
+Encoder = Literal["speech", "text"]
 LOCKSTEP = ("ray", "no ray", "plain")
 ALONE = (*LOCKSTEP, "random")
 FED = ("random", "ray data")
@@ -100,7 +98,7 @@ def take_turns(
     return found
 
 
-def compare(config: RunConfig, encoder: str, rounds: int, turn_s: float) -> None:
+def compare(config: RunConfig, encoder: Encoder, rounds: int, turn_s: float) -> None:
     import ray
 
     # Ray's workers have no path to this folder.
@@ -136,29 +134,13 @@ def compare(config: RunConfig, encoder: str, rounds: int, turn_s: float) -> None
             worker.join()
 
 
-def job_of(config: RunConfig, encoder: str) -> Job:
+def job_of(config: RunConfig, encoder: Encoder) -> Job:
     from persona_ray.corpus.dataset import CorpusDataset
-    from persona_ray.corpus.texts import Dialogues
-    from persona_ray.launch.units import prepare_units
-    from persona_ray.objectives.speech_task import speech_task
-    from persona_ray.objectives.text_task import text_tasks
-    from persona_ray.progress import SilentProgress
     from persona_ray.training.pretrain.settings import PretrainSettings
 
     dataset = CorpusDataset.open(config.corpus_dir)
-    infos = list(dataset.infos())
-    task: PretrainingTask
-    if encoder == "speech":
-        path = config.model.speech.path
-        units = prepare_units(
-            config, 0, path, infos, dataset, dataset.fingerprint, SilentProgress()
-        )
-        task = speech_task(config, 0, path, infos, dataset, units)
-        settings = PretrainSettings.of(config.pretraining.speech)
-    else:
-        texts = Dialogues(config.pretraining.text.files, lambda: infos)
-        task = text_tasks(config, texts)[-1].task
-        settings = PretrainSettings.of(config.pretraining.text)
+    task = pretraining_task(config, encoder, list(dataset.infos()), dataset)
+    settings = PretrainSettings.of(getattr(config.pretraining, encoder))
     settings = replace(settings, epochs=EPOCHS)
     clips = like_bucketed(task.sizes(), settings.micro_size)
     portions = max(1, round(settings.update_size / settings.micro_size))
@@ -247,11 +229,7 @@ def show_fed(found: Mapping[str, Turns]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
-    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
+    parser = arguments(__doc__)
     parser.add_argument("--only", choices=("speech", "text"), help="one encoder")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--turn-s", type=float, default=1.5, help="aimed at, of each arm")

@@ -1,4 +1,4 @@
-"""What several benchmarks share: arguments, jobs that outlive a kill, answers, and their spread."""
+"""What several benchmarks share: arguments, jobs that outlive a kill, pretraining, answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from persona_ray.config import RunConfig
 from persona_ray.evaluation.scores import CustomerPrediction, Prediction
+
+if TYPE_CHECKING:
+    from persona_ray.config.pretraining import EngineConfig
+    from persona_ray.corpus.dataset import CorpusDataset
+    from persona_ray.objectives.base import PretrainingTask
+    from persona_ray.training.pretrain.curve import Curve
+    from persona_ray.training.pretrain.settings import PretrainSettings
+    from persona_ray.types import ClipInfo
 
 RESAMPLES = 2000
 
@@ -59,6 +68,52 @@ def keep_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(rows), encoding="utf-8")
     part.replace(path)
+
+
+def pretraining_task(
+    config: RunConfig,
+    tower: Literal["speech", "text"],
+    infos: Sequence[ClipInfo],
+    dataset: CorpusDataset,
+) -> PretrainingTask:
+    """Of the clips `infos`, from the encoder that the model section names; of speech the first
+    iteration, of text the last run (a checkpoint without a head has one before)."""
+    if tower == "speech":
+        from persona_ray.launch.units import prepare_units
+        from persona_ray.objectives.speech_task import speech_task
+        from persona_ray.progress import SilentProgress
+
+        path = config.model.speech.path
+        units = prepare_units(
+            config, 0, path, infos, dataset, dataset.fingerprint, SilentProgress()
+        )
+        return speech_task(config, 0, path, infos, dataset, units)
+    from persona_ray.corpus.texts import Dialogues
+    from persona_ray.objectives.text_task import text_tasks
+
+    return text_tasks(config, Dialogues(config.pretraining.text.files, lambda: infos))[-1].task
+
+
+def pretrained(
+    task: PretrainingTask,
+    settings: PretrainSettings,
+    engine: EngineConfig,
+    checkpoints: Path,
+    folder: Path,
+) -> Curve:
+    """Pretrain in this process, save to `folder`; the curve."""
+    from persona_ray.training.checkpoint import load_trained
+    from persona_ray.training.pretrain.context import PlainPretrainContext
+    from persona_ray.training.pretrain.run import pretrain
+
+    context = PlainPretrainContext(checkpoints)
+    curve = pretrain(task, settings, engine, context, lambda _point: None)
+    left = context.restore()
+    assert left is not None
+    module = task.build()
+    load_trained(left, module)
+    task.save(module, folder)
+    return curve
 
 
 def as_row(answer: Prediction) -> list[Any]:

@@ -31,13 +31,13 @@ from itertools import chain, product, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.pretraining_ablation import pretrained
 from benchmarks.shared import (
     arguments,
     as_row,
     finish_jobs,
     keep_rows,
     paired_gain,
+    pretrained,
     right,
     spread,
 )

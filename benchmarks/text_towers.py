@@ -1,6 +1,6 @@
 """Which text tower hears more in the labelled sentences of a corpus, on customers never seen.
 
-    python benchmarks/text_towers.py --config configs/demo.yaml --set workspace=runs/demo
+    python -m benchmarks.text_towers --config configs/demo.yaml --set workspace=runs/demo
 
 Needs a corpus and annotations in the workspace (`persona-ray corpus build`, `annotate import`).
 Customers are rotated through `evaluation.folds` folds. `probe` is a logistic regression on frozen
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.shared import arguments, pretrained, right, spread
 from persona_ray.config import RunConfig, load_config
 from persona_ray.config.learning import ModelConfig
 from persona_ray.evaluation.compare import Fold, fit_and_predict, plan_folds
@@ -43,28 +44,26 @@ class Tally:
     def add(self, arm: str, predictions: Iterable[Prediction], labels: Sequence[str]) -> None:
         rows = list(predictions)
         customers = by_customer(rows, labels)
-        self.clips[arm].append(_right((p.label, p.probabilities) for p in rows))
-        self.customers[arm].append(_right((c.label, c.probabilities) for c in customers))
+        self.clips[arm].append(float(np.mean([right(row) for row in rows])))
+        self.customers[arm].append(float(np.mean([right(customer) for customer in customers])))
 
     def __str__(self) -> str:
         width = max(map(len, self.clips))
         lines = [
-            f"{arm:{width}}  clips {_spread(self.clips[arm])}  "
-            f"customers {_spread(self.customers[arm])}"
+            f"{arm:{width}}  clips {spread(self.clips[arm])}  "
+            f"customers {spread(self.customers[arm])}"
             for arm in self.clips
         ]
         return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
-    parser.add_argument("--set", action="append", default=[], help="a.b=c")
+    parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="of dealing, weights and masks")
     parser.add_argument("--no-fit", action="store_true", help="probes only: minutes, not an hour")
     parser.add_argument("--no-pretraining", action="store_true")
     options = parser.parse_args()
-    config = load_config(options.config, options.set)
+    config = load_config(options.config, options.overrides)
     corpus, tally = open_labelled(config), Tally()
     sentence_vectors = _sentence_vectors()
     for seed in range(options.seeds):
@@ -117,9 +116,6 @@ def _pretrain(
     """Masked words on all clips, labelled or not, of the customers that are not held out."""
     from persona_ray.corpus.texts import Dialogues
     from persona_ray.objectives.text_task import text_tasks
-    from persona_ray.training.checkpoint import load_trained
-    from persona_ray.training.pretrain.context import PlainPretrainContext
-    from persona_ray.training.pretrain.run import pretrain
     from persona_ray.training.pretrain.settings import PretrainSettings
 
     held_out = {example.customer_id for example in fold.held_out}
@@ -133,13 +129,8 @@ def _pretrain(
     )
     clips = (lambda: infos) if text.corpus else None
     for named in text_tasks(config, Dialogues(text.files, clips)):
-        context = PlainPretrainContext(folder / named.name)
         settings = PretrainSettings.of(named.settings)
-        curve = pretrain(named.task, settings, config.engine, context, lambda _point: None)
-        module, newest = named.task.build(), context.restore()
-        assert newest is not None
-        load_trained(newest, module)
-        named.task.save(module, named.folder)
+        curve = pretrained(named.task, settings, config.engine, folder / named.name, named.folder)
         last = curve.last
         print(
             f"  seed {seed}, fold {fold.number}: {curve.updates} updates, loss {last.loss:.2f}, "
@@ -233,14 +224,6 @@ def _regress(
         )
         for example, row in zip(fold.held_out, search.predict_proba(held_out), strict=True)
     ]
-
-
-def _right(rows: Iterable[tuple[str, Any]]) -> float:
-    return float(np.mean([label == max(answer, key=answer.get) for label, answer in rows]))
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{np.mean(values):5.1%} ± {np.std(values):4.1%}"
 
 
 if __name__ == "__main__":
