@@ -220,8 +220,8 @@ class Registry:
             ) from None
         try:
             with _failures_named(self._store):
-                self._client.download_artifacts(version.run_id, path, str(part))
-            yield part / path
+                fetched = self._client.download_artifacts(version.run_id, path, str(part))
+            yield Path(fetched)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
