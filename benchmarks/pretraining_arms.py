@@ -111,7 +111,7 @@ def on_ray(job: Job, folder: Path) -> None:
 
 def _worker(arguments: dict[str, Any]) -> None:
     from persona_ray.launch.plain import threads
-    from persona_ray.launch.pretrain_run import RayPretrainContext
+    from persona_ray.launch.training_run import RayContext
     from persona_ray.training.pretrain.run import pretrain
     from persona_ray.training.run_folder import RunFolder
 
@@ -120,7 +120,7 @@ def _worker(arguments: dict[str, Any]) -> None:
     on = threading.Event()
     task: Any = Held(job.task, on)
 
-    class Gated(RayPretrainContext):
+    class Gated(RayContext):
         def stop_requested(self) -> bool:
             gate[:] = gate or [Gate(job, "ray", on)]
             return gate[0].tick()
@@ -144,12 +144,12 @@ def in_process(job: Job, arm: str, folder: Path) -> None:
 
 
 def without_ray(job: Job, folder: Path) -> None:
-    from persona_ray.training.pretrain.context import PlainPretrainContext
+    from persona_ray.training.context import PlainContext
     from persona_ray.training.pretrain.run import pretrain
 
     on = threading.Event()
     task: Any = Held(job.task, on)
-    context = PlainPretrainContext(folder, stop=Gate(job, "no ray", on).tick)
+    context = PlainContext(folder, stop=Gate(job, "no ray", on).tick)
     pretrain(task, job.settings, job.config.engine, context, lambda _: None)
 
 
@@ -216,6 +216,9 @@ class Given:
 
     def samples(self, clip_id: str) -> Any:
         return self.clips[clip_id]
+
+    def digest(self, clip_id: str) -> str:
+        raise NotImplementedError
 
 
 def ray_data_batches(job: Job) -> Iterator[tuple[MicroBatch, int]]:

@@ -164,13 +164,11 @@ def padded_of(lengths: np.ndarray, clips: int) -> float:
 
 def feed_alone(job: Job) -> None:
     """Batches without a model, map-style and through Ray Data."""
+    from persona_ray.training.context import PlainContext
     from persona_ray.training.feed import Feed
-    from persona_ray.training.pretrain.context import PlainPretrainContext
 
     def map_style() -> Iterator[int]:
-        with Feed(
-            job.task, job.settings.course(job.task.sizes()), PlainPretrainContext(Path()), 0
-        ) as feed:
+        with Feed(job.task, job.settings.course(job.task.sizes()), PlainContext(Path()), 0) as feed:
             for ready in feed:
                 yield sum(len(portion.positions) for portion in ready.portions)
 

@@ -103,10 +103,10 @@ def pretrained(
 ) -> Curve:
     """Pretrain in this process, save to `folder`; the curve."""
     from persona_ray.training.checkpoint import load_trained
-    from persona_ray.training.pretrain.context import PlainPretrainContext
+    from persona_ray.training.context import PlainContext
     from persona_ray.training.pretrain.run import pretrain
 
-    context = PlainPretrainContext(checkpoints)
+    context = PlainContext(checkpoints)
     curve = pretrain(task, settings, engine, context, lambda _point: None)
     left = context.restore()
     assert left is not None

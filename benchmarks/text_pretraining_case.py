@@ -135,6 +135,9 @@ class NoAudio:
     def samples(self, clip_id: str) -> Samples:
         raise KeyError(clip_id)
 
+    def digest(self, clip_id: str) -> str:
+        raise KeyError(clip_id)
+
 
 def run_job(job: Job, out: Path) -> float:
     """Pretrain, fine-tune, answer; seconds that it took."""

@@ -155,6 +155,10 @@ class SampleSource(Protocol):
         """Samples (samples,) of one clip; KeyError for an unknown clip."""
         ...
 
+    def digest(self, clip_id: str) -> str:
+        """Of the audio of one clip: changes with its samples. KeyError for an unknown clip."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Recognition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from persona_ray.config.base import Section
 from persona_ray.types import Modality
@@ -82,17 +82,51 @@ class TrainingConfig(Section):
     decay_rate: float = Field(
         0.95, gt=0, le=1, description="the learning rate is multiplied by this after each epoch"
     )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="each block of an encoder learns this many times as fast as the one above it",
+    )
     stop_loss: float = Field(
         0.05, ge=0, description="training stops after an epoch whose loss is below this"
     )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="training stops after so many epochs in which the loss of the dev split did "
+        "not fall; empty: it does not",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="which epoch becomes the bundle: the last, or the one with the smallest loss "
+        "of the dev split; the other is kept beside it",
+    )
+    class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = Field(
+        "none",
+        description="balanced: rare labels count more, so that all labels count alike in sum; or "
+        "a weight for each label",
+    )
+    focal_gamma: float = Field(
+        0.0, ge=0, description="focal loss: clips told well count less; 0 is cross entropy"
+    )
     batch_s: float = Field(
-        60.0, gt=0, description="audio seconds in one batch of one worker, padding included"
+        60.0, gt=0, description="audio seconds of one update, over all workers, padding included"
+    )
+    micro_batch_s: float = Field(
+        60.0,
+        gt=0,
+        description="audio seconds that a worker passes through the model at a time, padding "
+        "included: what memory allows; changes no result",
     )
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this")
     kept_frozen: tuple[Literal["speech", "text"], ...] = Field(
         (),
         description="encoders that stay frozen after the threshold too, so that each clip passes "
         "them once in the whole run; for an untrained speech encoder and little speech",
+    )
+    checkpoint_updates: int = Field(
+        200, ge=1, description="updates between two checkpoints; one more at the end of each epoch"
     )
     freeze_front: bool = Field(
         True, description="the speech encoder's convolutional front is never trained"

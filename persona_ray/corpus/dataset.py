@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -107,12 +108,12 @@ class CorpusDataset:
 
     def samples(self, clip_id: str) -> Samples:
         """Samples (samples,) of one clip; KeyError for an unknown clip."""
-        if self._index is None:
-            self._index = self._build_index()
-        number, row = self._index.find(clip_id, self._path)
-        shard = self._manifest.clip_shards[number]
-        group, row = self._index.group_of(number, row)
-        return self._decode(self._audio(number, group)[row].as_py(), shard)
+        data, shard = self._find(clip_id)
+        return self._decode(data, shard)
+
+    def digest(self, clip_id: str) -> str:
+        """SHA-256 of the FLAC bytes of one clip; KeyError for an unknown clip."""
+        return hashlib.sha256(self._find(clip_id)[0]).hexdigest()
 
     def calls(self) -> Iterator[CallOutcome]:
         """What became of every call."""
@@ -143,6 +144,15 @@ class CorpusDataset:
             samples=self._decode(data, shard),
             sample_rate_hz=self.sample_rate_hz,
         )
+
+    def _find(self, clip_id: str) -> tuple[bytes, Shard]:
+        """FLAC bytes of one clip, and where they lie."""
+        if self._index is None:
+            self._index = self._build_index()
+        number, row = self._index.find(clip_id, self._path)
+        group, row = self._index.group_of(number, row)
+        data: bytes = self._audio(number, group)[row].as_py()
+        return data, self._manifest.clip_shards[number]
 
     def _decode(self, data: bytes, shard: Shard) -> Samples:
         try:

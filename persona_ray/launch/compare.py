@@ -19,7 +19,7 @@ from persona_ray.progress import Progress, Stage
 from persona_ray.types import Example, SampleSource
 
 if TYPE_CHECKING:
-    from persona_ray.training.finetune.feeds import SpeechVectors
+    from persona_ray.training.finetune.inputs import SpeechVectors
     from persona_ray.training.finetune.vectors import VectorCache
 
 # Clips that one task hears; every task builds the encoder anew.

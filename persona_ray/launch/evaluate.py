@@ -101,7 +101,7 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
     labels = _customer_labels(data, config.annotation.labels)
     calls, predictions = _recognise(recognizer, data, labels, progress)
-    vectors = VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint)
+    vectors = VectorCache(config.vectors_dir.absolute())
     arms = compare_modalities(unpretrained(config), data.examples, data.dataset, progress, vectors)
     return ReportData(
         subtitle=f"Workspace {config.workspace.name}",

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
+from persona_ray.launch.cluster import connect
 from persona_ray.launch.encoders import content, pretrained
+from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
@@ -38,8 +40,8 @@ class FinetuneResult:
         clips = ", ".join(f"{split} {self.clips.get(split, 0)}" for split in Split)
         lines = [
             f"clips: {clips}",
-            f"epochs: {last.epoch}{' (the loss fell below stop_loss)' * self.history.stopped_early}"
-            f", loss {last.loss:.3f}",
+            f"epochs: {last.epoch}, loss {last.loss:.3f}"
+            + (f" ({self.history.ended.reason})" if self.history.ended else ""),
         ]
         if last.dev is not None:
             lines.append(
@@ -50,9 +52,10 @@ class FinetuneResult:
 
 
 def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> FinetuneResult:
-    """Train on the train split and write the bundle of the last epoch to `config.bundle_dir`.
+    """Train on the train split and write the bundle of the epoch that `training.keep` says to
+    `config.bundle_dir`.
 
-    The last epoch, not the best on dev: with few dev customers the best is chosen by luck, and
+    By default the last, not the best on dev: with few dev customers the best is chosen by luck, and
     the stop rule is `training.stop_loss`. Encoders start as `launch.encoders.pretrained` says. A
     killed run goes on where it was, unless `fresh`.
     Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError, TrackingError.
@@ -62,8 +65,7 @@ def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> Fine
 
 
 def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneResult:
-    from persona_ray.models.bundle import contract_of, save_bundle
-    from persona_ray.training.finetune.fit import check_examples
+    from persona_ray.training.finetune.examples import check_examples
     from persona_ray.training.finetune.vectors import VectorCache
 
     # First, because it may fail, and is read at once.
@@ -77,7 +79,8 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
         train=data.of(Split.TRAIN),
         dev=data.of(Split.DEV),
         source=data.dataset,
-        vectors=VectorCache(config.vectors_dir.absolute(), data.dataset.fingerprint),
+        vectors=VectorCache(config.vectors_dir.absolute()),
+        engine=config.engine,
     )
     # Before workers are started for nothing.
     check_examples(job.train, job.dev, job.labels)
@@ -91,7 +94,12 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
             config,
             STAGE,
             folder,
-            {"model": model_config, "training": config.training, "launch": config.launch},
+            {
+                "model": model_config,
+                "training": config.training,
+                "engine": config.engine,
+                "launch": config.launch,
+            },
             {"data": data.dataset.fingerprint},
         ) as tracker,
         progress.stage(STAGE, total=config.training.epochs) as stage,
@@ -105,32 +113,50 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
             tracker.metrics(result.epoch, _curves(result))
 
         if config.launch.backend == "plain":
-            from persona_ray.launch.plain import fit_plain
-
-            model, history = fit_plain(job, config.launch, folder, tell)
+            tuned = fit_plain(job, config.launch, folder, tell)
         else:
-            from persona_ray.launch.cluster import connect
-            from persona_ray.launch.ray_train import fit_on_ray
-
             with connect(config.launch):
-                model, history = fit_on_ray(job, config.launch, folder, tell)
-    contract = contract_of(
-        model,
-        data.dataset.fingerprint,
-        _metrics(history.last),
-        {
-            "model": config.model.model_dump(mode="json"),
-            "pretraining": config.pretraining.model_dump(mode="json"),
-            "training": config.training.model_dump(mode="json"),
-            "splits": config.splits.model_dump(mode="json"),
-        },
-    )
-    save_bundle(model, config.bundle_dir, contract)
-    history.write(config.workspace / HISTORY)
-    # The bundle is whole: what a rerun would go on from is no longer needed.
+                tuned = fit_on_ray(job, config.launch, folder, tell)
+    _write_bundles(config, tuned, data.dataset.fingerprint)
+    tuned.history.write(config.workspace / HISTORY)
+    # The bundles are whole: what a rerun would go on from is no longer needed.
     shutil.rmtree(folder, ignore_errors=True)
     counts = Counter(example.split for example in data.examples)
-    return FinetuneResult(config.bundle_dir, history, counts)
+    return FinetuneResult(config.bundle_dir, tuned.history, counts)
+
+
+def _write_bundles(config: RunConfig, tuned: Finetuned, data: str) -> None:
+    """That of the epoch that `training.keep` says, and the other beside it where it is another.
+    `data`: the corpus' fingerprint."""
+    from persona_ray.models.bundle import contract_of, save_bundle
+
+    last, best = tuned.history.last, tuned.history.best
+    epochs = {"last": last} | ({} if best is None or best.epoch == last.epoch else {"best": best})
+    kept = config.training.keep if config.training.keep in epochs else "last"
+    for which in ("last", "best"):
+        folder = config.bundle_dir if which == kept else other_bundle_dir(config, which)
+        if which not in epochs:
+            if which != kept:
+                shutil.rmtree(folder, ignore_errors=True)
+            continue
+        model = tuned.model(best=which == "best")
+        contract = contract_of(
+            model,
+            data,
+            _metrics(epochs[which]),
+            {
+                "model": config.model.model_dump(mode="json"),
+                "pretraining": config.pretraining.model_dump(mode="json"),
+                "training": config.training.model_dump(mode="json"),
+                "splits": config.splits.model_dump(mode="json"),
+            },
+        )
+        save_bundle(model, folder, contract)
+
+
+def other_bundle_dir(config: RunConfig, which: str) -> Path:
+    """Where the bundle of the `last` or the `best` epoch lies if it is not the one to use."""
+    return config.bundle_dir.with_name(f"{config.bundle_dir.name}-{which}")
 
 
 def _figures(result: EpochResult) -> dict[str, float]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from persona_ray.config.learning import ModelConfig, TrainingConfig
+from persona_ray.config.pretraining import EngineConfig
 from persona_ray.types import Example, SampleSource
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """Everything is picklable; `source` opens its files where it is used. `vectors` keeps what
-    frozen speech encoders said of the clips; None: nothing does."""
+    frozen encoders said of the clips; None: nothing does."""
 
     model: ModelConfig
     training: TrainingConfig
@@ -27,6 +28,7 @@ class TrainingJob:
     dev: tuple[Example, ...]
     source: SampleSource
     vectors: VectorCache | None = None
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
     def build_model(self) -> BimodalModel:
         """The untrained model: the same weights on every worker and at every call."""
@@ -38,9 +40,11 @@ class TrainingJob:
 
     def fingerprint(self, data: str) -> str:
         """Of configuration, examples and corpus (`data`): a killed run of the same goes on."""
+        from persona_ray.training.finetune.progress import identity_of
+
         digest = hashlib.sha256()
-        head = (self.model.model_dump(mode="json"), self.training.model_dump(mode="json"))
-        digest.update(json.dumps([head, self.labels, data], sort_keys=True).encode())
+        head = (self.model.model_dump(mode="json"), identity_of(self.training, self.labels, data))
+        digest.update(json.dumps(head, sort_keys=True).encode())
         for example in (*self.train, *self.dev):
             digest.update(json.dumps(asdict(example), sort_keys=True).encode())
         return digest.hexdigest()[:16]

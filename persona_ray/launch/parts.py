@@ -142,6 +142,8 @@ def pretraining_part(config: RunConfig) -> PretrainingPart | None:
 
 def training_run(config: RunConfig, history: History, model: BimodalModel) -> TrainingRun:
     """`model` is the trained one."""
+    best = history.best
+    chosen = best if config.training.keep == "best" and best is not None else history.last
     weights: Sequence[float] = ()
     if model.featurizer is not None:
         weights = model.featurizer.weights().tolist()
@@ -158,10 +160,8 @@ def training_run(config: RunConfig, history: History, model: BimodalModel) -> Tr
             )
             for epoch in history.epochs
         ),
-        stopped=f"the loss fell below {config.training.stop_loss:g}"
-        if history.stopped_early
-        else "the epochs were out",
-        chosen_epoch=history.last.epoch,
+        stopped="" if history.ended is None else history.ended.reason,
+        chosen_epoch=chosen.epoch,
         layer_weights=tuple(weights),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         speech_encoder=_encoder(config.model.speech.path, model.speech is not None, "HuBERT"),

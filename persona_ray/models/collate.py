@@ -29,12 +29,13 @@ def collate(
     labels: Sequence[str] | None,
     model: BimodalModel,
     sample_rate_hz: int,
+    reads: bool = True,
 ) -> Batch:
     """One batch of clips for `model`, on the CPU.
 
     `waves`: samples (n,) of each clip at `sample_rate_hz`, ignored (may be empty) by a model that
-    only reads; `texts` likewise by one that only hears. Raises ModelError for an unknown label or
-    lists of different lengths.
+    only reads; `texts` likewise by one that only hears, or where it `reads` nothing here. Raises
+    ModelError for an unknown label or lists of different lengths.
     """
     wave_batch = lengths = tokens = targets = None
     counts = set()
@@ -44,7 +45,7 @@ def collate(
         clips = [torch.tensor(np.ascontiguousarray(wave, dtype=np.float32)) for wave in fitted]
         lengths = torch.tensor([len(clip) for clip in clips], dtype=torch.int64)
         wave_batch = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
-    if model.text is not None:
+    if model.text is not None and reads:
         counts.add(len(texts))
         tokens = model.text.tokenize(texts)
     if labels is not None:

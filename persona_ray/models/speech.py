@@ -113,6 +113,9 @@ class SpeechEncoder(SpeechTower):
 
     def _never_trained(self) -> Iterator[nn.Parameter]:
         yield from super()._never_trained()
+        if getattr(self.model.config, "do_stable_layer_norm", False):
+            # It sits behind the last block, whose own output is used.
+            yield from self.model.encoder.layer_norm.parameters()
         # Embedding of masked frames: pretraining uses it, fine-tuning masks nothing.
         masked = getattr(self.model, "masked_spec_embed", None)
         if masked is not None:

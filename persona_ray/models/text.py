@@ -72,6 +72,14 @@ class TextEncoder(Tower):
         hidden: Tensor = self.model(**tokens).last_hidden_state
         return hidden[:, 0]
 
+    def _preprocessing(self) -> dict[str, Any]:
+        tokenizer = self.tokenizer
+        rules = getattr(tokenizer, "backend_tokenizer", None)
+        return {
+            "tokenizer": tokenizer.get_vocab() if rules is None else rules.to_str(),
+            "max_tokens": self.max_tokens,
+        }
+
     def _never_trained(self) -> Iterator[nn.Parameter]:
         # The pooler sits behind the vectors that are used here.
         pooler = getattr(self.model, "pooler", None)

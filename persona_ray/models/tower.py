@@ -19,12 +19,14 @@ from torch import Tensor, nn
 _ORIGIN = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
-class Tower(nn.Module):
+class Tower(nn.Module, ABC):
     """An encoder that can be frozen; a frozen one stays in eval mode whatever `train()` asks.
 
     Dropout in a frozen encoder would make its vectors differ from pass to pass, so that they
-    could not be cached.
+    could not be cached. `model` is a Hugging Face module.
     """
+
+    model: Any
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +50,22 @@ class Tower(nn.Module):
         super().train(mode and not self._frozen)
         return self
 
+    def fingerprint(self) -> str:
+        """SHA-256 of all that a clip's vectors depend on: kind, configuration, weights."""
+        config = self.model.config.to_dict()
+        described = {
+            "tower": type(self).__name__,
+            "config": {name: value for name, value in config.items() if name not in _ORIGIN},
+            **self._preprocessing(),
+        }
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+        hash_weights(digest, self.model)
+        return digest.hexdigest()
+
+    @abstractmethod
+    def _preprocessing(self) -> dict[str, Any]:
+        """What happens to a clip before the model."""
+
     def trainable(self) -> list[nn.Parameter]:
         """The parameters that are trained once the tower is unfrozen."""
         never = {id(parameter) for parameter in self._never_trained()}
@@ -58,16 +76,14 @@ class Tower(nn.Module):
         yield from ()
 
 
-class SpeechTower(Tower, ABC):
+class SpeechTower(Tower):
     """Waves in, the outputs of the L Transformer blocks out, pooled over a clip's own frames.
 
     A block output is what the block itself returns, before any norm that follows the last block;
     the input of the first block is not among them. A clip's vectors do not depend on the clips it
-    is batched with. `model` is a Hugging Face module, `preprocessor` the feature extractor that
-    says how it is fed.
+    is batched with. `preprocessor` is the Hugging Face feature extractor that says how it is fed.
     """
 
-    model: Any
     preprocessor: Any
     # Whether masked-unit pretraining (HuBERT's) can train it further.
     masked_units: bool
@@ -102,6 +118,9 @@ class SpeechTower(Tower, ABC):
     def normalize(self) -> bool:
         """Whether each clip is brought to zero mean and unit variance first."""
         return bool(self.preprocessor.do_normalize)
+
+    def _preprocessing(self) -> dict[str, Any]:
+        return {"preprocessor": self.preprocessor.to_dict()}
 
     @property
     def longest_s(self) -> float | None:
@@ -152,18 +171,6 @@ class SpeechTower(Tower, ABC):
         outputs, mask = self._blocks(waves, lengths)
         share = mask / mask.sum(dim=1, keepdim=True)
         return torch.stack([torch.einsum("bt,btf->bf", share, out) for out in outputs], dim=1)
-
-    def fingerprint(self) -> str:
-        """SHA-256 of all that a clip's vectors depend on: kind, configuration, weights."""
-        config = self.model.config.to_dict()
-        described = {
-            "tower": type(self).__name__,
-            "config": {name: value for name, value in config.items() if name not in _ORIGIN},
-            "preprocessor": self.preprocessor.to_dict(),
-        }
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
-        hash_weights(digest, self.model)
-        return digest.hexdigest()
 
 
 def mask_of(lengths: Tensor, size: int) -> Tensor:

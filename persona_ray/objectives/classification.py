@@ -1,15 +1,26 @@
-"""Cross entropy over the configured labels."""
+"""Cross entropy over the configured labels, weighted for labels that are rare or hard."""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import functional as F
 
+# The name of the loss among the terms of an update.
+TERM = "label"
 
-def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum over the clips of -log p(target): `logits` (batch, labels), `targets` (batch,).
 
-    A sum, not a mean: with several workers each divides by the clips of the whole step, so that
-    the averaged gradient is that of one worker with the whole step.
+def summed_focal_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, gamma: float = 0.0
+) -> Tensor:
+    """Sum over the clips of -w (1 - p)^gamma log p, p that of the target: `logits` (batch, labels),
+    `targets` (batch,), `weights` (labels,). Focal loss as in Lin et al. 2017, equation 5; with
+    `gamma` 0 it is cross entropy.
+
+    A sum, not a mean: several workers and micro-batches divide by the clips of the whole update.
     """
-    return F.cross_entropy(logits, targets, reduction="sum")
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    if gamma:
+        losses = (1.0 - (-losses).exp()).clamp(min=0.0) ** gamma * losses
+    if weights is not None:
+        losses = weights[targets] * losses
+    return losses.sum()

@@ -72,8 +72,9 @@ class MaskedUnits(nn.Module):
         if getattr(model, "masked_spec_embed", None) is None:
             model.masked_spec_embed = nn.Parameter(torch.rand(encoder.features))
             model.config.mask_time_prob = _MASK_TIME_PROB
-        # Fine-tuning never trains it; this is where it is trained.
+        # Fine-tuning never trains these; this is where they are trained.
         model.masked_spec_embed.requires_grad_(True)
+        model.encoder.layer_norm.requires_grad_(True)
         # transformers would ask for gradients of the samples, for reentrant checkpointing.
         model.feature_extractor._requires_grad = False
         model.feature_extractor.register_forward_pre_hook(_to_weights_type)

@@ -54,14 +54,15 @@ def write_checkpoint(
     (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
-def read_progress(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises TrainingError for a damaged checkpoint, or one of another run."""
+def read_progress(folder: Path, identity: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Raises TrainingError for a damaged checkpoint, or one of another run than `identity`'s (None:
+    of any run)."""
     state = _state(folder)
     try:
         known, progress = dict(state["identity"]), dict(state["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(damaged(folder / _STATE, repr(error))) from None
-    if known != dict(identity):
+    if identity is not None and known != dict(identity):
         names = sorted(
             name for name in {*known, *identity} if known.get(name) != identity.get(name)
         )

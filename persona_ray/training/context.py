@@ -1,12 +1,14 @@
-"""All that the loop knows of where it runs."""
+"""All that a loop knows of where it runs, and the case without a launcher."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from persona_ray.training.run_folder import RunFolder, Write
 
 if TYPE_CHECKING:
     import torch
@@ -29,26 +31,55 @@ class Worker(Protocol):
 
 
 class TrainContext(Worker, Protocol):
-    """One worker's view of fine-tuning."""
-
-    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        """Called by every rank after each epoch; rank 0 hands over a folder, which is copied."""
-        ...
+    """One worker's view of a run."""
 
     def restore(self) -> Path | None:
-        """The folder of the newest checkpoint, or None at a fresh start."""
+        """The folder of the newest whole checkpoint, the same on every rank; None: start anew."""
+        ...
+
+    def save(self, metrics: Mapping[str, float], write: Write | None) -> None:
+        """Called by every rank after the same updates. Rank 0 brings `write`, which fills an empty
+        folder and may be called later, from another thread; the other ranks bring None."""
+        ...
+
+    def stop_requested(self) -> bool:
+        """Whether this rank has been asked to stop. The loop agrees on it over all ranks."""
+        ...
+
+    def finish(self) -> None:
+        """Called by every rank at the end: waits until what was saved is written, and raises what
+        went wrong in writing."""
         ...
 
 
 class PlainContext:
-    """One process, no launcher. Keeps the newest checkpoint in `folder`, if one is given."""
+    """Processes without a launcher. Rank 0 writes checkpoints to `folder`, if one is given, in the
+    background."""
 
-    rank = 0
-    world_size = 1
-
-    def __init__(self, folder: Path | None = None, device: torch.device | None = None) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._folder = None if folder is None else RunFolder(folder)
+        self._rank = rank
+        self._world_size = world_size
         self._device = device
+        self._stop = stop
+        self._writer: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def world_size(self) -> int:
+        return self._world_size
 
     @property
     def device(self) -> torch.device:
@@ -58,30 +89,41 @@ class PlainContext:
             return self._device
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        if self._folder is None or checkpoint is None:
-            return
-        number = self._newest_number() + 1
-        half = self._folder / f"writing-{number:04d}"
-        shutil.rmtree(half, ignore_errors=True)
-        shutil.copytree(checkpoint, half)
-        (half / "metrics.json").write_text(json.dumps(dict(metrics)), encoding="utf-8")
-        # The rename makes a checkpoint whole or absent, whenever the process is killed.
-        half.replace(self._folder / f"checkpoint-{number:04d}")
-        for older in self._numbers():
-            if older < number:
-                shutil.rmtree(self._folder / f"checkpoint-{older:04d}", ignore_errors=True)
-
     def restore(self) -> Path | None:
-        number = self._newest_number()
-        if self._folder is None or number < 0:
-            return None
-        return self._folder / f"checkpoint-{number:04d}"
+        self._join()
+        return None if self._folder is None else self._folder.newest()
 
-    def _numbers(self) -> list[int]:
-        if self._folder is None or not self._folder.is_dir():
-            return []
-        return [int(path.name.split("-")[1]) for path in self._folder.glob("checkpoint-*")]
+    def save(self, metrics: Mapping[str, float], write: Write | None) -> None:
+        if write is None or self._folder is None:
+            return
+        # One checkpoint in memory at a time: a slow disk holds the training up, not the memory.
+        self._join()
+        self._writer = threading.Thread(
+            target=self._write, args=(self._folder, dict(metrics), write), name="checkpoint writer"
+        )
+        self._writer.start()
 
-    def _newest_number(self) -> int:
-        return max(self._numbers(), default=-1)
+    def stop_requested(self) -> bool:
+        return self._stop()
+
+    def finish(self) -> None:
+        self._join()
+
+    def _join(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _write(self, folder: RunFolder, metrics: dict[str, float], write: Write) -> None:
+        def fill(half: Path) -> None:
+            write(half)
+            (half / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+
+        try:
+            folder.write(folder.next(), fill)
+            folder.tidy()
+        except BaseException as error:
+            self._error = error

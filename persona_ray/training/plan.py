@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from persona_ray.errors import TrainingError
-from persona_ray.training.batching import blurred_order
+
+# Standard deviation of the logarithm of a length: items within some 10 % change places.
+BLUR = 0.1
 
 Update = tuple[int, ...]
 
@@ -45,6 +47,12 @@ def plan_updates(sizes: Sequence[float], update_size: float, seed: int, epoch: i
         for start, end in _cuts(lengths[order], update_size)
     ]
     return [updates[at] for at in rng.permutation(len(updates))]
+
+
+def blurred_order(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Positions by length, but for `BLUR`: neighbours change places from epoch to epoch."""
+    blurred = np.log(np.maximum(lengths, 1e-3)) + rng.normal(0.0, BLUR, len(lengths))
+    return np.argsort(blurred, kind="stable")
 
 
 def count_updates(sizes: Sequence[float], update_size: float, seed: int, epochs: int) -> list[int]:
@@ -82,6 +90,22 @@ def deal(
         for rank, portion in enumerate(parts if row % 2 == 0 else reversed(parts)):
             ranks[rank].append(portion)
     return [tuple(rank) for rank in ranks]
+
+
+def plan_passes(
+    sizes: Sequence[float], bound: float, world_size: int
+) -> list[list[tuple[int, ...]]]:
+    """Each worker's batches for a pass that only reads: every item at least once, batches of like
+    length within `bound` (padded), as many on one worker as on the other. Where there are too few,
+    the shortest item comes again."""
+    lengths = np.asarray(sizes, dtype=np.float64)
+    order = np.argsort(-lengths, kind="stable")
+    batches = [
+        tuple(int(position) for position in order[start:end])
+        for start, end in _cuts(lengths[order], bound)
+    ]
+    batches += [(int(order[-1]),)] * (-len(batches) % world_size)
+    return [batches[rank::world_size] for rank in range(world_size)]
 
 
 Cut = tuple[int, int]

@@ -9,13 +9,19 @@ import torch
 
 from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import TrainingError
+from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
-from persona_ray.launch.plain import fit_plain
-from persona_ray.launch.ray_train import fit_on_ray
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.finetune.history import EpochResult, History, Phase
+from persona_ray.training.finetune.history import EpochResult, Phase
 from persona_ray.types import Split
-from tests.unit.training.toys import LABELS, Tones, examples, model_config, training_config
+from tests.unit.training.toys import (
+    LABELS,
+    Tones,
+    examples,
+    model_config,
+    still,
+    training_config,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 
@@ -27,41 +33,31 @@ class QuietJob(TrainingJob):
     """Without any dropout, which differs from rank to rank."""
 
     def build_model(self) -> BimodalModel:
-        model = super().build_model()
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-            elif isinstance(getattr(module, "dropout", None), float):
-                module.dropout = 0.0
-        return model
+        return still(super().build_model())
 
 
-def job(
-    kind: type[TrainingJob] = TrainingJob, batch_s: float = 12.0, even: bool = False
-) -> TrainingJob:
+def job(kind: type[TrainingJob] = TrainingJob) -> TrainingJob:
     return kind(
         model=model_config(),
-        training=training_config(4, 2).model_copy(update={"batch_s": batch_s}),
+        training=training_config(4, 2),
         labels=LABELS,
-        train=tuple(examples(40, even=even)),
+        train=tuple(examples(40)),
         dev=tuple(examples(9, Split.DEV, first=60)),
         source=Tones(),
     )
 
 
-def assert_same(
-    one: tuple[BimodalModel, History], other: tuple[BimodalModel, History], tolerance: float
-) -> None:
-    for mine, its in zip(one[1].epochs, other[1].epochs, strict=True):
+def assert_same(one: Finetuned, other: Finetuned, tolerance: float) -> None:
+    for mine, its in zip(one.history.epochs, other.history.epochs, strict=True):
         assert (mine.epoch, mine.phase) == (its.epoch, its.phase)
         assert mine.loss == pytest.approx(its.loss, abs=tolerance)
         assert mine.learning_rate == its.learning_rate
         assert mine.dev is not None
         assert its.dev is not None
         assert mine.dev.loss == pytest.approx(its.dev.loss, abs=tolerance)
-    weights = other[0].state_dict()
+    found, weights = one.model().state_dict(), other.model().state_dict()
     for name in ("classifier.weight", "featurizer.layer_weights"):
-        torch.testing.assert_close(one[0].state_dict()[name], weights[name], atol=1e-3, rtol=0)
+        torch.testing.assert_close(found[name], weights[name], atol=1e-3, rtol=0)
 
 
 def test_ray_gives_the_plain_launchers_numbers(tmp_path: Path) -> None:
@@ -70,13 +66,12 @@ def test_ray_gives_the_plain_launchers_numbers(tmp_path: Path) -> None:
     plain = fit_plain(job(), ONE, tmp_path / "plain", lambda _: None)
     assert_same(on_ray, plain, 1e-4)
     assert [result.epoch for result in told] == [1, 2, 3, 4]
-    assert on_ray[1].last.phase == Phase.FULL
+    assert on_ray.history.last.phase == Phase.FULL
 
 
-def test_two_workers_with_half_the_batch_are_one_worker(tmp_path: Path) -> None:
-    # Clips of one length: a step holds the same clips either way, in both phases.
-    two = fit_on_ray(job(QuietJob, 4.8, even=True), TWO, tmp_path / "two", lambda _: None)
-    one = fit_plain(job(QuietJob, 9.6, even=True), ONE, tmp_path / "one", lambda _: None)
+def test_two_workers_are_one_worker(tmp_path: Path) -> None:
+    two = fit_on_ray(job(QuietJob), TWO, tmp_path / "two", lambda _: None)
+    one = fit_plain(job(QuietJob), ONE, tmp_path / "one", lambda _: None)
     assert_same(two, one, 1e-4)
 
 

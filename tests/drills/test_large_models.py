@@ -22,7 +22,7 @@ from persona_ray.objectives.frame_features import EncoderSource, grid_of
 from persona_ray.objectives.speech_task import speech_task
 from persona_ray.objectives.text_task import text_tasks
 from persona_ray.training.checkpoint import load_trained
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import CurvePoint
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -77,7 +77,7 @@ def one_step(
     task: PretrainingTask, settings: PretrainSettings, folder: Path
 ) -> tuple[CurvePoint, dict[str, torch.Tensor]]:
     """The only point of the curve, and how far each trained weight moved at most."""
-    context = PlainPretrainContext(folder, device=torch.device("cpu"))
+    context = PlainContext(folder, device=torch.device("cpu"))
     curve = pretrain(task, settings, EngineConfig(), context, unheard)
     assert curve.complete
     (point,) = curve.points

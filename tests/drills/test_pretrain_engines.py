@@ -24,7 +24,7 @@ from persona_ray.objectives.base import MicroBatch, PretrainingTask
 from persona_ray.objectives.speech_task import speech_task
 from persona_ray.objectives.text_task import text_tasks
 from persona_ray.progress import SilentProgress
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -127,7 +127,7 @@ def runs(root: Path) -> Runs:
 def carry_out(root: Path, made: Runs, engine: EngineConfig, rank: int, world_size: int) -> None:
     for name, (task, settings) in made.items():
         label = f"{name} {engine.model_dump_json()} {world_size}".replace("/", "-")
-        context = PlainPretrainContext(
+        context = PlainContext(
             root / label, rank=rank, world_size=world_size, device=torch.device("cpu")
         )
         curve = pretrain(task, settings, engine, context, unheard)

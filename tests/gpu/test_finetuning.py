@@ -6,22 +6,17 @@ import pytest
 import torch
 
 from persona_ray.training.context import PlainContext
-from persona_ray.training.finetune.fit import fit
 from persona_ray.training.finetune.history import History, Phase
+from persona_ray.training.finetune.run import fit
 from persona_ray.types import Split
-from tests.unit.training.toys import Tones, examples, tiny_model, training_config
+from tests.unit.training.toys import Tones, examples, still, tiny_model, training_config
 
 pytestmark = pytest.mark.gpu
 
 
 def tuned(device: str) -> History:
-    model = tiny_model(dropout=0.0)
-    for module in model.modules():
-        # Dropout draws other numbers on a GPU.
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        elif isinstance(getattr(module, "dropout", None), float):
-            module.dropout = 0.0
+    # Dropout draws other numbers on a GPU.
+    model = still(tiny_model())
     context = PlainContext(device=torch.device(device))
     dev = examples(9, Split.DEV, first=60)
     return fit(model, examples(40), dev, Tones(), training_config(2, 1), context)

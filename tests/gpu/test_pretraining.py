@@ -18,7 +18,7 @@ from persona_ray.launch.units import prepare_units
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.objectives.speech_task import SpeechTask, speech_task
 from persona_ray.progress import SilentProgress
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -41,7 +41,7 @@ def run(
     folder: Path,
     device: torch.device,
 ) -> Curve:
-    return pretrain(task, settings, engine, PlainPretrainContext(folder, device=device), unheard)
+    return pretrain(task, settings, engine, PlainContext(folder, device=device), unheard)
 
 
 def assert_same(curve: Curve, expected: Curve, tolerance: float) -> None:
@@ -100,7 +100,7 @@ def _zero(rank: int, workers: int, folder: Path) -> None:
     dist.init_process_group(
         "nccl", init_method=f"file://{folder / 'store'}", rank=rank, world_size=workers
     )
-    context = PlainPretrainContext(folder / "run", rank=rank, world_size=workers, device=device)
+    context = PlainContext(folder / "run", rank=rank, world_size=workers, device=device)
     curve = pretrain(TOY, SETTINGS, ZERO_2, context, unheard)
     if rank == 0:
         write_curves((curve,), folder / "curve.json")
@@ -116,6 +116,6 @@ def test_deepspeed_zero_2_over_nccl(on_cpu: Curve, tmp_path: Path) -> None:
 
 def test_a_checkpoint_goes_on_from_gpu_to_cpu(on_cpu: Curve, tmp_path: Path) -> None:
     asked = iter(range(100))
-    context = PlainPretrainContext(tmp_path, device=GPU, stop=lambda: next(asked) == 3)
+    context = PlainContext(tmp_path, device=GPU, stop=lambda: next(asked) == 3)
     assert not pretrain(TOY, SETTINGS, FP32, context, unheard).complete
     assert_same(run(TOY, SETTINGS, FP32, tmp_path, CPU), on_cpu, CLOSE["fp32"])

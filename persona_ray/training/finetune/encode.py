@@ -8,42 +8,69 @@ small encoder, 98 kB for 24 layers of 1024.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from persona_ray.training.batching import plan_pass
-from persona_ray.training.context import TrainContext
-from persona_ray.training.finetune.feeds import Feed, Vectors
-from persona_ray.training.finetune.parallel import Classifier, gathered, precision
+from persona_ray.config.pretraining import EngineConfig
+from persona_ray.training.agreement import Agreement
+from persona_ray.training.context import Worker
+from persona_ray.training.engine.base import computes_in
+from persona_ray.training.finetune.classifier import Classifier
+from persona_ray.training.finetune.inputs import LabelledClips, Vectors
+from persona_ray.training.plan import plan_passes
 
-Row = tuple[int, Tensor | None, Tensor | None]
+Answer = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
 
-def encode_once(feed: Feed, batch_s: float, context: TrainContext) -> Vectors:
-    """Vectors of every clip of `feed`, by the towers in evaluation mode; each worker encodes its
-    share and receives the others'. Towers whose vectors `feed` has already do not run again."""
-    model = feed.model
+def encode_once(
+    clips: LabelledClips,
+    batch_s: float,
+    engine: EngineConfig,
+    worker: Worker,
+    agreement: Agreement,
+) -> Vectors:
+    """Vectors of every clip, by the towers in evaluation mode; each worker encodes its share and
+    receives the others'. Towers whose vectors `clips` has already do not run again."""
+    model = clips.model.to(worker.device)
     classifier = Classifier(model).eval()
-    durations_s = [example.duration_s for example in feed.examples]
-    mine: list[Row] = []
-    with torch.inference_mode(), precision(context.device):
-        for positions in plan_pass(durations_s, batch_s, context.rank, context.world_size):
-            encoded = classifier.encode(feed.inputs(positions))
-            for at, position in enumerate(positions):
-                mine.append((position, _row(encoded.speech, at), _row(encoded.text, at)))
-    rows = sorted((row for part in gathered(mine, context) for row in part), key=lambda r: r[0])
-    return Vectors(
-        speech=None if model.speech is None else _stacked([row[1] for row in rows]),
-        text=None if model.text is None else _stacked([row[2] for row in rows]),
-    )
+
+    def answer(inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        encoded = classifier.encode(inputs)
+        parts = {"speech": encoded.speech, "text": encoded.text}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    with inference(engine, worker.device):
+        rows = pass_over(clips, batch_s, answer, worker, agreement)
+    return Vectors(speech=rows.get("speech"), text=rows.get("text"))
 
 
-def _row(vectors: Tensor | None, at: int) -> Tensor | None:
-    return None if vectors is None else vectors[at].float().cpu()
+def pass_over(
+    clips: LabelledClips, batch_s: float, answer: Answer, worker: Worker, agreement: Agreement
+) -> dict[str, Tensor]:
+    """What `answer` says of every clip, by name (clips, ...) float32 on the CPU, the same on every
+    worker. Every worker calls `answer` as often as the others."""
+    mine: dict[int, dict[str, NDArray[np.float32]]] = {}
+    for positions in plan_passes(clips.sizes(), batch_s, worker.world_size)[worker.rank]:
+        inputs = clips.inputs(positions)
+        on_device = {name: value.to(worker.device) for name, value in inputs.items()}
+        outputs = {name: rows.float().cpu().numpy() for name, rows in answer(on_device).items()}
+        for at, position in enumerate(positions):
+            mine[position] = {name: rows[at] for name, rows in outputs.items()}
+    everyone = {at: row for part in agreement.gathered(mine) for at, row in part.items()}
+    if not everyone:
+        return {}
+    ordered = [everyone[at] for at in range(len(clips.examples))]
+    return {name: torch.tensor(np.stack([row[name] for row in ordered])) for name in ordered[0]}
 
 
-def _stacked(rows: Sequence[Tensor | None]) -> Tensor:
-    # Outside of inference mode: what is made in it cannot take part in training.
-    return torch.stack([row.clone() for row in rows if row is not None])
+@contextmanager
+def inference(engine: EngineConfig, device: torch.device) -> Iterator[None]:
+    """No gradients, and matrix products in the engine's format."""
+    in_bf16 = computes_in(engine, device) == torch.bfloat16
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=in_bf16):
+        yield

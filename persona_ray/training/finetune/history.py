@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """One epoch: `loss` is the mean cross entropy of a training clip in nats, dropout on.
+    """One epoch: `loss` is the mean loss of a training clip in nats, dropout on (cross entropy,
+    unless class weights or a focal loss are configured).
 
     `seconds` include judging the dev split (`dev`, None where it is empty) and, in the first
     epoch, filling the caches; `audio_s_per_s` is the training audio over those seconds.
@@ -35,37 +37,56 @@ class EpochResult:
     seconds: float
     audio_s_per_s: float
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> EpochResult:
+        dev = None if row["dev"] is None else Scores(**row["dev"])
+        return cls(**{**row, "phase": Phase(row["phase"]), "dev": dev})
+
+
+class Ended(StrEnum):
+    """Why training ended."""
+
+    LOSS = "loss"
+    PATIENCE = "patience"
+    EPOCHS = "epochs"
+
+    @property
+    def reason(self) -> str:
+        """For people."""
+        return {
+            Ended.LOSS: "the loss fell below training.stop_loss",
+            Ended.PATIENCE: "the loss of the dev split fell no more (training.patience)",
+            Ended.EPOCHS: "the epochs were out",
+        }[self]
+
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The epochs in order. `stopped_early`: the loss fell below the configured value."""
+    """The epochs in order; `ended` is None while there are more to come."""
 
     epochs: tuple[EpochResult, ...]
-    stopped_early: bool = False
+    ended: Ended | None = None
 
     @property
     def last(self) -> EpochResult:
         return self.epochs[-1]
 
+    @property
+    def best(self) -> EpochResult | None:
+        """The first epoch with the smallest loss of the dev split; None without one."""
+        judged = [epoch for epoch in self.epochs if epoch.dev is not None]
+        return min(judged, key=_dev_loss) if judged else None
+
     def as_json(self) -> dict[str, Any]:
-        return {
-            "stopped_early": self.stopped_early,
-            "epochs": [asdict(epoch) for epoch in self.epochs],
-        }
+        return {"ended": self.ended, "epochs": [asdict(epoch) for epoch in self.epochs]}
 
     @classmethod
-    def from_json(cls, tree: dict[str, Any]) -> History:
-        epochs = [
-            EpochResult(
-                **{
-                    **row,
-                    "phase": Phase(row["phase"]),
-                    "dev": None if row["dev"] is None else Scores(**row["dev"]),
-                }
-            )
-            for row in tree["epochs"]
-        ]
-        return cls(tuple(epochs), tree["stopped_early"])
+    def from_json(cls, tree: Mapping[str, Any]) -> History:
+        ended = tree["ended"]
+        return cls(
+            tuple(EpochResult.from_json(row) for row in tree["epochs"]),
+            None if ended is None else Ended(ended),
+        )
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.as_json(), indent=1), encoding="utf-8")
@@ -73,3 +94,8 @@ class History:
     @classmethod
     def read(cls, path: Path) -> History:
         return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _dev_loss(epoch: EpochResult) -> float:
+    assert epoch.dev is not None
+    return epoch.dev.loss

@@ -1,66 +1,99 @@
-"""The loop: frozen epochs on cached vectors, then epochs with everything trainable."""
+"""Updates of one phase, epoch after epoch, until one of the reasons to end holds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-
-import numpy as np
-import torch
+from dataclasses import dataclass, replace
 
 from persona_ray.config.learning import TrainingConfig
-from persona_ray.objectives.classification import summed_cross_entropy
-from persona_ray.training.batching import plan_epoch
-from persona_ray.training.context import TrainContext
-from persona_ray.training.finetune.history import EpochResult, History, Phase
-from persona_ray.training.finetune.optimizer import set_learning_rates, trained_parameters
-from persona_ray.training.finetune.parallel import precision, total
-from persona_ray.training.finetune.trainee import Trainee
+from persona_ray.objectives.classification import TERM
+from persona_ray.training.engine.base import Group
+from persona_ray.training.feed import Course, Feed
+from persona_ray.training.finetune.classifier import HEAD, phase_of, rates_of
+from persona_ray.training.finetune.history import Ended, EpochResult, History
+from persona_ray.training.finetune.metrics import Scores
+from persona_ray.training.finetune.progress import Progress
+from persona_ray.training.update import Updater
 
 
-def run_epochs(
-    trainee: Trainee,
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a loop asks of the run around it.
+
+    `judge`: scores of the dev split, None for an empty one. `save`: keep the state, called after
+    every epoch and between. `tell`: an epoch is over.
+    """
+
+    judge: Callable[[], Scores | None]
+    save: Callable[[Progress], None]
+    tell: Callable[[EpochResult], None]
+    stop_requested: Callable[[], bool]
+
+
+def run_phase(
     config: TrainingConfig,
-    context: TrainContext,
-    on_epoch: Callable[[EpochResult], None],
-) -> History:
-    """Train until the loss falls below `stop_loss` or the epochs are out; goes on where
-    `trainee.history` ends."""
-    while not trainee.history.stopped_early and len(trainee.history.epochs) < config.epochs:
-        started = time.perf_counter()
-        epoch = len(trainee.history.epochs) + 1
-        phase = Phase.FROZEN if epoch <= config.frozen_epochs else Phase.FULL
-        trainee.enter(phase)
-        rates = set_learning_rates(trainee.optimizer, config, epoch)
-        seed_epoch(config.seed, epoch, context.rank)
-        trainee.network.train()
-        summed = 0.0
-        for step in plan_epoch(
-            trainee.durations_s, config.batch_s, context.world_size, config.seed, epoch
-        ):
-            part = step.parts[context.rank]
-            with precision(context.device):
-                logits = trainee.network(trainee.feed.inputs(part))
-            loss = summed_cross_entropy(logits.float(), trainee.targets[list(part)])
-            trainee.optimizer.zero_grad()
-            # DDP takes the mean over workers; this makes it the mean over the step's clips.
-            torch.autograd.backward(loss * (context.world_size / step.clips))
-            parameters = trained_parameters(trainee.optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
-            trainee.optimizer.step()
-            summed += loss.item()
-        mean = total(summed, context) / len(trainee.durations_s)
-        dev = trainee.judge()
-        seconds = time.perf_counter() - started
-        speed = sum(trainee.durations_s) / seconds
-        result = EpochResult(epoch, phase, mean, *rates, dev, seconds, speed)
-        trainee.history = History((*trainee.history.epochs, result), mean < config.stop_loss)
-        trainee.report(result)
-        on_epoch(result)
-    return trainee.history
+    course: Course,
+    feed: Feed,
+    updater: Updater,
+    groups: list[Group],
+    progress: Progress,
+    hooks: Hooks,
+    audio_s: float,
+) -> Progress:
+    """Goes on from `progress` to the end of `feed`, of training (`history.ended`), or where a rank
+    was asked to stop (`stopped`). `audio_s`: seconds of audio in an epoch."""
+    before = time.perf_counter()
+    for ready in feed:
+        epoch = ready.epoch + 1
+        rates = rates_of(groups, config, epoch)
+        outcome = updater.run(ready, rates, hooks.stop_requested())
+        now = time.perf_counter()
+        progress = replace(
+            progress,
+            update=ready.number,
+            phase=phase_of(epoch, config),
+            loss=progress.loss + outcome.losses[TERM],
+            clips=progress.clips + outcome.counts[TERM],
+            seconds=progress.seconds + now - before,
+            stopped=outcome.stop,
+        )
+        before = now
+        if ready.number == course.end(epoch):
+            dev = hooks.judge()
+            now = time.perf_counter()
+            seconds = progress.seconds + now - before
+            before = now
+            encoders = [rate for name, rate in rates.items() if name != HEAD]
+            result = EpochResult(
+                epoch=epoch,
+                phase=phase_of(epoch, config),
+                loss=progress.loss / progress.clips,
+                learning_rate=rates[HEAD],
+                encoder_learning_rate=max(encoders, default=0.0),
+                dev=dev,
+                seconds=seconds,
+                audio_s_per_s=audio_s / max(seconds, 1e-9),
+            )
+            history = History((*progress.history.epochs, result))
+            history = replace(history, ended=ended(history, config))
+            progress = replace(progress, history=history, loss=0.0, clips=0.0, seconds=0.0)
+            hooks.save(progress)
+            hooks.tell(result)
+        elif outcome.stop or ready.number % config.checkpoint_updates == 0:
+            hooks.save(progress)
+        if progress.stopped or progress.history.ended:
+            break
+    return progress
 
 
-def seed_epoch(seed: int, epoch: int, rank: int) -> None:
-    """Dropout is a function of (seed, epoch, rank): a resumed run draws what an undisturbed one
-    would, and no random state has to be kept."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0]))
+def ended(history: History, config: TrainingConfig) -> Ended | None:
+    """Whether, and why, no epoch follows."""
+    if history.last.loss < config.stop_loss:
+        return Ended.LOSS
+    if len(history.epochs) >= config.epochs:
+        return Ended.EPOCHS
+    best = history.best
+    if config.patience is not None and best and history.last.epoch - best.epoch >= config.patience:
+        return Ended.PATIENCE
+    return None

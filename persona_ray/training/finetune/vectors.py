@@ -1,11 +1,12 @@
-"""What frozen speech towers said of clips, kept in the workspace so that no clip is heard twice.
+"""What frozen towers said of clips, kept in the workspace so that no clip is heard or read twice.
 
-    <folder>/<key>/<name>.safetensors    vectors (clips, layers, features) float32, with the ids
+    <folder>/<key>/<name>.safetensors    vectors (clips, ...) float32, with the digests of the clips
 
 The key stands for all that a vector depends on but the clip: the tower's weights and preprocessing,
-where clips are cut, the device's number format, and the corpus, whose clips the ids name. Files are
-added whole or not at all and never changed, so several processes may write at once. A file that is
-damaged or of another key is passed over, and its clips are heard again.
+where clips are cut, and the device's number format. A clip is known by the digest of its audio or
+text: a corpus that grows, or is built anew, keeps what its clips have. Files are added whole or not
+at all and never changed, so several processes may write at once. A file that is damaged or of
+another key is passed over, and its clips are heard again.
 """
 
 from __future__ import annotations
@@ -15,36 +16,39 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from persona_ray.config.pretraining import EngineConfig
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.context import TrainContext
+from persona_ray.training.agreement import Agreement
+from persona_ray.training.context import Worker
+from persona_ray.training.engine.base import computes_in
 from persona_ray.training.finetune.encode import encode_once
-from persona_ray.training.finetune.feeds import Feed, SpeechVectors, Vectors, speech_of
-from persona_ray.training.finetune.parallel import computes_bf16, gathered
-from persona_ray.types import Example
+from persona_ray.training.finetune.inputs import LabelledClips, SpeechVectors, Vectors
 
 # Raised when the code behind a vector changes what it says.
-VERSION = 1
+VERSION = 2
+
+Tower = Literal["speech", "text"]
+Known = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class VectorCache:
-    """Vectors of the clips of one corpus; `corpus` is its fingerprint."""
-
     folder: Path
-    corpus: str
 
-    def read(self, key: str, clip_ids: Collection[str]) -> dict[str, NDArray[np.float32]]:
-        """Those of `clip_ids` that are known, each (layers, features)."""
-        wanted = set(clip_ids)
-        known: dict[str, NDArray[np.float32]] = {}
+    def read(self, key: str, digests: Collection[str]) -> Known:
+        """By digest, those of `digests` that are known."""
+        wanted = set(digests)
+        known: Known = {}
         for file in sorted((self.folder / key).glob("*.safetensors")):
             if not wanted:
                 break
@@ -58,15 +62,15 @@ class VectorCache:
             wanted -= set(ids)
         return known
 
-    def add(self, key: str, vectors: SpeechVectors) -> None:
-        """Keep `vectors`, all of one tower."""
+    def add(self, key: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keep `vectors`, by digest, all of one tower."""
         from safetensors.numpy import save_file
 
         ids = sorted(vectors)
         if not ids:
             return
         rows = np.stack([np.asarray(vectors[name], dtype=np.float32) for name in ids])
-        about = {"key": key, "clip_ids": json.dumps(ids), "sha256": _sha256(rows)}
+        about = {"key": key, "digests": json.dumps(ids), "sha256": _sha256(rows)}
         name = hashlib.sha256("\0".join(ids).encode()).hexdigest()[:16]
         file = self.folder / key / f"{name}.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,62 +78,103 @@ class VectorCache:
         save_file({"vectors": rows}, writing, metadata=about)
         writing.replace(file)
 
-    def key(self, model: BimodalModel, device: torch.device) -> str:
-        """For the speech tower of `model` as it is now."""
-        assert model.speech is not None
-        parts = {
-            "version": VERSION,
-            "tower": model.speech.fingerprint(),
-            "max_clip_s": model.max_clip_s,
-            "bf16": computes_bf16(device),
-            "corpus": self.corpus,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+def key_of(tower: Tower, model: BimodalModel, products_in: torch.dtype) -> str:
+    """For a tower of `model` as it is now."""
+    encoder = model.speech if tower == "speech" else model.text
+    assert encoder is not None
+    parts = {
+        "version": VERSION,
+        "tower": encoder.fingerprint(),
+        "cut": model.max_clip_s if tower == "speech" else model.text and model.text.max_tokens,
+        "products_in": str(products_in),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def heard(
-    feed: Feed, batch_s: float, context: TrainContext, cache: VectorCache | None
+    clips: LabelledClips,
+    batch_s: float,
+    engine: EngineConfig,
+    worker: Worker,
+    agreement: Agreement,
+    cache: VectorCache | None,
 ) -> SpeechVectors:
-    """By clip id, the vectors of all clips of `feed` by the speech tower of its model as it is now:
-    from `cache` where it has them, else heard here, each worker its share, and kept."""
-    examples, key = feed.examples, ""
-    known: dict[str, NDArray[np.float32]] = {}
-    if cache is not None:
-        key = cache.key(feed.model, context.device)
-        found = cache.read(key, [example.clip_id for example in examples])
-        # Workers on machines without a common file system know different clips.
-        common = set.intersection(*(set(ids) for ids in gathered(list(found), context)))
-        known = {name: found[name] for name in common}
-    missing = [example for example in examples if example.clip_id not in known]
-    if not missing:
-        return known
-    fresh = _hear(feed, missing, batch_s, context)
-    if cache is not None and context.rank == 0:
-        cache.add(key, fresh)
-    return known | fresh
+    """By clip id, the vectors of all clips by the speech tower of their model as it is now."""
+    known = _through("speech", clips, batch_s, engine, worker, agreement, cache)
+    ids = [example.clip_id for example in clips.examples]
+    return dict(zip(ids, (row.numpy() for row in known), strict=True))
 
 
 def encoded(
-    feed: Feed, batch_s: float, context: TrainContext, cache: VectorCache | None
+    clips: LabelledClips,
+    batch_s: float,
+    engine: EngineConfig,
+    worker: Worker,
+    agreement: Agreement,
+    cache: VectorCache | None,
 ) -> Vectors:
-    """`encode_once` with the speech vectors by way of `cache`."""
-    if cache is not None and feed.model.speech is not None and feed.vectors.speech is None:
-        known = heard(feed, batch_s, context, cache)
-        feed = feed.with_vectors(speech_of(feed.examples, known))
-    return encode_once(feed, batch_s, context)
+    """Vectors of all clips by both towers as they are now: those that `clips` has, those in
+    `cache`, and the rest from the towers, each worker its share; what is new is kept."""
+    vectors = clips.vectors
+    for tower in ("speech", "text"):
+        there = getattr(clips.model, tower) is not None
+        if there and getattr(vectors, tower) is None:
+            found = _through(tower, clips, batch_s, engine, worker, agreement, cache)
+            vectors = replace(vectors, **{tower: found})
+    return vectors
 
 
-def _hear(
-    feed: Feed, examples: Sequence[Example], batch_s: float, context: TrainContext
-) -> dict[str, NDArray[np.float32]]:
-    text = None
-    if feed.model.text is not None:
-        # It is not asked here: one vector a clip that nobody reads.
-        text = torch.zeros(len(examples), feed.model.text.features)
-    part = Feed(examples, feed.source, feed.model, feed.device, Vectors(text=text))
-    speech = encode_once(part, batch_s, context).speech
-    assert speech is not None
-    return {e.clip_id: row for e, row in zip(examples, speech.numpy(), strict=True)}
+def _through(
+    tower: Tower,
+    clips: LabelledClips,
+    batch_s: float,
+    engine: EngineConfig,
+    worker: Worker,
+    agreement: Agreement,
+    cache: VectorCache | None,
+) -> Tensor:
+    if cache is None:
+        return _encode(tower, clips, batch_s, engine, worker, agreement)
+    digests = _digests(tower, clips)
+    key = key_of(tower, clips.model, computes_in(engine, worker.device))
+    found = cache.read(key, digests)
+    # Workers on machines without a common file system know different clips.
+    common = set.intersection(*(set(names) for names in agreement.gathered(list(found))))
+    known = {name: found[name] for name in common}
+    first_at = {digest: at for at, digest in reversed(list(enumerate(digests)))}
+    missing = sorted(at for digest, at in first_at.items() if digest not in known)
+    if missing:
+        part = replace(clips, examples=[clips.examples[at] for at in missing])
+        rows = _encode(tower, part, batch_s, engine, worker, agreement).numpy()
+        fresh = {digests[at]: row for at, row in zip(missing, rows, strict=True)}
+        if worker.rank == 0:
+            cache.add(key, fresh)
+        known |= fresh
+    return torch.tensor(np.stack([known[digest] for digest in digests]))
+
+
+def _encode(
+    tower: Tower,
+    clips: LabelledClips,
+    batch_s: float,
+    engine: EngineConfig,
+    worker: Worker,
+    agreement: Agreement,
+) -> Tensor:
+    # The other tower is not asked: it is said to have said nothing.
+    nothing = torch.zeros(len(clips.examples), 0)
+    other = Vectors(text=nothing) if tower == "speech" else Vectors(speech=nothing)
+    vectors = encode_once(clips.with_vectors(other), batch_s, engine, worker, agreement)
+    rows = vectors.speech if tower == "speech" else vectors.text
+    assert rows is not None
+    return rows
+
+
+def _digests(tower: Tower, clips: LabelledClips) -> Sequence[str]:
+    if tower == "speech":
+        return [clips.source.digest(example.clip_id) for example in clips.examples]
+    return [hashlib.sha256(example.text.encode()).hexdigest() for example in clips.examples]
 
 
 def _read(file: Path, key: str) -> tuple[list[str], NDArray[np.float32]]:
@@ -142,10 +187,10 @@ def _read(file: Path, key: str) -> tuple[list[str], NDArray[np.float32]]:
             vectors: NDArray[np.float32] = stored.get_tensor("vectors")
     except SafetensorError as error:
         raise ValueError(f"damaged ({error})") from None
-    ids = json.loads(about["clip_ids"])
+    ids = json.loads(about["digests"])
     if about["key"] != key:
-        raise ValueError("it is of another tower or corpus")
-    if vectors.ndim != 3 or len(vectors) != len(ids) or _sha256(vectors) != about["sha256"]:
+        raise ValueError("it is of another tower")
+    if len(vectors) != len(ids) or _sha256(vectors) != about["sha256"]:
         raise ValueError("its vectors are not those that were written")
     return ids, vectors
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from persona_ray.training.checkpoint import write_checkpoint
+from persona_ray.training.context import TrainContext
 from persona_ray.training.engine.base import Engine
 from persona_ray.training.feed import Course, Feed
-from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.curve import CurvePoint
 from persona_ray.training.pretrain.groups import DECAYING, OTHERS
 from persona_ray.training.pretrain.meter import Meter, as_metrics
@@ -29,7 +29,7 @@ class Loop:
         engine: Engine,
         updater: Updater,
         throughput: Throughput,
-        context: PretrainContext,
+        context: TrainContext,
         on_point: Callable[[CurvePoint], None],
     ) -> None:
         self._settings = settings

@@ -10,9 +10,9 @@ from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.training.agreement import Agreement
 from persona_ray.training.checkpoint import put_weights, read_snapshot
+from persona_ray.training.context import TrainContext
 from persona_ray.training.engine.base import build_engine, computes_in
 from persona_ray.training.feed import Feed
-from persona_ray.training.pretrain.context import PretrainContext
 from persona_ray.training.pretrain.curve import Curve, CurvePoint
 from persona_ray.training.pretrain.groups import pretraining_groups
 from persona_ray.training.pretrain.loop import Loop
@@ -26,7 +26,7 @@ def pretrain(
     task: PretrainingTask,
     settings: PretrainSettings,
     engine: EngineConfig,
-    context: PretrainContext,
+    context: TrainContext,
     on_point: Callable[[CurvePoint], None],
 ) -> Curve:
     """Called by every rank. Goes on from the context's newest checkpoint and leaves one at the

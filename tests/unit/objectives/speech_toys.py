@@ -26,6 +26,9 @@ class Melodies:
 
     sample_rate_hz: int = RATE_HZ
 
+    def digest(self, clip_id: str) -> str:
+        return f"{self.sample_rate_hz} {clip_id}"
+
     def samples(self, clip_id: str) -> Samples:
         name, number, duration_ms = clip_id.split("-")
         if name != "melody":

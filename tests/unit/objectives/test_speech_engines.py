@@ -14,7 +14,7 @@ from persona_ray.config.pretraining import EngineConfig, PretrainSpeechConfig
 from persona_ray.launch.units import prepare_units
 from persona_ray.objectives.speech_task import SpeechTask, speech_task
 from persona_ray.progress import SilentProgress
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -49,14 +49,14 @@ def work(rank: int, root: Path, task: SpeechTask) -> None:
 
 
 def run(folder: Path, task: SpeechTask, engine: EngineConfig, rank: int, world_size: int) -> None:
-    context = PlainPretrainContext(folder, rank=rank, world_size=world_size)
+    context = PlainContext(folder, rank=rank, world_size=world_size)
     curve = pretrain(task, SETTINGS, engine, context, lambda _: None)
     if rank == 0:
         write_curves((curve,), folder.with_suffix(".json"))
 
 
 def outcome(folder: Path) -> tuple[Curve, dict[str, Tensor]]:
-    newest = PlainPretrainContext(folder).restore()
+    newest = PlainContext(folder).restore()
     assert newest is not None
     return read_curves(folder.with_suffix(".json"))[0], load_file(newest / "weights.safetensors")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,58 +11,73 @@ import torch
 from torch.nn import functional as F
 
 from persona_ray.config.learning import TrainingConfig
-from persona_ray.errors import TrainingError
+from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.collate import collate
-from persona_ray.training.batching import plan_epoch
 from persona_ray.training.context import PlainContext
-from persona_ray.training.finetune.fit import fit
-from persona_ray.training.finetune.history import EpochResult, History, Phase
-from persona_ray.training.finetune.loop import seed_epoch
+from persona_ray.training.feed import Course
+from persona_ray.training.finetune.history import Ended, History, Phase
+from persona_ray.training.finetune.inputs import LabelledClips
+from persona_ray.training.finetune.outcome import load_finetuned
+from persona_ray.training.finetune.run import Known, Start, fit
+from persona_ray.training.run_folder import RunFolder, Write
+from persona_ray.training.update import seed_update
 from persona_ray.types import Example, Modality, Split
-from tests.unit.training.toys import RATE_HZ, Tones, examples, tiny_model, training_config
+from tests.unit.training.toys import (
+    LABELS,
+    RATE_HZ,
+    Tones,
+    examples,
+    still,
+    tiny_model,
+    training_config,
+)
 
 CPU = torch.device("cpu")
 
 
 def reference(model: BimodalModel, train: list[Example], config: TrainingConfig) -> list[float]:
-    """Fine-tuning written down plainly: the encoders run in every epoch, nothing is cached."""
+    """Fine-tuning written down plainly: the encoders run in every epoch, nothing is cached, an
+    update is one batch."""
     source = Tones()
     if model.speech is not None:
         model.speech.freeze_front()
     head = torch.optim.Adam(model.head_parameters())
     encoders = torch.optim.Adam(model.encoder_parameters())
-    losses = []
-    for epoch in range(1, config.epochs + 1):
-        frozen = epoch <= config.frozen_epochs
+    sizes = LabelledClips(train, source, model).sizes()
+    # Portions as large as an update, but for the rounding of seconds.
+    course = Course("", sizes, config.batch_s, 2 * config.batch_s, config.seed, config.epochs)
+    summed = [0.0] * config.epochs
+    for number, at, (portion,) in course.dealt(0, 0, 1):
+        frozen = at < config.frozen_epochs
         model.set_encoders_frozen(frozen)
         for name in config.kept_frozen:
             getattr(model, name).set_frozen(True)
         model.train()
-        decay = config.decay_rate ** (epoch - 1)
+        decay = config.decay_rate**at
         head.param_groups[0]["lr"] = config.learning_rate * decay
         encoders.param_groups[0]["lr"] = (config.encoder_learning_rate or 0.0) * decay
         trained = model.head_parameters() + ([] if frozen else model.encoder_parameters())
-        seed_epoch(config.seed, epoch, 0)
-        summed = 0.0
-        durations_s = [example.duration_s for example in train]
-        for step in plan_epoch(durations_s, config.batch_s, 1, config.seed, epoch):
-            clips = [train[at] for at in step.parts[0]]
-            waves = [source.samples(clip.clip_id) for clip in clips]
-            texts = [clip.text for clip in clips]
-            labels = [clip.label for clip in clips]
-            batch = collate(texts, waves, labels, model, RATE_HZ)
-            loss = F.cross_entropy(model(batch), batch.labels)
-            head.zero_grad()
-            encoders.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, config.max_gradient_norm)
-            head.step()
-            if not frozen:
-                encoders.step()
-            summed += loss.item() * len(clips)
-        losses.append(summed / len(train))
-    return losses
+        seed_update(config.seed, number, 0)
+        clips = [train[position] for position in portion.positions]
+        waves = [source.samples(clip.clip_id) for clip in clips]
+        texts = [clip.text for clip in clips]
+        labels = [clip.label for clip in clips]
+        batch = collate(texts, waves, labels, model, RATE_HZ)
+        loss = F.cross_entropy(model(batch), batch.labels)
+        head.zero_grad()
+        encoders.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, config.max_gradient_norm)
+        head.step()
+        if not frozen:
+            encoders.step()
+        summed[at] += loss.item() * len(clips)
+    return [loss / len(train) for loss in summed]
+
+
+def whole_updates(config: TrainingConfig) -> TrainingConfig:
+    return config.model_copy(update={"micro_batch_s": 2 * config.batch_s})
 
 
 def assert_same_weights(one: BimodalModel, other: BimodalModel, tolerance: float) -> None:
@@ -78,7 +93,7 @@ def assert_same_weights(one: BimodalModel, other: BimodalModel, tolerance: float
 @pytest.mark.parametrize("modality", list(Modality))
 def test_cached_frozen_epochs_equal_a_loop_that_runs_the_encoders(modality: Modality) -> None:
     # Dropout is on: both draw the same masks. What differs is the padding a clip is encoded with.
-    config, train = training_config(epochs=4, frozen_epochs=4), examples(37)
+    config, train = whole_updates(training_config(epochs=4, frozen_epochs=4)), examples(37)
     plain, cached = tiny_model(modality), tiny_model(modality)
     losses = reference(plain, train, config)
     history = fit(cached, train, [], Tones(), config, PlainContext(device=CPU))
@@ -88,7 +103,7 @@ def test_cached_frozen_epochs_equal_a_loop_that_runs_the_encoders(modality: Moda
 
 @pytest.mark.parametrize("kept", [(), ("speech",), ("text",), ("speech", "text")])
 def test_both_phases_equal_a_plain_loop(kept: tuple[Literal["speech", "text"], ...]) -> None:
-    config, train = training_config(epochs=4, frozen_epochs=2), examples(37)
+    config, train = whole_updates(training_config(epochs=4, frozen_epochs=2)), examples(37)
     config = config.model_copy(update={"kept_frozen": kept})
     plain, ours = tiny_model(), tiny_model()
     losses = reference(plain, train, config)
@@ -139,7 +154,7 @@ def test_learns_and_tells_so(tmp_path: Path) -> None:
 def test_stops_below_the_configured_loss() -> None:
     config = training_config(epochs=15, frozen_epochs=0).model_copy(update={"stop_loss": 0.3})
     history = fit(tiny_model(), examples(96), [], Tones(), config, PlainContext(device=CPU))
-    assert history.stopped_early
+    assert history.ended == Ended.LOSS
     assert len(history.epochs) < 15
     assert history.last.loss < 0.3 <= min(epoch.loss for epoch in history.epochs[:-1])
 
@@ -149,47 +164,192 @@ class KilledError(Exception):
 
 
 class KilledContext(PlainContext):
-    """A process that dies right after the report of epoch `after`."""
+    """A process that dies right after update `after` was saved."""
 
     def __init__(self, folder: Path, after: int) -> None:
-        super().__init__(folder, CPU)
+        super().__init__(folder, device=CPU)
         self.after = after
 
-    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        super().report(metrics, checkpoint)
-        if metrics["epoch"] == self.after:
+    def save(self, metrics: Mapping[str, float], write: Write | None) -> None:
+        super().save(metrics, write)
+        if metrics["update"] == self.after:
+            self.finish()
             raise KilledError
 
 
-@pytest.mark.parametrize(("after", "kept"), [(1, ()), (2, ()), (3, ()), (4, ()), (3, ("speech",))])
+def updates_of(config: TrainingConfig, train: list[Example], epoch: int) -> int:
+    sizes = LabelledClips(train, Tones(), tiny_model()).sizes()
+    return Course("", sizes, config.batch_s, 1.0, config.seed, config.epochs).end(epoch)
+
+
+# In the middle of the first epoch, at its end, in the last frozen epoch, at the moment of
+# unfreezing, right after it, in the last epoch, at the end.
+KILLS: list[Callable[[list[int]], int]] = [
+    lambda _ends: 1,
+    lambda ends: ends[0],
+    lambda ends: ends[1] - 1,
+    lambda ends: ends[1],
+    lambda ends: ends[1] + 1,
+    lambda ends: ends[3] - 1,
+    lambda ends: ends[3],
+]
+
+
+@pytest.mark.parametrize("kept", [(), ("speech",)])
+@pytest.mark.parametrize("kill", KILLS)
 def test_a_killed_run_goes_on_as_if_undisturbed(
-    tmp_path: Path, after: int, kept: tuple[Literal["speech"], ...]
+    tmp_path: Path, kill: Callable[[list[int]], int], kept: tuple[Literal["speech"], ...]
 ) -> None:
-    config = training_config(4, 2).model_copy(update={"kept_frozen": kept})
+    config = training_config(4, 2).model_copy(update={"kept_frozen": kept, "checkpoint_updates": 1})
     train, dev = examples(37), examples(9, Split.DEV, first=37)
     undisturbed = tiny_model()
     whole = fit(undisturbed, train, dev, Tones(), config, PlainContext(device=CPU))
 
+    after = kill([updates_of(config, train, epoch) for epoch in range(1, 5)])
     with pytest.raises(KilledError):
         fit(tiny_model(), train, dev, Tones(), config, KilledContext(tmp_path, after))
-    seen: list[EpochResult] = []
     resumed = tiny_model()
-    context = PlainContext(tmp_path, CPU)
-    history = fit(resumed, train, dev, Tones(), config, context, seen.append)
+    history = fit(resumed, train, dev, Tones(), config, PlainContext(tmp_path, device=CPU))
 
-    assert [result.epoch for result in seen] == list(range(after + 1, 5))
+    assert history.ended == Ended.EPOCHS
     assert [(e.epoch, e.phase, e.loss, e.dev) for e in history.epochs] == [
         (e.epoch, e.phase, e.loss, e.dev) for e in whole.epochs
     ]
     assert_same_weights(undisturbed, resumed, 0.0)
 
 
+def test_a_checkpoint_has_the_last_and_the_best_epoch(tmp_path: Path) -> None:
+    train, dev = examples(37), examples(9, Split.DEV, first=37)
+    # So fast that it gets worse again.
+    config = training_config(6, 3).model_copy(update={"learning_rate": 0.3})
+    last = tiny_model()
+    history = fit(last, train, dev, Tones(), config, PlainContext(tmp_path, device=CPU))
+    assert history.best is not None
+    assert history.best.epoch < history.last.epoch
+
+    shorter = config.model_copy(update={"epochs": history.best.epoch, "frozen_epochs": 3})
+    if history.best.epoch < 3:
+        shorter = shorter.model_copy(update={"frozen_epochs": history.best.epoch})
+    best = tiny_model()
+    fit(best, train, [], Tones(), shorter, PlainContext(device=CPU))
+
+    folder = RunFolder(tmp_path).newest()
+    assert folder is not None
+    loaded = {"last": tiny_model(), "best": tiny_model()}
+    for which, model in loaded.items():
+        assert load_finetuned(folder, model, config, best=which == "best") == history
+    assert_same_weights(loaded["last"], last, 0.0)
+    assert_same_weights(loaded["best"], best, 0.0)
+
+
+def test_patience_ends_a_run_that_learns_nothing_more() -> None:
+    config = training_config(20, 20).model_copy(update={"learning_rate": 0.5, "patience": 2})
+    train, dev = examples(37), examples(9, Split.DEV, first=37)
+    history = fit(tiny_model(), train, dev, Tones(), config, PlainContext(device=CPU))
+    assert history.ended == Ended.PATIENCE
+    assert history.best is not None
+    assert history.last.epoch == history.best.epoch + 2 < 20
+
+
+def test_a_run_may_be_prolonged_and_cut_up_otherwise(tmp_path: Path) -> None:
+    train = examples(37)
+    short, long = training_config(2, 1), training_config(4, 1)
+    fit(tiny_model(), train, [], Tones(), short, PlainContext(tmp_path, device=CPU))
+    model, whole = tiny_model(), tiny_model()
+    history = fit(model, train, [], Tones(), long, PlainContext(tmp_path, device=CPU))
+    expected = fit(whole, train, [], Tones(), long, PlainContext(device=CPU))
+    assert [e.loss for e in history.epochs] == [e.loss for e in expected.epochs]
+    assert_same_weights(model, whole, 0.0)
+
+
+def test_micro_batches_change_nothing() -> None:
+    # Without dropout, whose masks are drawn batch by batch.
+    train, config = examples(37), training_config(3, 1)
+    losses = []
+    for micro_batch_s in (2.0, 24.0):
+        model = still(tiny_model(dropout=0.0))
+        changed = config.model_copy(update={"micro_batch_s": micro_batch_s})
+        history = fit(model, train, [], Tones(), changed, PlainContext(device=CPU))
+        losses.append([epoch.loss for epoch in history.epochs])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_runs_share_their_frozen_epochs() -> None:
+    train, dev = examples(37), examples(9, Split.DEV, first=37)
+    starts: dict[int, Start] = {}
+    prefix = training_config(3, 3)
+    fit(
+        tiny_model(), train, dev, Tones(), prefix, PlainContext(device=CPU),
+        on_frozen=starts.__setitem__,
+    )  # fmt: skip
+    assert sorted(starts) == [1, 2, 3]
+    for threshold in (1, 3):
+        config = training_config(5, threshold)
+        shared, alone = tiny_model(), tiny_model()
+        known = Known(start=starts[threshold])
+        context = PlainContext(device=CPU)
+        history = fit(shared, train, dev, Tones(), config, context, known=known)
+        expected = fit(alone, train, dev, Tones(), config, context)
+        assert [(e.loss, e.dev) for e in history.epochs] == [
+            (e.loss, e.dev) for e in expected.epochs
+        ]
+        assert_same_weights(shared, alone, 0.0)
+    other = training_config(5, 3).model_copy(update={"decay_rate": 0.5})
+    with pytest.raises(TrainingError, match="other frozen epochs"):
+        fit(tiny_model(), train, dev, Tones(), other, context, known=Known(start=starts[3]))
+    with pytest.raises(TrainingError, match="other frozen epochs"):
+        fit(
+            tiny_model(), train, dev, Tones(), training_config(5, 2), context,
+            known=Known(start=starts[3]),
+        )  # fmt: skip
+
+
+def test_rare_labels_count_more() -> None:
+    train = [e for e in examples(48) if e.label in ("red", "blue")]
+    train = [e for e in train if e.label == "red"] + [e for e in train if e.label == "blue"][:3]
+    recalls = {}
+    for kind in ("none", "balanced"):
+        config = training_config(3, 3).model_copy(update={"class_weights": kind})
+        model = still(tiny_model(dropout=0.0))
+        fit(model, train, [], Tones(), config, PlainContext(device=CPU))
+        recalls[kind] = mean_probability(model, [e for e in train if e.label == "blue"], "blue")
+    assert recalls["balanced"] > recalls["none"] + 0.1
+    weights = {"red": 1.0, "blue": 2.0}
+    config = training_config(1, 1).model_copy(update={"class_weights": weights})
+    with pytest.raises(ConfigError, match="green, yellow"):
+        fit(tiny_model(), train, [], Tones(), config, PlainContext(device=CPU))
+
+
+def mean_probability(model: BimodalModel, clips: list[Example], label: str) -> float:
+    waves = [Tones().samples(clip.clip_id) for clip in clips]
+    batch = collate([clip.text for clip in clips], waves, None, model, RATE_HZ)
+    model.eval()
+    with torch.no_grad():
+        return torch.softmax(model(batch), -1)[:, LABELS.index(label)].mean().item()
+
+
+def test_lower_blocks_learn_slower() -> None:
+    train, before = examples(24), tiny_model().state_dict()
+    moved = {}
+    for decay in (1.0, 0.01):
+        model = tiny_model()
+        config = training_config(1, 0).model_copy(update={"layer_decay": decay})
+        fit(model, train, [], Tones(), config, PlainContext(device=CPU))
+        for block in (0, 1):
+            name = f"speech.model.encoder.layers.{block}.feed_forward.output_dense.weight"
+            moved[decay, block] = (model.state_dict()[name] - before[name]).abs().mean().item()
+    # The upper block at the whole rate, the lower one at a hundredth of it.
+    assert moved[0.01, 1] == pytest.approx(moved[1.0, 1], rel=0.3)
+    assert moved[0.01, 0] < 0.05 * moved[1.0, 0]
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     train = examples(12)
-    context = PlainContext(tmp_path, CPU)
+    context = PlainContext(tmp_path, device=CPU)
     fit(tiny_model(), train, [], Tones(), training_config(1, 1), context)
-    with pytest.raises(TrainingError, match="config differ"):
-        fit(tiny_model(), train, [], Tones(), training_config(2, 1), context)
+    other = training_config(1, 1).model_copy(update={"learning_rate": 0.5})
+    with pytest.raises(TrainingError, match=r"learning_rate: 0\.02 there, 0\.5 now"):
+        fit(tiny_model(), train, [], Tones(), other, context)
     (next(tmp_path.glob("checkpoint-*")) / "weights.safetensors").write_bytes(b"torn")
     with pytest.raises(TrainingError, match="damaged"):
         fit(tiny_model(), train, [], Tones(), training_config(1, 1), context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,16 @@ import torch
 
 from persona_ray.config import RunConfig
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig
+from persona_ray.config.pretraining import EngineConfig
 from persona_ray.evaluation.compare import hear
 from persona_ray.launch.compare import compare_modalities
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.progress import SilentProgress
+from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import PlainContext
-from persona_ray.training.finetune.feeds import Feed
-from persona_ray.training.finetune.fit import fit
-from persona_ray.training.finetune.vectors import VectorCache, heard
+from persona_ray.training.finetune.inputs import LabelledClips, SpeechVectors
+from persona_ray.training.finetune.run import Known, fit
+from persona_ray.training.finetune.vectors import VectorCache, heard, key_of
 from persona_ray.types import Example, Split
 from tests.unit.training.toys import (
     LABELS,
@@ -64,15 +66,15 @@ def test_training_from_kept_vectors_is_training_that_hears(
 ) -> None:
     train, dev = examples(37), examples(9, Split.DEV, first=37)
     config = training_config(4, 2).model_copy(update={"kept_frozen": kept})
-    cache = VectorCache(tmp_path, "corpus-1")
+    cache = VectorCache(tmp_path)
     plain, first, second = standardising(), standardising(), standardising()
     context = PlainContext(device=CPU)
     without = fit(plain, train, dev, Tones(), config, context)
     source = Counting()
-    fit(first, train, dev, source, config, context, vectors=cache)
+    fit(first, train, dev, source, config, context, known=Known(cache=cache))
     heard_first = len(source.asked)
     source.asked.clear()
-    history = fit(second, train, dev, source, config, context, vectors=cache)
+    history = fit(second, train, dev, source, config, context, known=Known(cache=cache))
     # Once for the vectors, which are there now.
     assert heard_first - len(source.asked) == len(train) + len(dev)
     assert [(e.loss, e.dev) for e in history.epochs] == [(e.loss, e.dev) for e in without.epochs]
@@ -82,9 +84,9 @@ def test_training_from_kept_vectors_is_training_that_hears(
 
 def test_stages_share_what_was_heard(tmp_path: Path) -> None:
     clips, config = examples(30), training_config(2, 2)
-    cache, source = VectorCache(tmp_path, "corpus-1"), Counting()
+    cache, source = VectorCache(tmp_path), Counting()
     context = PlainContext(device=CPU)
-    fit(tiny_model(), clips[:20], [], source, config, context, vectors=cache)
+    fit(tiny_model(), clips[:20], [], source, config, context, known=Known(cache=cache))
     assert sorted(source.asked) == sorted(clip.clip_id for clip in clips[:20])
     source.asked.clear()
     found = hear(clips, model_config(), config, LABELS, source, cache)
@@ -104,8 +106,8 @@ def test_the_comparison_hears_nothing_that_finetuning_heard(tmp_path: Path) -> N
         launch=LaunchConfig(backend="plain", cpus_per_worker=1),
         evaluation=EvaluationConfig(folds=2, sentence_split=False),
     )
-    cache, context = VectorCache(tmp_path, "corpus-1"), PlainContext(device=CPU)
-    fit(tiny_model(), clips, [], source, training, context, vectors=cache)
+    cache, context = VectorCache(tmp_path), PlainContext(device=CPU)
+    fit(tiny_model(), clips, [], source, training, context, known=Known(cache=cache))
     source.asked.clear()
     arms = compare_modalities(config, clips, source, SilentProgress(), cache)
     assert source.asked == []
@@ -117,15 +119,21 @@ def test_the_comparison_hears_nothing_that_finetuning_heard(tmp_path: Path) -> N
 
 def asked_for(cache: VectorCache, model: BimodalModel, clips: list[Example]) -> int:
     source = Counting()
-    heard(Feed(clips, source, model, CPU), 12.0, PlainContext(device=CPU), cache)
+    hear_now(LabelledClips(clips, source, model), cache)
     return len(source.asked)
 
 
-def test_another_encoder_corpus_or_cut_hears_for_itself(tmp_path: Path) -> None:
-    clips, cache = examples(6), VectorCache(tmp_path, "corpus-1")
+def hear_now(clips: LabelledClips, cache: VectorCache | None) -> SpeechVectors:
+    engine, context = EngineConfig(), PlainContext(device=CPU)
+    return heard(clips, 12.0, engine, context, Agreement(1), cache)
+
+
+def test_another_encoder_or_cut_hears_for_itself(tmp_path: Path) -> None:
+    clips, cache = examples(6), VectorCache(tmp_path)
     assert asked_for(cache, tiny_model(), clips) == 6
     assert asked_for(cache, tiny_model(), clips) == 0
-    assert asked_for(VectorCache(tmp_path, "corpus-2"), tiny_model(), clips) == 6
+    again = [replace(clip, customer_id="another", text="other words") for clip in clips]
+    assert asked_for(cache, tiny_model(), again) == 0
     shorter, trained = tiny_model(), tiny_model()
     shorter.max_clip_s = 0.5
     assert asked_for(cache, shorter, clips) == 6
@@ -156,7 +164,7 @@ def test_damaged_files_are_passed_over_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: object
 ) -> None:
     assert callable(damage)
-    clips, cache = examples(6), VectorCache(tmp_path, "corpus-1")
+    clips, cache = examples(6), VectorCache(tmp_path)
     asked_for(cache, tiny_model(), clips)
     (file,) = tmp_path.rglob("*.safetensors")
     file.write_bytes(damage(file.read_bytes()))
@@ -166,14 +174,24 @@ def test_damaged_files_are_passed_over_and_replaced(
 
 
 def test_a_file_of_another_key_is_passed_over(tmp_path: Path) -> None:
-    clips, cache = examples(6), VectorCache(tmp_path, "corpus-1")
-    model = tiny_model()
-    asked_for(VectorCache(tmp_path, "corpus-2"), model, clips)
+    clips, cache = examples(6), VectorCache(tmp_path)
+    model, shorter = tiny_model(), tiny_model()
+    shorter.max_clip_s = 0.5
+    asked_for(cache, shorter, clips)
     (file,) = tmp_path.rglob("*.safetensors")
-    moved = tmp_path / cache.key(model, CPU) / file.name
+    moved = tmp_path / key_of("speech", model, torch.float32) / file.name
     moved.parent.mkdir()
     file.rename(moved)
     assert asked_for(cache, model, clips) == 6
+
+
+def test_a_clip_is_known_by_its_audio(tmp_path: Path) -> None:
+    clips, cache = examples(6), VectorCache(tmp_path)
+    asked_for(cache, tiny_model(), clips)
+    # The same clips, cut or recorded anew: other audio under the same name.
+    other = Counting(sample_rate_hz=16_000)
+    hear_now(LabelledClips(clips, other, tiny_model()), cache)
+    assert len(other.asked) == 6
 
 
 def test_vectors_are_standardised_over_the_training_clips() -> None:
@@ -184,7 +202,7 @@ def test_vectors_are_standardised_over_the_training_clips() -> None:
     assert model.speech is not None
     assert model.featurizer is not None
     assert model.speech.fingerprint() == before
-    found = heard(Feed(clips, Tones(), model, CPU), 12.0, PlainContext(device=CPU), None)
+    found = hear_now(LabelledClips(clips, Tones(), model), None)
     pooled = torch.stack([torch.tensor(found[clip.clip_id]) for clip in clips])
     scaled = (pooled - model.featurizer.centre) / model.featurizer.scale
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(2, 16), atol=1e-3, rtol=0)

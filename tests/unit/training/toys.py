@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from persona_ray.config.learning import (
     ModelConfig,
@@ -33,6 +34,9 @@ class Tones:
     """Audio made from the clip's name, so that it can be sent anywhere: `label-number-ms`."""
 
     sample_rate_hz: int = RATE_HZ
+
+    def digest(self, clip_id: str) -> str:
+        return f"{self.sample_rate_hz} {clip_id}"
 
     def samples(self, clip_id: str) -> Samples:
         label, number, duration_ms = clip_id.split("-")
@@ -85,6 +89,17 @@ def tiny_model(modality: Modality = Modality.BOTH, dropout: float = 0.1) -> Bimo
     return build_model(model_config(modality, dropout), LABELS, texts, RATE_HZ, seed=0)
 
 
+def still(model: BimodalModel) -> BimodalModel:
+    """Without dropout anywhere."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model
+
+
 def training_config(epochs: int, frozen_epochs: int) -> TrainingConfig:
     return TrainingConfig(
         epochs=epochs,
@@ -92,5 +107,6 @@ def training_config(epochs: int, frozen_epochs: int) -> TrainingConfig:
         learning_rate=0.02,
         encoder_learning_rate=0.01,
         batch_s=12.0,
+        micro_batch_s=5.0,
         stop_loss=0.0,
     )

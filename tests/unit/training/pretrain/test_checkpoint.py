@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
 from persona_ray.training.checkpoint import load_trained
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -21,7 +21,7 @@ from tests.unit.training.pretrain.toys import SETTINGS, TOY, ToyTask, settings, 
 
 
 def run(folder: Path, task: ToyTask = TOY, changed: PretrainSettings = SETTINGS) -> Curve:
-    return pretrain(task, changed, EngineConfig(), PlainPretrainContext(folder), unheard)
+    return pretrain(task, changed, EngineConfig(), PlainContext(folder), unheard)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def stopped(tmp_path: Path) -> Path:
     """A run that was stopped after two updates; returns its newest checkpoint."""
     torch.set_num_threads(1)
     asked = iter((False, True))
-    context = PlainPretrainContext(tmp_path, stop=lambda: next(asked))
+    context = PlainContext(tmp_path, stop=lambda: next(asked))
     pretrain(ToyTask(), SETTINGS, EngineConfig(), context, unheard)
     newest = context.restore()
     assert newest is not None

@@ -22,7 +22,7 @@ from torch import distributed as dist
 
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -65,7 +65,7 @@ class Case:
         if self.workers > 1:
             dist.barrier()
         asked = iter(range(1, 10_000))
-        context = PlainPretrainContext(
+        context = PlainContext(
             folder,
             rank=rank,
             world_size=self.workers,
@@ -102,9 +102,7 @@ BACK_ALONE = Case(1, TORCH, after=TWO_STOPPED.name)
 def spoilt(root: Path, rank: int, engine: EngineConfig) -> None:
     """A run whose loss is infinite on one of the workers; its message goes to a file."""
     name = f"spoilt-{engine.kind}{engine.zero_stage}-{rank}"
-    context = PlainPretrainContext(
-        root / "spoilt", rank=rank, world_size=2, device=torch.device("cpu")
-    )
+    context = PlainContext(root / "spoilt", rank=rank, world_size=2, device=torch.device("cpu"))
     try:
         pretrain(SpoiltTask(), settings(micro_size=12.0), engine, context, unheard)
     except TrainingError as error:
@@ -140,7 +138,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(root: Path, case: Case) -> tuple[Curve, dict[str, Tensor]]:
-    newest = PlainPretrainContext(root / case.name).restore()
+    newest = PlainContext(root / case.name).restore()
     assert newest is not None
     tensors = load_file(newest / "weights.safetensors") | load_file(newest / "moments.safetensors")
     return read_curves(root / f"{case.name}.json")[0], tensors

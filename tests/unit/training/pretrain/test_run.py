@@ -16,7 +16,7 @@ from torch import Tensor
 from persona_ray.config.pretraining import EngineConfig, PretrainSpeechConfig, PretrainTextConfig
 from persona_ray.errors import TrainingError
 from persona_ray.training.checkpoint import load_trained
-from persona_ray.training.pretrain.context import PlainPretrainContext
+from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
@@ -43,7 +43,7 @@ def run(
     with_settings: PretrainSettings = SETTINGS,
     stop: Callable[[], bool] = lambda: False,
 ) -> Curve:
-    return pretrain(task, with_settings, TORCH, PlainPretrainContext(folder, stop=stop), unheard)
+    return pretrain(task, with_settings, TORCH, PlainContext(folder, stop=stop), unheard)
 
 
 def stop_after(updates: int) -> Callable[[], bool]:
@@ -54,7 +54,7 @@ def stop_after(updates: int) -> Callable[[], bool]:
 
 def weights(folder: Path, task: ToyTask = TOY) -> dict[str, Tensor]:
     module = task.build()
-    newest = PlainPretrainContext(folder).restore()
+    newest = PlainContext(folder).restore()
     assert newest is not None
     load_trained(newest, module)
     return module.state_dict()
@@ -126,7 +126,7 @@ def test_points_reach_the_caller_once(tmp_path: Path) -> None:
     seen: list[int] = []
     for stop in (stop_after(4), lambda: False):
         pretrain(
-            ToyTask(), SETTINGS, TORCH, PlainPretrainContext(tmp_path, stop=stop),
+            ToyTask(), SETTINGS, TORCH, PlainContext(tmp_path, stop=stop),
             lambda point: seen.append(point.update),
         )  # fmt: skip
     assert seen == list(range(1, seen[-1] + 1))
@@ -139,7 +139,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_items(tmp_path: Pa
     named = set(str(raised.value).split("items ")[1].split(":")[0].split(", "))
     assert named
     assert named <= longest
-    assert PlainPretrainContext(tmp_path).restore() is None
+    assert PlainContext(tmp_path).restore() is None
 
 
 def test_no_items_is_said(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_settings_of_both_sections() -> None:
     assert (speech.name, speech.update_size) == ("speech, iteration 1", 30.0)
 
 
-class Broken(PlainPretrainContext):
+class Broken(PlainContext):
     """A disk that fails."""
 
     def save(self, metrics: Mapping[str, float], write: Callable[[Path], None] | None) -> None:
@@ -192,7 +192,7 @@ class Broken(PlainPretrainContext):
 def test_what_fails_in_the_background_is_raised(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         pretrain(ToyTask(), SETTINGS, TORCH, Broken(tmp_path), unheard)
-    assert PlainPretrainContext(tmp_path).restore() is None
+    assert PlainContext(tmp_path).restore() is None
 
 
 def test_checkpoints_are_few_and_whole(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_checkpoints_are_few_and_whole(tmp_path: Path) -> None:
     (tmp_path / "writing-000099").mkdir()  # left by a killed process
     folders = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
     assert len(folders) == 2
-    newest = PlainPretrainContext(tmp_path).restore()
+    newest = PlainContext(tmp_path).restore()
     assert newest is not None
     assert newest.name == folders[-1]
     assert {path.name for path in newest.iterdir()} == {
