@@ -1,4 +1,4 @@
-"""Texts as they are compared and counted."""
+"""Texts as they are compared, counted and stored."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def normalise(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(char for char in folded if unicodedata.category(char)[0] in "LN")
+
+
+def storable(text: str) -> str:
+    """`text` with `?` for halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from persona_ray.asr.text import storable
 from persona_ray.corpus.records import BadRow
 from persona_ray.types import CallRecord, QuarantineReason, Transcript, Word
 
@@ -56,7 +57,7 @@ def call_from_rows(rows: Sequence[Row], transcripts: bool = True) -> CallRecord 
 def row_key(row: Row) -> str:
     """The call id as text; for a row without one, `row:` and a hash of what it holds."""
     if _text(row.get("call_id")):
-        return _clean(str(row["call_id"]))
+        return storable(str(row["call_id"]))
     return "row:" + hashlib.sha256(_canonical(row).encode()).hexdigest()[:16]
 
 
@@ -152,7 +153,7 @@ def _words(value: Any) -> tuple[Word, ...]:
         start_s, end_s = (_seconds(item, name, number) for name in ("start_s", "end_s"))
         if end_s < start_s:
             raise _bad_words(f"word {number} ends at {end_s:g} s, before it starts")
-        words.append(Word(_clean(text), start_s, end_s))
+        words.append(Word(storable(text), start_s, end_s))
     # Some recognisers list words by channel or segment; sentences need them in order of time.
     return tuple(sorted(words, key=lambda word: word.start_s))
 
@@ -211,12 +212,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else _clean(str(value)).strip()
-
-
-def _clean(text: str) -> str:
-    """Halves of surrogate pairs, which JSON can carry and UTF-8 cannot, become `?`."""
-    return text.encode("utf-8", "replace").decode()
+    return "" if value is None else storable(str(value)).strip()
 
 
 def _canonical(row: Row) -> str:

@@ -21,6 +21,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from persona_ray.asr.text import storable
 from persona_ray.errors import CorpusError
 
 # Turns in order, without line breaks; never empty.
@@ -175,6 +176,8 @@ def _read_json(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
         raise CorpusError(f"{path}, line {line}: {_not_utf8(data)}") from None
     except json.JSONDecodeError as error:
         raise CorpusError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    except ValueError:
+        raise CorpusError(f"{path}: a number in it is too long") from None
     except RecursionError:
         raise CorpusError(f"{path}: nested too deeply") from None
     del data
@@ -267,7 +270,7 @@ def _kind(node: object) -> str:
 
 
 def _clean(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(storable(text).split())
 
 
 def _parse(text: str) -> object:
@@ -275,6 +278,8 @@ def _parse(text: str) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise _UnusableError(f"not JSON ({error.msg})") from None
+    except ValueError:
+        raise _UnusableError("a number is too long") from None
     except RecursionError:
         raise _UnusableError("nested too deeply") from None
 

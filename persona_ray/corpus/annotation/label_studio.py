@@ -16,7 +16,13 @@ from typing import Any
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.labels import parse_label
-from persona_ray.corpus.annotation.parsed import ParsedFile, Problems, parse_place, parse_time
+from persona_ray.corpus.annotation.parsed import (
+    ParsedFile,
+    Problems,
+    parse_place,
+    parse_text,
+    parse_time,
+)
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 
@@ -161,7 +167,7 @@ def _strings(value: Any) -> list[str]:
     """A text, or a list of texts; JSON_MIN writes one where there is but one."""
     values = [value] if isinstance(value, str) else list(value)
     flat = [text for item in values for text in ([item] if isinstance(item, str) else item)]
-    return [str(text).strip() for text in flat if str(text).strip()]
+    return [text for text in map(parse_text, flat) if text]
 
 
 def _annotator(completed_by: Any, results: list[Any]) -> str:
@@ -171,7 +177,7 @@ def _annotator(completed_by: Any, results: list[Any]) -> str:
             return name
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
-    return "" if completed_by is None else str(completed_by).strip()
+    return parse_text(completed_by)
 
 
 def _annotation(entry: _Entry, config: AnnotationConfig, source: str) -> Annotation:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from persona_ray.asr.text import storable
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 
@@ -65,9 +66,9 @@ def parse_place(values: Mapping[str, object]) -> Place:
 
     Raises AnnotationError where there is neither, or the times are no span.
     """
-    clip_id, call_id = _text(values.get("clip_id")), _text(values.get("call_id"))
-    times = [_text(values.get(key)) for key in ("start_s", "end_s")]
-    if call_id is None or times == [None, None]:
+    clip_id, call_id = (parse_text(values.get(key)) or None for key in ("clip_id", "call_id"))
+    times = [parse_text(values.get(key)) for key in ("start_s", "end_s")]
+    if call_id is None or not any(times):
         if clip_id is None:
             raise AnnotationError("neither clip_id nor call_id with start_s and end_s is given")
         return Place(clip_id, call_id, None, None)
@@ -82,8 +83,8 @@ def parse_time(value: object) -> datetime | None:
 
     Raises AnnotationError for anything else.
     """
-    text = _text(value)
-    if text is None:
+    text = parse_text(value)
+    if not text:
         return None
     try:
         parsed = datetime.fromisoformat(text)
@@ -92,17 +93,16 @@ def parse_time(value: object) -> datetime | None:
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
-def _text(value: object) -> str | None:
-    """Stripped text; None for nothing."""
-    text = "" if value is None else str(value).strip()
-    return text or None
+def parse_text(value: object) -> str:
+    """Stripped text that can be stored; empty for None."""
+    return "" if value is None else storable(str(value)).strip()
 
 
-def _seconds(key: str, text: str | None) -> float:
+def _seconds(key: str, text: str) -> float:
     try:
-        value = float(text or "")
+        value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise AnnotationError(f"{key} '{text or ''}' is no number of seconds")
+        raise AnnotationError(f"{key} '{text}' is no number of seconds")
     return value

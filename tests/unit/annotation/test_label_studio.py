@@ -107,6 +107,15 @@ def test_an_annotator_is_named_beside_the_choice(tmp_path: Path, meta: object) -
     assert [item.annotator for item in content.annotations] == ["王芳"]
 
 
+def test_halves_of_emoji_do_not_stop_an_import(tmp_path: Path, store: Store) -> None:
+    export = task("colour=red", data={"clip_id": "c\ud83d"})
+    export["annotations"][0]["completed_by"] = {"email": "li\ud83d@example.com"}
+    report = import_annotations(store, write(tmp_path, [export]), [], CONFIG)
+    assert report.saved == SaveCounts(added=1)
+    (found,) = store.annotations.all()
+    assert (found.clip_id, found.annotator) == ("c?", "li?@example.com")
+
+
 def recognition(red: float) -> Recognition:
     return Recognition({"red": red, "blue": 1 - red, "yellow": 0.0, "green": 0.0}, clips=1)
 

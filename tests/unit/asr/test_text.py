@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_ray.asr.script import has_traditional, simplified
-from persona_ray.asr.text import normalise
+from persona_ray.asr.text import normalise, storable
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,14 @@ def test_it_is_done_after_once(text: str) -> None:
 @given(st.text(alphabet="电话销售客户经理abc123"), st.text(alphabet="，。！？ 、“”…\n-"))
 def test_marks_anywhere_change_nothing(text: str, marks: str) -> None:
     assert normalise(marks.join(text)) == text
+
+
+@given(st.text(st.characters(categories=["Cs", "Lo", "So"])))
+def test_any_text_can_be_stored_and_only_halves_of_pairs_change(text: str) -> None:
+    kept = storable(text)
+    assert kept.encode().decode() == kept
+    for before, after in zip(text, kept, strict=True):
+        assert after == ("?" if "\ud800" <= before <= "\udfff" else before)
 
 
 def test_traditional_text_becomes_simplified() -> None:

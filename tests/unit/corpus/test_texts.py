@@ -99,12 +99,23 @@ def test_a_broken_line_in_many_is_left_out_and_counted(tmp_path: Path) -> None:
         assert hint in said, said
 
 
+def test_half_an_emoji_and_a_number_without_end_cost_no_file(tmp_path: Path) -> None:
+    lines = [b'{"id": 1%s, "turns": ["a"]}' % (b"0" * 5_000), b'["\\ud83d\xe5\xa5\xbd"]']
+    lines += [f'["第{n}"]'.encode() for n in range(150)]
+    (tmp_path / "odd.jsonl").write_bytes(b"\n".join(lines))
+    dialogues = Dialogues([str(tmp_path / "odd.jsonl")])
+    found = list(dialogues)
+    assert (len(found), found[0]) == (151, ("?好",))
+    assert dialogues.report.broken == {"a number is too long": 1}
+
+
 BAD_FILES = {
     "gb.txt": ("打扰了。\n再见。\n".encode("gb18030"), r"gb\.txt, line 1: not UTF-8.*GB18030"),
     "gb.json": (b'["a",\n"' + "再见".encode("gb18030") + b'"]', r"line 2: not UTF-8"),
     "wide.txt": ("再见。".encode("utf-16"), "line 1: not UTF-8 but UTF-16"),
     "cut.json": (b'{"turns": [\n"a",', "line 2: not JSON"),
     "cut.jsonl": (b'["a"]\n["b"\n', r"line 2: not JSON.*1 of 2 lines"),
+    "long.json": (b'{"id": 1%s}' % (b"0" * 5_000), "a number in it is too long"),
     "number.jsonl": (b"7\n", "line 1: a dialogue cannot be a number"),
     "turn.json": (b'{"turns": [{"speaker": "A"}]}', "dialogue 1: a turn has no text under speaker"),
     "empty.jsonl": (b'{"turns": []}', "line 1: no text"),
