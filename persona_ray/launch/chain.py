@@ -5,7 +5,8 @@ workspace/pretraining/speech/
   encoder-1/        what the first run left, when it is whole
   run-2/            checkpoints of the run under way
 workspace/pretraining/speech.json    curves, once all runs are done
-workspace/encoders/speech/           the last run's encoder, and pretraining.json beside it
+workspace/encoders/speech/           the last run's encoder; beside it pretraining.json, and in
+                                     lineage.parquet whom it heard
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.encoders import Tower
 from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
+from persona_ray.models.lineage import LINEAGE, Heard, Lineage, Use, heard_before
 from persona_ray.models.pretrained import PRETRAINING, check_left
 from persona_ray.progress import Progress
 from persona_ray.training.pretrain.curve import Curve, CurvePoint, write_curves
+from persona_ray.types import ClipInfo
 
 if TYPE_CHECKING:
     from persona_ray.objectives.base import PretrainingTask
@@ -45,12 +48,13 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Chain:
     """All runs of one tower; `fingerprint` of all that the outcome depends on but the epochs, of
-    which an unfinished run may be given more."""
+    which an unfinished run may be given more. `heard`: the clips that all runs learn from."""
 
     tower: Tower
     fingerprint: str
     start: str
     links: Sequence[Link]
+    heard: Sequence[ClipInfo] = ()
 
 
 def finished(config: RunConfig, chain: Chain) -> tuple[Curve, ...]:
@@ -64,6 +68,9 @@ def finished(config: RunConfig, chain: Chain) -> tuple[Curve, ...]:
     if not same:
         return ()
     check_left(chain.tower, folder)
+    if not (folder / LINEAGE).is_file():
+        # Of an older release; the same fingerprint means the same clips.
+        _lineage(chain).write(folder)
     return note.curves
 
 
@@ -88,7 +95,8 @@ def run_chain(
             run = folder / f"run-{number}"
             trained = _train(config, task, settings, run, progress, chain.tower)
             curves = (*curves, trained.curve)
-            _write_encoder(left, task, trained, _Note(chain.fingerprint, epochs, curves))
+            note = _Note(chain.fingerprint, epochs, curves)
+            _write_encoder(left, task, trained, note, _lineage(chain))
             shutil.rmtree(run, ignore_errors=True)
         curves = _read_note(left).curves
         start = str(left)
@@ -182,7 +190,15 @@ def _epochs(links: Sequence[Link]) -> tuple[int, ...]:
     return tuple(link.epochs for link in links)
 
 
-def _write_encoder(target: Path, task: PretrainingTask, trained: Trained, note: _Note) -> None:
+def _lineage(chain: Chain) -> Lineage:
+    """Whom the encoders of the chain have heard, the one it starts from included."""
+    rows = [Heard(info.clip_id, info.customer_id, Use.PRETRAINING) for info in chain.heard]
+    return Lineage.of([*heard_before(chain.start), *rows])
+
+
+def _write_encoder(
+    target: Path, task: PretrainingTask, trained: Trained, note: _Note, lineage: Lineage
+) -> None:
     from persona_ray.training.checkpoint import load_trained
 
     module = task.build()
@@ -196,6 +212,7 @@ def _write_encoder(target: Path, task: PretrainingTask, trained: Trained, note: 
         "curves": [curve.as_json() for curve in note.curves],
     }
     (half / PRETRAINING).write_text(json.dumps(tree, indent=1), encoding="utf-8")
+    lineage.write(half)
     half.replace(target)
 
 

@@ -83,6 +83,7 @@ def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) ->
         _digest([[one.task.fingerprint, _settings(one).identity()] for one in named]),
         config.model.text.path,
         [link(at, one) for at, one in enumerate(named)],
+        heard=clips.infos if clips else (),
     )
     notes = [clips.note if clips else "", *(one.message for one in named)]
     return _pretrain(config, chain, progress, fresh, notes, learned_from)
@@ -134,6 +135,7 @@ def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) 
         _digest(depends_on),
         config.model.speech.path,
         [link(iteration) for iteration in range(len(settings.iterations))],
+        heard=infos,
     )
 
     def learned_from() -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from persona_ray.errors import BundleError
+from persona_ray.errors import BundleError, EncoderError
 
 LINEAGE = "lineage.parquet"
 
@@ -86,7 +86,9 @@ class Lineage:
         """The same clips give the same bytes."""
         import pyarrow.parquet as pq
 
-        pq.write_table(self._table, folder / LINEAGE, compression="zstd")
+        part = folder / f".{LINEAGE}.part"
+        pq.write_table(self._table, part, compression="zstd")
+        part.replace(folder / LINEAGE)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -113,12 +115,21 @@ class Lineage:
 
 def heard_before(encoder: str) -> list[Heard]:
     """Whom the encoder in the folder `encoder` heard before it came here, all as pretraining: what
-    is written beside it, or in the bundle that it is a part of. Of others nothing is known."""
+    is written beside it, or in the bundle that it is a part of. Of others nothing is known.
+
+    Raises EncoderError for one that continued pretraining left without a word about it.
+    """
     from persona_ray.models.manifest import MANIFEST
+    from persona_ray.models.pretrained import PRETRAINING
 
     folder = Path(encoder)
     if not encoder or not folder.is_dir():
         return []
+    if (folder / PRETRAINING).is_file() and not (folder / LINEAGE).is_file():
+        raise EncoderError(
+            f"{folder} does not tell whom it heard: an older release pretrained it; give the same "
+            "`persona-ray pretrain` again, which notes it and learns nothing anew"
+        )
     places = [folder, *([folder.parent] if (folder.parent / MANIFEST).is_file() else [])]
     return [
         Heard(row.clip_id, row.customer_id, Use.PRETRAINING)

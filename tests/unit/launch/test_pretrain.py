@@ -16,6 +16,8 @@ from persona_ray.corpus.pipeline import build_corpus
 from persona_ray.errors import ConfigError, CorpusError, EncoderError, TrainingError
 from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.pretrain import PretrainResult, pretrain_speech, pretrain_text
+from persona_ray.launch.unlabelled import open_unlabelled
+from persona_ray.models.lineage import Heard, Lineage, Use, heard_before
 from persona_ray.progress import SilentProgress
 from persona_ray.training.pretrain.curve import read_curves
 from tests.unit.corpus.calls import make_archive, run_config
@@ -246,6 +248,33 @@ def test_fine_tuning_starts_from_what_was_pretrained(config: RunConfig) -> None:
     model = pretrained(asking).model
     assert model.text.path == str(config.encoder_dir("text").absolute())
     assert model.speech == config.model.speech
+
+
+def test_an_encoder_tells_whom_it_heard(config: RunConfig, tmp_path: Path) -> None:
+    clips = {
+        Heard(info.clip_id, info.customer_id, Use.PRETRAINING)
+        for info in open_unlabelled(config).infos
+    }
+    pretrain_text(config, SilentProgress())
+    folder = config.encoder_dir("text")
+    assert set(Lineage.read(folder)) == clips
+    # An older release left none: the same command notes it, and learns nothing anew.
+    note = folder / "lineage.parquet"
+    before = note.read_bytes()
+    note.unlink()
+    with pytest.raises(EncoderError, match="does not tell whom it heard"):
+        heard_before(str(folder))
+    assert "nothing to do" in str(pretrain_text(config, SilentProgress()))
+    assert note.read_bytes() == before
+    # What goes on from it has heard them too, whatever it learns from itself.
+    tree = config.model_dump(mode="json")
+    tree["model"]["text"]["path"] = str(folder)
+    tree["pretraining"]["text"] |= {"corpus": False, "files": [str(tmp_path / "texts.jsonl")]}
+    tree["workspace"] = str(tmp_path / "second")
+    (tmp_path / "texts.jsonl").write_text('{"text": "这个产品的收益到底怎么样"}\n' * 8)
+    second = RunConfig.model_validate(tree)
+    pretrain_text(second, SilentProgress())
+    assert set(Lineage.read(second.encoder_dir("text"))) == clips
 
 
 def test_a_damaged_encoder_is_made_anew_by_fresh_alone(config: RunConfig) -> None:
