@@ -11,7 +11,17 @@ from persona_ray.audio.coding import decode_flac
 from persona_ray.audio.decode import read_audio
 from persona_ray.audio.vad import Span
 from persona_ray.corpus.process import SpeechDetector, process_call
-from persona_ray.errors import CallError, RecognitionError, SilentError
+from persona_ray.errors import (
+    CallError,
+    ChannelError,
+    EmptyFileError,
+    NotAudioError,
+    RecognitionError,
+    SilentError,
+    TooLongError,
+    TruncatedError,
+    UnreadableError,
+)
 from persona_ray.types import CallRecord, CallStatus, QuarantineReason
 
 if TYPE_CHECKING:
@@ -23,6 +33,18 @@ if TYPE_CHECKING:
 # Without text, sentences that cannot have the fewest characters even of a fast speaker are left
 # out, as they are from the corpus.
 FASTEST_CHARACTERS_PER_S = 10.0
+# What is wrong with a file, by the reason that the corpus notes; silence is a result here.
+_UNUSABLE: dict[QuarantineReason | None, type[CallError]] = {
+    kind.reason: kind
+    for kind in (
+        NotAudioError,
+        EmptyFileError,
+        TruncatedError,
+        UnreadableError,
+        TooLongError,
+        ChannelError,
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +80,9 @@ def read_sentences(
     if outcome.status is CallStatus.QUARANTINED:
         if outcome.reason is QuarantineReason.SILENT:
             return Pieces((), outcome.detail, outcome.flags)
-        raise _error(outcome.reason, f"call {record.call_id}: {outcome.detail}")
+        # Of a file that can be used the recogniser failed.
+        kind = _UNUSABLE.get(outcome.reason, RecognitionError)
+        raise kind(f"call {record.call_id}: {outcome.detail}")
     pieces = []
     for clip in result.clips:
         samples, rate_hz = decode_flac(clip.audio)
@@ -125,10 +149,3 @@ def _divided(span: Span, longest_s: float) -> list[Span]:
         Span(span.start_s + number * step_s, span.start_s + (number + 1) * step_s)
         for number in range(count)
     ]
-
-
-def _error(reason: QuarantineReason | None, detail: str) -> CallError | RecognitionError:
-    for kind in CallError.__subclasses__():
-        if kind.reason is reason:
-            return kind(detail)
-    return RecognitionError(detail)
