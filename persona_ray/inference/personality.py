@@ -209,6 +209,7 @@ class PersonalityRecognizer:
         rate_hz = 0
         if self.model.speech is not None:
             rate_hz = self.model.speech.sample_rate_hz
+            # Before they are collated, which takes clips of one rate.
             waves = [
                 fit_clip(clip.samples, clip.sample_rate_hz, self.model)
                 for clip in clips

@@ -57,10 +57,10 @@ def kernels(sample_rate_hz: int) -> tuple[int, int]:
 
 def bands_of(channels: int) -> int:
     """Bands in `channels` channels: three phases each; raises ModelError."""
-    if channels % PHASES or channels < 4 * PHASES:
+    if channels % PHASES:
         raise ModelError(
-            f"model.speech.small.conv_channels {channels} must be a multiple of {PHASES} and at "
-            f"least {4 * PHASES}: each band takes {PHASES} channels; try {(channels // 3 + 1) * 3}"
+            f"model.speech.small.conv_channels {channels} must be a multiple of {PHASES}: each "
+            f"band takes {PHASES} channels; try {(channels // PHASES + 1) * PHASES}"
         )
     return channels // PHASES
 
