@@ -29,6 +29,7 @@ from persona_ray.evaluation.scores import Prediction, majority, score_clips, sco
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch.compare import compare_modalities
+from persona_ray.launch.corpus import STAGE as CORPUS_STAGE
 from persona_ray.launch.encoders import unpretrained
 from persona_ray.launch.finetune import HISTORY
 from persona_ray.launch.journal import journalled, read_journal
@@ -115,7 +116,7 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
         split_gap=_gap(config, arms),
         pretraining=pretraining_part(config),
         training=training_run(config, History.read(history), recognizer.model),
-        corpus=corpus_part(config, data.dataset, read_journal(config).get("corpus build", {})),
+        corpus=corpus_part(config, data.dataset, read_journal(config).get(CORPUS_STAGE, {})),
         annotation=annotation_part(data.resolution, data.examples),
         leakage=leakage_part(data.leakage),
         settings=changed_settings(config),
