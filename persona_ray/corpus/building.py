@@ -14,13 +14,13 @@ from typing import Any
 from persona_ray.config import RunConfig
 from persona_ray.corpus.compaction import QUARANTINE
 from persona_ray.corpus.dataset import CorpusDataset
+from persona_ray.corpus.files import write_atomic
 from persona_ray.corpus.manifest import (
     MANIFEST,
     Manifest,
     changed_settings,
     corpus_settings,
     settings_hash,
-    write_atomic,
 )
 from persona_ray.corpus.staging import Staging
 from persona_ray.errors import CorpusError

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from persona_ray.corpus.dataset import CorpusDataset
 from persona_ray.corpus.manifest import Manifest, write_manifest
 from persona_ray.corpus.records import CallOutcome
 from persona_ray.corpus.shards import CALLS_PREFIX, CLIPS_PREFIX, ShardWriter
@@ -17,7 +15,6 @@ from persona_ray.corpus.staging import Staging
 from persona_ray.corpus.tables import (
     CALL_SCHEMA,
     CLIP_SCHEMA,
-    call_outcome,
     call_table,
     outcome_of,
 )
@@ -80,14 +77,6 @@ def compact(
     return grown
 
 
-def read_outcomes(folder: Path, manifest: Manifest) -> Iterator[CallOutcome]:
-    """What became of every call, shard by shard."""
-    for shard in manifest.call_shards:
-        for batch in pq.ParquetFile(folder / shard.name).iter_batches(_CALLS_PER_GROUP):
-            for row in batch.to_pylist():
-                yield call_outcome(row)
-
-
 def _count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]) -> None:
     counts["calls"] += 1
     counts["clips"] += outcome.clips
@@ -108,7 +97,7 @@ def _write_quarantine(folder: Path, manifest: Manifest) -> None:
     with part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(QUARANTINE_COLUMNS)
-        for outcome in read_outcomes(folder, manifest):
+        for outcome in CorpusDataset(folder, manifest).calls():
             if outcome.status is CallStatus.QUARANTINED:
                 table.writerow([getattr(outcome, name) for name in QUARANTINE_COLUMNS])
         file.flush()

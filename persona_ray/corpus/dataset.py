@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from persona_ray.audio.coding import decode_flac
-from persona_ray.corpus.manifest import Manifest, Shard, read_manifest, sha256_file
+from persona_ray.corpus.files import sha256_file
+from persona_ray.corpus.manifest import Manifest, Shard, read_manifest
 from persona_ray.corpus.records import CallOutcome
 from persona_ray.corpus.tables import INFO_COLUMNS, call_outcome, clip_info
-from persona_ray.errors import CorpusError
+from persona_ray.errors import CorpusError, NotAudioError
 from persona_ray.types import Clip, ClipInfo
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 # Row groups (64 clips, 1-2 MB) kept for random access.
 _CACHED_GROUPS = 16
+# A process may open about a thousand files, of all corpora together.
+_OPEN_FILES = 128
+# Clip ids are 20 hexadecimal digits.
+_ID_TYPE = "S20"
 
 
 class CorpusDataset:
@@ -37,9 +43,8 @@ class CorpusDataset:
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self._path = path
         self._manifest = manifest
-        self._index: _ClipIndex | None = None
-        self._files: dict[str, Any] = {}
-        self._groups: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
+        self._audio = lru_cache(maxsize=_CACHED_GROUPS)(self._read_audio)
+        self._file = lru_cache(maxsize=_OPEN_FILES)(self._open_file)
 
     @classmethod
     def open(cls, path: Path | str) -> CorpusDataset:
@@ -50,14 +55,14 @@ class CorpusDataset:
         for shard in (*manifest.clip_shards, *manifest.call_shards):
             file = path / shard.name
             if not file.is_file():
-                raise CorpusError(f"shard {file} is missing: restore it, or build with --fresh")
+                raise _missing(file)
             size = file.stat().st_size
             if size != shard.size_bytes:
                 raise _damaged(file, f"it has {size} bytes instead of {shard.size_bytes}")
         return cls(path, manifest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._path, self._manifest)
+        return CorpusDataset, (self._path, self._manifest)
 
     @property
     def path(self) -> Path:
@@ -81,9 +86,8 @@ class CorpusDataset:
 
     def infos(self) -> Iterator[ClipInfo]:
         """Every clip without its audio."""
-        for shard in self._manifest.clip_shards:
-            for row in self._rows(shard, INFO_COLUMNS):
-                yield clip_info(row)
+        for name, group in self._groups(self._manifest.clip_shards):
+            yield from self._infos(name, group)
 
     def clips(self, clip_ids: Collection[str] | None = None) -> Iterator[Clip]:
         """Every clip with its audio, or those of `clip_ids`, in the order of the corpus.
@@ -91,35 +95,35 @@ class CorpusDataset:
         KeyError names a clip id that the corpus does not have, after the last clip.
         """
         wanted = None if clip_ids is None else set(clip_ids)
-        for number, shard in enumerate(self._manifest.clip_shards):
-            file = self._file(shard)
-            for group in range(file.num_row_groups):
-                rows = self._read_group(shard, group, INFO_COLUMNS).to_pylist()
-                if wanted is not None and not any(row["clip_id"] in wanted for row in rows):
-                    continue
-                audio = self._audio(number, group)
-                for row, data in zip(rows, audio, strict=True):
-                    if wanted is None or row["clip_id"] in wanted:
-                        yield self._with_audio(clip_info(row), data.as_py(), shard)
-                        if wanted is not None:
-                            wanted.discard(row["clip_id"])
+        for name, group in self._groups(self._manifest.clip_shards):
+            if wanted is not None and not wanted:
+                return
+            infos = self._infos(name, group)
+            for row, info in enumerate(infos):
+                if wanted is None or info.clip_id in wanted:
+                    yield Clip(
+                        **{field.name: getattr(info, field.name) for field in fields(info)},
+                        samples=self._samples(name, group, row),
+                        sample_rate_hz=self.sample_rate_hz,
+                    )
+            if wanted is not None:
+                wanted.difference_update(info.clip_id for info in infos)
         if wanted:
             raise KeyError(f"corpus {self._path} has no clip {min(wanted)}")
 
     def samples(self, clip_id: str) -> Samples:
         """Samples (samples,) of one clip; KeyError for an unknown clip."""
-        data, shard = self._find(clip_id)
-        return self._decode(data, shard)
+        return self._samples(*self._index.find(clip_id))
 
     def digest(self, clip_id: str) -> str:
         """SHA-256 of the FLAC bytes of one clip; KeyError for an unknown clip."""
-        return hashlib.sha256(self._find(clip_id)[0]).hexdigest()
+        name, group, row = self._index.find(clip_id)
+        return hashlib.sha256(self._audio(name, group)[row].as_py()).hexdigest()
 
     def calls(self) -> Iterator[CallOutcome]:
         """What became of every call."""
-        for shard in self._manifest.call_shards:
-            for row in self._rows(shard, None):
-                yield call_outcome(row)
+        for name, group in self._groups(self._manifest.call_shards):
+            yield from map(call_outcome, self._read_group(name, group, None).to_pylist())
 
     def verify(self) -> None:
         """Compare every shard with its hash; CorpusError names the first that differs."""
@@ -128,114 +132,78 @@ class CorpusDataset:
             if sha256_file(file) != shard.sha256:
                 raise _damaged(file, "its bytes do not match the hash in corpus.json")
 
-    def _with_audio(self, info: ClipInfo, data: bytes, shard: Shard) -> Clip:
-        return Clip(
-            clip_id=info.clip_id,
-            call_id=info.call_id,
-            customer_id=info.customer_id,
-            channel=info.channel,
-            start_s=info.start_s,
-            end_s=info.end_s,
-            text=info.text,
-            words=info.words,
-            scene=info.scene,
-            facts=info.facts,
-            flags=info.flags,
-            samples=self._decode(data, shard),
-            sample_rate_hz=self.sample_rate_hz,
-        )
+    def _groups(self, shards: Iterable[Shard]) -> Iterator[tuple[str, int]]:
+        """(name of the shard, number of the row group), in order."""
+        for shard in shards:
+            for group in range(self._file(shard.name).num_row_groups):
+                yield shard.name, group
 
-    def _find(self, clip_id: str) -> tuple[bytes, Shard]:
-        """FLAC bytes of one clip, and where they lie."""
-        if self._index is None:
-            self._index = self._build_index()
-        number, row = self._index.find(clip_id, self._path)
-        group, row = self._index.group_of(number, row)
-        data: bytes = self._audio(number, group)[row].as_py()
-        return data, self._manifest.clip_shards[number]
+    def _infos(self, name: str, group: int) -> list[ClipInfo]:
+        rows = self._read_group(name, group, INFO_COLUMNS).to_pylist()
+        return [clip_info(row) for row in rows]
 
-    def _decode(self, data: bytes, shard: Shard) -> Samples:
+    def _samples(self, name: str, group: int, row: int) -> Samples:
         try:
-            samples, _ = decode_flac(data)
-        except Exception as error:
-            raise _damaged(self._path / shard.name, str(error)) from None
+            samples, _ = decode_flac(self._audio(name, group)[row].as_py())
+        except NotAudioError as error:
+            raise _damaged(self._path / name, str(error)) from None
         return samples
 
-    def _rows(self, shard: Shard, columns: list[str] | None) -> Iterator[dict[str, Any]]:
-        for group in range(self._file(shard).num_row_groups):
-            yield from self._read_group(shard, group, columns).to_pylist()
+    def _read_audio(self, name: str, group: int) -> pa.ChunkedArray:
+        """FLAC bytes (clips of the row group,)."""
+        return self._read_group(name, group, ["audio"]).column("audio")
 
-    def _audio(self, number: int, group: int) -> pa.ChunkedArray:
-        """FLAC bytes (clips of the row group,), kept while recently used."""
-        key = (number, group)
-        if key in self._groups:
-            self._groups.move_to_end(key)
-            return self._groups[key]
-        shard = self._manifest.clip_shards[number]
-        audio = self._read_group(shard, group, ["audio"]).column("audio")
-        self._groups[key] = audio
-        while len(self._groups) > _CACHED_GROUPS:
-            self._groups.popitem(last=False)
-        return audio
-
-    def _read_group(self, shard: Shard, group: int, columns: list[str] | None) -> pa.Table:
+    def _read_group(self, name: str, group: int, columns: list[str] | None) -> pa.Table:
         try:
-            return self._file(shard).read_row_group(group, columns=columns)
+            return self._file(name).read_row_group(group, columns=columns)
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(self._path / shard.name, str(error)) from None
+            raise _damaged(self._path / name, str(error)) from None
 
-    def _file(self, shard: Shard) -> Any:
-        if shard.name not in self._files:
-            file = self._path / shard.name
-            try:
-                self._files[shard.name] = pq.ParquetFile(file, memory_map=False)
-            except FileNotFoundError:
-                raise CorpusError(
-                    f"shard {file} is missing: restore it, or build with --fresh"
-                ) from None
-            except (pa.ArrowException, OSError) as error:
-                raise _damaged(file, str(error)) from None
-        return self._files[shard.name]
+    def _open_file(self, name: str) -> Any:
+        file = self._path / name
+        try:
+            return pq.ParquetFile(file, memory_map=False)
+        except FileNotFoundError:
+            raise _missing(file) from None
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(file, str(error)) from None
 
-    def _build_index(self) -> _ClipIndex:
-        ids, groups = [], []
-        for shard in self._manifest.clip_shards:
-            metadata = self._file(shard).metadata
-            sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-            groups.append(np.cumsum([0, *sizes]))
-            for group in range(len(sizes)):
-                column = self._read_group(shard, group, ["clip_id"]).column("clip_id")
-                ids.append(np.array(column.to_pylist(), dtype="S20"))
-        return _ClipIndex(np.concatenate(ids) if ids else np.empty(0, dtype="S20"), groups)
+    @cached_property
+    def _index(self) -> _ClipIndex:
+        ids = {
+            (name, group): np.array(
+                self._read_group(name, group, ["clip_id"])["clip_id"].to_pylist(), dtype=_ID_TYPE
+            )
+            for name, group in self._groups(self._manifest.clip_shards)
+        }
+        return _ClipIndex(self._path, ids)
 
 
 class _ClipIndex:
     """Where each clip stands, in 28 bytes a clip: ids sorted, and the row each one has."""
 
-    def __init__(self, ids: NDArray[np.bytes_], groups: list[NDArray[np.int64]]) -> None:
-        self._order = np.argsort(ids, kind="stable")
-        self._ids = ids[self._order]
-        self._groups = groups
-        self._firsts = np.cumsum([0, *(starts[-1] for starts in groups)])
+    def __init__(self, path: Path, ids: Mapping[tuple[str, int], NDArray[np.bytes_]]) -> None:
+        """`ids` by name of the shard and number of the row group, in order."""
+        self._path = path
+        self._groups = list(ids)
+        self._starts = np.cumsum([0, *(len(part) for part in ids.values())])
+        every = np.concatenate([*ids.values(), np.empty(0, dtype=_ID_TYPE)])
+        self._rows = np.argsort(every, kind="stable")
+        self._ids = every[self._rows]
 
-    def find(self, clip_id: str, path: Path) -> tuple[int, int]:
-        """(number of the shard, row in it)."""
-        place = int(np.searchsorted(self._ids, clip_id.encode()))
-        if place == len(self._ids) or self._ids[place] != clip_id.encode():
-            raise KeyError(f"corpus {path} has no clip {clip_id}")
-        row = int(self._order[place])
-        shard = int(np.searchsorted(self._firsts, row, side="right")) - 1
-        return shard, row - int(self._firsts[shard])
-
-    def group_of(self, shard: int, row: int) -> tuple[int, int]:
-        """(row group, row in it)."""
-        starts = self._groups[shard]
-        group = int(np.searchsorted(starts, row, side="right")) - 1
-        return group, row - int(starts[group])
+    def find(self, clip_id: str) -> tuple[str, int, int]:
+        """(name of the shard, number of the row group, row in it)."""
+        key = clip_id.encode()
+        place = int(np.searchsorted(self._ids, key))
+        if place == len(self._ids) or self._ids[place] != key:
+            raise KeyError(f"corpus {self._path} has no clip {clip_id}")
+        row = int(self._rows[place])
+        at = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return *self._groups[at], row - int(self._starts[at])
 
 
-def _reopen(path: Path, manifest: Manifest) -> CorpusDataset:
-    return CorpusDataset(path, manifest)
+def _missing(file: Path) -> CorpusError:
+    return CorpusError(f"shard {file} is missing: restore it, or build with --fresh")
 
 
 def _damaged(file: Path, why: str) -> CorpusError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from persona_ray.config import RunConfig
+from persona_ray.corpus.files import write_atomic
 from persona_ray.corpus.tables import FORMAT_VERSION
 from persona_ray.errors import CorpusError
 
@@ -121,22 +121,6 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Atomic: readers see the old corpus or the new one."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
     write_atomic(folder / MANIFEST, (text + "\n").encode())
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside `path`, flush to the disk, then rename."""
-    # The name is the writer's own: two workers may redo the same call after a lost node.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def sha256_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

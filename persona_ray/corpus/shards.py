@@ -10,7 +10,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from persona_ray.corpus.manifest import Shard, sha256_file
+from persona_ray.corpus.files import sha256_file
+from persona_ray.corpus.manifest import Shard
 
 CLIPS_PREFIX = "clips"
 CALLS_PREFIX = "calls"

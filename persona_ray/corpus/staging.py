@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from persona_ray.corpus.manifest import write_atomic
+from persona_ray.corpus.files import write_atomic
 from persona_ray.corpus.records import CallResult
 from persona_ray.corpus.tables import result_table
 from persona_ray.errors import CorpusError

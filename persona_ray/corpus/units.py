@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from persona_ray.corpus.manifest import sha256_file
+from persona_ray.corpus.files import sha256_file
 from persona_ray.errors import CorpusError
 
 if TYPE_CHECKING:

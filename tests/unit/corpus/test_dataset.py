@@ -10,6 +10,7 @@ import pytest
 
 from persona_ray.audio.coding import decode_flac, encode_flac
 from persona_ray.config import RunConfig
+from persona_ray.corpus import dataset
 from persona_ray.corpus.dataset import CorpusDataset
 from persona_ray.corpus.manifest import Manifest, corpus_settings, settings_hash, write_manifest
 from persona_ray.corpus.records import CallOutcome, EncodedClip, clip_id
@@ -146,7 +147,26 @@ def test_random_access_keeps_few_row_groups(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "many", many)
     for clip in many[::16]:
         corpus.samples(clip.info.clip_id)
-    assert len(corpus._groups) == 16
+    assert corpus._audio.cache_info().currsize == 16
+
+
+def test_a_corpus_of_many_shards_keeps_few_files_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [encoded(number) for number in range(40 * 6)]
+    corpus = write_corpus(tmp_path / "many", many)
+    monkeypatch.setattr(dataset, "_OPEN_FILES", 2)
+    corpus = CorpusDataset.open(corpus.path)
+
+    def opened() -> int:
+        links = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+        return sum(link.readlink().is_relative_to(corpus.path) for link in links)
+
+    for clip in many[::40]:
+        corpus.samples(clip.info.clip_id)
+        assert 0 < opened() <= 2
+    assert sum(1 for _ in corpus.clips()) == len(many)
+    assert opened() <= 2
 
 
 def test_missing_and_damaged_shards_are_named(corpus: CorpusDataset) -> None:
