@@ -20,7 +20,8 @@ def summed_focal_loss(
     """
     losses = F.cross_entropy(logits, targets, reduction="none")
     if gamma:
-        losses = (1.0 - (-losses).exp()).clamp(min=0.0) ** gamma * losses
+        # Not 0, where a root has no gradient.
+        losses = (1.0 - (-losses).exp()).clamp(min=1e-12) ** gamma * losses
     if weights is not None:
         losses = weights[targets] * losses
     return losses.sum()

@@ -178,3 +178,16 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=f"lacks 1 weights of a HubertModel .'{name}'"):
         SpeechEncoder.load(str(folder))
+
+
+def test_every_trained_weight_takes_part(encoder: SpeechEncoder) -> None:
+    """Otherwise replicas would wait for its gradient."""
+    encoder.set_frozen(False)
+    encoder.pooled(*padded(waves(4_000, 3_000))).square().sum().backward()
+    trained = {id(parameter) for parameter in encoder.trainable()}
+    idle = [
+        name
+        for name, parameter in encoder.named_parameters()
+        if id(parameter) in trained and parameter.grad is None
+    ]
+    assert idle == []

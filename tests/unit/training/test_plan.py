@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_ray.training.plan import count_updates, deal, plan_updates
+from persona_ray.training.plan import count_updates, deal, plan_passes, plan_updates
 
 SIZES = st.lists(st.floats(0.1, 40.0), min_size=1, max_size=60)
 
@@ -81,3 +81,20 @@ def test_few_items_leave_fillers_of_the_shortest_item(world_size: int) -> None:
     ranks = deal((4, 7), [0.0, 0, 0, 0, 5.0, 0, 0, 9.0], world_size, 100.0)
     fillers = [portion for rank in ranks for portion in rank if not portion.counts]
     assert [filler.positions for filler in fillers] == [(4,)] * max(0, world_size - 2)
+
+
+@given(SIZES, st.floats(1.0, 120.0), st.integers(1, 4))
+def test_a_pass_has_every_item_and_as_many_batches_on_every_worker(
+    sizes: list[float], bound: float, world_size: int
+) -> None:
+    ranks = plan_passes(sizes, bound, world_size)
+    assert len({len(batches) for batches in ranks}) == 1
+    batches = [batch for rank in ranks for batch in rank]
+    seen = Counter(position for batch in batches for position in batch)
+    again = {position for position, times in seen.items() if times > 1}
+    assert set(seen) == set(range(len(sizes)))
+    # Where there are too few batches, one of the shortest comes again, fewer times than workers.
+    assert sum(seen.values()) - len(sizes) < world_size
+    assert all(sizes[position] == min(sizes) for position in again)
+    for batch in batches:
+        assert len(batch) == 1 or padded(batch, sizes) <= bound * (1 + 1e-6)
