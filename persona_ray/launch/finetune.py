@@ -16,11 +16,14 @@ from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
+from persona_ray.launch.lineage import lineage_of
+from persona_ray.launch.promotion import register_challenger
 from persona_ray.launch.tracking import check_tracking, tracked
 from persona_ray.progress import Progress
 from persona_ray.types import Split
 
 if TYPE_CHECKING:
+    from persona_ray.models.lineage import Lineage
     from persona_ray.training.finetune.history import EpochResult, History
 
 HISTORY = "history.json"
@@ -29,11 +32,13 @@ STAGE = "fine-tuning"
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """`clips` is the number of labelled clips of each split."""
+    """`clips` is the number of labelled clips of each split; `registered` the bundle's address in
+    the registry, empty where it has none."""
 
     bundle_dir: Path
     history: History
     clips: Mapping[Split, int]
+    registered: str = ""
 
     def __str__(self) -> str:
         last = self.history.last
@@ -48,6 +53,8 @@ class FinetuneResult:
                 f"dev accuracy: clips {last.dev.clip_accuracy:.1%}, "
                 f"customers {last.dev.customer_accuracy:.1%}"
             )
+        if self.registered:
+            lines.append(f"registered: {self.registered}")
         return "\n".join([*lines, f"bundle: {self.bundle_dir}"])
 
 
@@ -84,6 +91,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
     )
     # Before workers are started for nothing.
     check_examples(job.train, job.dev, job.labels)
+    lineage = lineage_of(data.examples, model_config)
     encoders = [content(path) for path in (model_config.speech.path, model_config.text.path)]
     fingerprint = job.fingerprint(" ".join([data.dataset.fingerprint, *encoders]))
     folder = config.workspace / "training" / fingerprint
@@ -100,7 +108,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
                 "engine": config.engine,
                 "launch": config.launch,
             },
-            {"data": data.dataset.fingerprint},
+            {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint},
         ) as tracker,
         progress.stage(STAGE, total=config.training.epochs) as stage,
     ):
@@ -117,15 +125,16 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
         else:
             with connect(config.launch):
                 tuned = fit_on_ray(job, config.launch, folder, tell)
-    _write_bundles(config, tuned, data.dataset.fingerprint)
+    _write_bundles(config, tuned, data.dataset.fingerprint, lineage)
     tuned.history.write(config.workspace / HISTORY)
+    registered = register_challenger(config, tracker.run_id)
     # The bundles are whole: what a rerun would go on from is no longer needed.
     shutil.rmtree(folder, ignore_errors=True)
     counts = Counter(example.split for example in data.examples)
-    return FinetuneResult(config.bundle_dir, tuned.history, counts)
+    return FinetuneResult(config.bundle_dir, tuned.history, counts, registered)
 
 
-def _write_bundles(config: RunConfig, tuned: Finetuned, data: str) -> None:
+def _write_bundles(config: RunConfig, tuned: Finetuned, data: str, lineage: Lineage) -> None:
     """That of the epoch that `training.keep` says, and the other beside it where it is another.
     `data`: the corpus' fingerprint."""
     from persona_ray.models.bundle import contract_of, save_bundle
@@ -151,7 +160,7 @@ def _write_bundles(config: RunConfig, tuned: Finetuned, data: str) -> None:
                 "splits": config.splits.model_dump(mode="json"),
             },
         )
-        save_bundle(model, folder, contract)
+        save_bundle(model, folder, contract, lineage)
 
 
 def other_bundle_dir(config: RunConfig, which: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ class LabelledCorpus:
     resolution: Resolution
     leakage: LeakageReport
     examples: tuple[Example, ...]
+
+    @property
+    def labels_fingerprint(self) -> str:
+        """Changes with the label or split of any clip."""
+        rows = sorted(f"{e.clip_id}\t{e.customer_id}\t{e.split}\t{e.label}" for e in self.examples)
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def of(self, split: Split) -> tuple[Example, ...]:
         return tuple(example for example in self.examples if example.split == split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError, PersonaRayError, PromotionError, RegistryError
 from persona_ray.launch.paired import BundleComparison, compare_bundles
 from persona_ray.launch.registry import Registry, resolve_bundle
+from persona_ray.launch.tracking import OFF
 from persona_ray.launch.versions import (
     SCHEME,
     Action,
@@ -160,6 +162,21 @@ def register(config: RunConfig, bundle: Path, run_id: str = "") -> Version:
     if Alias.CHAMPION not in version.aliases:
         registry.point(Alias.CHALLENGER, version)
     return registry.find(str(version.number))
+
+
+def register_challenger(config: RunConfig, run_id: str) -> str:
+    """Register the workspace's bundle, just trained, where `tracking` says so; its address, or
+    empty. It lies in the workspace: a registry that fails now costs nothing but a command later."""
+    if config.tracking.url == OFF or not config.tracking.challenger:
+        return ""
+    try:
+        version = register(config, config.bundle_dir, run_id)
+    except PersonaRayError as error:
+        logging.getLogger(__name__).warning(
+            "%s: the bundle is not registered; `persona-ray models register` does it later", error
+        )
+        return ""
+    return f"{version.uri} ({', '.join(version.aliases)})"
 
 
 def deciding(comparison: BundleComparison) -> str:

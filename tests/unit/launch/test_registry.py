@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,21 @@ from typer.testing import CliRunner
 
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
-from persona_ray.errors import BundleError, PromotionError, RegistryError
+from persona_ray.errors import BundleError, PromotionError, RegistryError, TrackingError
+from persona_ray.launch.finetune import finetune
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.lineage import lineage_of
 from persona_ray.launch.promotion import JUDGEMENT, compare, promote, register, rollback
 from persona_ray.launch.registry import Registry, resolve_bundle
+from persona_ray.launch.tracking import mlflow_client
+from persona_ray.launch.tracking_store import open_store
 from persona_ray.launch.versions import Action, Alias
 from persona_ray.models.lineage import Heard, Lineage, Use
 from persona_ray.models.manifest import digest
 from persona_ray.progress import SilentProgress
-from persona_ray.types import Split
+from persona_ray.types import Modality, Split
 from tests.unit.launch.registered import customers, make_bundle, workspace
-from tests.unit.training.toys import LABELS
+from tests.unit.training.toys import LABELS, model_config
 
 QUIET = SilentProgress()
 WRONG = (*LABELS[1:], LABELS[0])
@@ -384,3 +387,60 @@ def test_recognize_takes_the_champion(made: Made, config: RunConfig) -> None:
     )
     assert answer == other
     assert set(answer["together"]["probabilities"]) == set(LABELS)
+
+
+@pytest.fixture
+def learning(config: RunConfig, tmp_path: Path) -> RunConfig:
+    """The same corpus, labels and registry, and a bundle of its own to be."""
+    (tmp_path / "corpus").symlink_to(config.corpus_dir.absolute())
+    tree = config.model_dump(mode="json")
+    tree["store"]["url"] = config.store_url
+    tree["tracking"]["url"] = f"sqlite:///{config.workspace / 'mlflow.db'}"
+    tree["model"] = model_config(Modality.TEXT).model_dump(mode="json")
+    tree["training"] |= {"epochs": 2, "frozen_epochs": 1, "learning_rate": 0.01}
+    return RunConfig.model_validate(tree | {"workspace": str(tmp_path)})
+
+
+def test_finetune_leaves_a_challenger_with_its_run(learning: RunConfig) -> None:
+    data = open_labelled(learning)
+    result = finetune(learning, QUIET)
+    assert result.registered == f"models:/{model(learning)}/1 (challenger)"
+    assert result.registered in str(result)
+    version = Registry.open(learning).find("challenger")
+    assert digest(resolve_bundle(learning, version.uri)) == digest(learning.bundle_dir)
+    client = mlflow_client(open_store(learning))
+    kept = client.get_run(version.run_id)
+    assert kept.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(version.run_id, "loss")] == [1, 2]
+    assert kept.data.params["training.frozen_epochs"] == "1"
+    tags = kept.data.tags
+    assert tags["persona_ray.data"] == data.dataset.fingerprint
+    assert tags["persona_ray.labels"] == data.labels_fingerprint
+    held_out = set(customers(data, Split.TEST))
+    assert (
+        set(Lineage.read(learning.bundle_dir).customers())
+        == {example.customer_id for example in data.examples} - held_out
+    )
+    # Another label is other data, though no clip has changed.
+    first, *rest = data.examples
+    other = replace(data, examples=(replace(first, label="green"), *rest))
+    assert other.labels_fingerprint != data.labels_fingerprint
+
+
+def test_a_registry_that_fails_costs_a_training_nothing(
+    learning: RunConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise TrackingError("the registry in http://mlflow fails: disk full")
+
+    monkeypatch.setattr(Registry, "register", broken)
+    result = finetune(learning, QUIET)
+    assert result.registered == ""
+    assert (learning.bundle_dir / "bundle.json").is_file()
+    (told,) = [r.getMessage() for r in caplog.records if "disk full" in r.getMessage()]
+    assert "`persona-ray models register` does it later" in told
+    monkeypatch.undo()
+    unasked = {"challenger": False}
+    without = learning.tracking.model_copy(update=unasked)
+    finetune(learning.model_copy(update={"tracking": without}), QUIET, fresh=True)
+    assert Registry.open(learning).versions() == []
