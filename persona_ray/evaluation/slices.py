@@ -28,7 +28,8 @@ LEAST_CLIPS, LEAST_CUSTOMERS = 15, 3
 
 
 class Slice(Part):
-    """Clips of one condition. `difference`: their accuracy less that of the dimension's others."""
+    """Clips of one condition. `difference`: their accuracy less that of the dimension's others;
+    None where these are too few to compare with."""
 
     name: str
     clips: int
@@ -141,9 +142,9 @@ def measure_slices(
 def _difference(
     part: tuple[Floats, Floats], others: tuple[Floats, Floats], drawn: NDArray[np.int64]
 ) -> Estimate | None:
-    """Of two accuracies, each given as clips and right ones by customer; None without others."""
+    """Of two accuracies, each given as clips and right ones by customer."""
     (counts, hits), (other_counts, other_hits) = part, others
-    if not counts.sum() or not other_counts.sum():
+    if other_counts.sum() < LEAST_CLIPS or (other_counts > 0).sum() < LEAST_CUSTOMERS:
         return None
     resampled = ratio(drawn @ hits, drawn @ counts) - ratio(
         drawn @ other_hits, drawn @ other_counts

@@ -41,8 +41,11 @@ class StopPoint(Part):
 
 
 class StopCurve(Part):
+    """One rule; `unstopped` is its accuracy when everything is heard."""
+
     rule: Rule
     points: tuple[StopPoint, ...]
+    unstopped: Estimate
 
 
 class Stopping(Part):
@@ -97,7 +100,10 @@ def measure_stopping(
                     heard=mean(heard, drawn),
                 )
             )
-        curves.append(StopCurve(rule=rule, points=tuple(points)))
+        last = np.array([track[-1].argmax() for track in tracks])
+        targets = np.array([speaker.target for speaker in speakers])
+        unstopped = mean((last == targets).astype(float), drawn)
+        curves.append(StopCurve(rule=rule, points=tuple(points), unstopped=unstopped))
     return Stopping(
         basis=basis,
         customers=len(speakers),

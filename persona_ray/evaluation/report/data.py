@@ -10,10 +10,14 @@ from datetime import datetime
 
 from pydantic import Field, model_validator
 
+from persona_ray.evaluation.calibration import Calibration
+from persona_ray.evaluation.evidence import Evidence
 from persona_ray.evaluation.part import Part
 from persona_ray.evaluation.quality import Quality
 from persona_ray.evaluation.report.pretraining import PretrainingPart
 from persona_ray.evaluation.scores import Scores
+from persona_ray.evaluation.slices import Slices
+from persona_ray.evaluation.stopping import Stopping
 from persona_ray.types import Modality, Split
 
 
@@ -95,12 +99,14 @@ class Epoch(Part):
 
 
 class TrainingRun(Part):
-    """How the bundle was trained. `layer_weights` (layers,) are after the softmax, sum 1."""
+    """How the bundle was trained. `layer_weights` (layers,) are after the softmax, sum 1;
+    `layer_parts` (layers,) are those of `evaluation.layers` on the test customers, sum 1."""
 
     epochs: tuple[Epoch, ...]
     stopped: str = Field("", description="why training ended: `the epochs were out`")
     chosen_epoch: int | None = None
     layer_weights: tuple[float, ...] = ()
+    layer_parts: tuple[float, ...] = ()
     parameters: int | None = None
     speech_encoder: str = ""
     text_encoder: str = ""
@@ -208,6 +214,10 @@ class ReportData(Part):
     calls: tuple[RecognisedCall, ...] = ()
     comparison: Comparison | None = None
     split_gap: SplitGap | None = None
+    calibration: tuple[Calibration, ...] = Field((), description="one for each set of answers")
+    evidence: tuple[Evidence, ...] = ()
+    stopping: tuple[Stopping, ...] = ()
+    slices: tuple[Slices, ...] = ()
     pretraining: PretrainingPart | None = None
     training: TrainingRun | None = None
     corpus: CorpusPart | None = None

@@ -139,16 +139,24 @@ def pretraining_plot(runs: Sequence[PretrainingRun], encoder: Literal["text", "s
     return svg(draw, 5.3, 3.9, f"pretraining-{encoder}", f"Pretraining of the {encoder} encoder")
 
 
-def layer_weights_plot(weights: Sequence[float]) -> str:
-    """Learned share of each Transformer block in the speech vector."""
+def layer_weights_plot(weights: Sequence[float], parts: Sequence[float] = ()) -> str:
+    """Learned weight of each Transformer block and, where it was measured, the block's part in the
+    speech vector."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         blocks = list(range(1, len(weights) + 1))
-        axes.bar(blocks, weights, color=FIRST, width=0.62)
+        series = [("weight", FIRST, weights), ("part in the vector", THIRD, parts)]
+        drawn = [entry for entry in series if entry[2]]
+        width = 0.7 / len(drawn)
+        for k, (label, ink, values) in enumerate(drawn):
+            places = [block + (k - (len(drawn) - 1) / 2) * width for block in blocks]
+            axes.bar(places, values, width * 0.92, color=ink, label=label)
         level(axes, 1 / len(weights), "even")
         axes.set_xlabel("Transformer block")
-        axes.set_title("Weight of each block (they sum to 1)")
+        axes.set_title("Each block (sum 1)" if parts else "Weight of each block (they sum to 1)")
+        if parts:
+            legend(axes, 2)
         if len(blocks) <= 12:
             axes.set_xticks(blocks)
         axes.set_xlim(0.4, len(blocks) + 0.6)

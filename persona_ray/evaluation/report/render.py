@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from persona_ray.errors import CorpusError
-from persona_ray.evaluation.report import plots, words
+from persona_ray.evaluation.report import curves, findings, plots, words
 from persona_ray.evaluation.report.data import ReportData
+from persona_ray.evaluation.stopping import SHOWN
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # The four colours of FPA; labels of other models take the rest in turn.
@@ -60,11 +61,15 @@ def render(data: ReportData) -> str:
         duration=words.duration,
         clock=words.clock,
         interval=words.interval,
+        signed=words.signed,
+        span=words.span,
     )
     environment.globals.update(
         colour=palette(data.labels),
         ranked=ranked,
         words=words,
+        findings=findings,
+        stop_thresholds=SHOWN,
         shown_calls=_SHOWN_CALLS,
         shown_sentences=_SHOWN_SENTENCES,
     )
@@ -104,9 +109,19 @@ def _plots(data: ReportData) -> dict[str, str]:
     if data.training and data.training.epochs:
         drawn["training"] = plots.training_plot(data.training)
     if data.training and data.training.layer_weights:
-        drawn["layers"] = plots.layer_weights_plot(data.training.layer_weights)
+        training = data.training
+        drawn["layers"] = plots.layer_weights_plot(training.layer_weights, training.layer_parts)
     if data.corpus and data.corpus.quality and data.corpus.quality.cut:
         drawn["cut"] = plots.cut_error_plot(data.corpus.quality.cut)
+    for at, calibration in enumerate(data.calibration):
+        name = f"calibration_{at}"
+        drawn[name] = curves.calibration_plot(calibration, name)
+    for at, evidence in enumerate(data.evidence):
+        name = f"evidence_{at}"
+        drawn[name] = curves.evidence_plot(evidence, name)
+    for at, stopping in enumerate(data.stopping):
+        name = f"stopping_{at}"
+        drawn[name] = curves.stopping_plot(stopping, name)
     return drawn
 
 

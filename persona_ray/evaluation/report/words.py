@@ -47,11 +47,32 @@ def clock(seconds: float) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """`38-100 %`; empty without an interval."""
-    if estimate.interval is None:
+    """`38-100 %`; empty without an interval, or where all resamples agree, as they do about a few
+    customers who are all right: that they always would be is not what such an interval says."""
+    if estimate.interval is None or estimate.interval[0] == estimate.interval[1]:
         return ""
     low, high = estimate.interval
     return f"{100 * low:.0f}–{100 * high:.0f} %"
+
+
+def signed(estimate: Estimate | None) -> str:
+    """A difference in points of a hundred with its interval, `−12 (−20 to −3)`."""
+    if estimate is None:
+        return NONE
+    text = f"{100 * estimate.value:+.0f}"
+    if estimate.interval is not None:
+        low, high = estimate.interval
+        text += f" ({100 * low:+.0f} to {100 * high:+.0f})"
+    return text.replace("-", "−")
+
+
+def span(estimate: Estimate, digits: int = 2) -> str:
+    """A figure that is no share, with its interval, `1.21 (1.10–1.33)`."""
+    text = f"{estimate.value:.{digits}f}"
+    if estimate.interval is None:
+        return text
+    low, high = estimate.interval
+    return f"{text} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def headline(data: ReportData) -> str:

@@ -32,6 +32,7 @@ from persona_ray.evaluation.report.pretraining import PretrainingPart, pretraini
 from persona_ray.evaluation.scores import Prediction, Scores, score_clips, score_customers
 from persona_ray.training.pretrain.curve import Curve, CurvePoint
 from persona_ray.types import Modality, Split
+from tests.unit.evaluation.made_up_judgement import judged
 
 LABELS = ("red", "blue", "yellow", "green")
 SENTENCES = (
@@ -254,7 +255,7 @@ def full_report() -> ReportData:
         other_split=Split.TEST,
         similarity=0.86,
     )
-    return ReportData(
+    report = ReportData(
         subtitle="demo archive",
         made_at=datetime(2026, 3, 11, 9, 30, tzinfo=UTC),
         version="0.1.0",
@@ -286,6 +287,7 @@ def full_report() -> ReportData:
             stopped="the epochs were out",
             chosen_epoch=15,
             layer_weights=(0.21, 0.35, 0.44),
+            layer_parts=(-0.02, 0.31, 0.71),
             parameters=1_934_212,
             speech_encoder="small HuBERT, 3 blocks of 128",
             text_encoder="small BERT, 3 blocks of 128",
@@ -340,6 +342,7 @@ def full_report() -> ReportData:
         versions={"python": "3.11.9", "torch": "2.13.0", "ray": "2.60.0"},
         machine="2 processors, 24 GiB",
     )
+    return judged(report)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ OPTIONAL = (
     "calls",
     "comparison",
     "split_gap",
+    "calibration",
+    "evidence",
+    "stopping",
+    "slices",
     "pretraining",
     "training",
     "corpus",
@@ -81,7 +85,7 @@ def test_ids_are_unique_and_every_reference_meets_one(html: str) -> None:
 
 def test_plots_take_every_colour_from_the_page(html: str) -> None:
     drawn = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
-    assert drawn.count("<svg") == 7
+    assert drawn.count("<svg") == 7 + 2 * 3
     assert "var(--plot-1)" in drawn
     assert set(re.findall(r"#[0-9a-f]{6}", drawn)) == set()
 

@@ -95,8 +95,8 @@ def test_small_slices_are_left_out_by_name_and_count() -> None:
     assert [part.name for part in scene.slices] == ["usual"]
     assert (scene.left_out, scene.left_out_clips) == (("rare",), LEAST_CLIPS - 1)
     assert coded.left_out == ("mp3",)
-    # What is left out still is part of the rest that others are compared with.
-    assert scene.slices[0].difference is not None
+    # Nor is anything compared with so few.
+    assert scene.slices[0].difference is None
 
 
 def test_dimensions_in_which_all_are_alike_say_nothing() -> None:

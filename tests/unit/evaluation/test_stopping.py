@@ -34,6 +34,8 @@ def test_figures_are_those_of_a_walk(
             heard.append(last)
             forced.append(track[last - 1].argmax() == speaker.target)
         (point,) = curve.points
+        ends = [judged(s, curve.rule, temperature)[-1].argmax() == s.target for s in speakers]
+        assert curve.unstopped.value == pytest.approx(np.mean(ends))
         assert point.answered.value == pytest.approx(len(answers) / customers)
         assert point.insisting.value == pytest.approx(np.mean(forced))
         assert point.heard.value == pytest.approx(np.mean(heard))
