@@ -33,7 +33,7 @@ _THRESHOLD = 0.8
 
 
 def temperatures(values: Sequence[float], note: str) -> str:
-    """`Temperature 1.43.` or `Temperatures 1.21 to 1.64, one for each fold.`; why, if not fitted."""
+    """`Temperature 1.43.`, or of folds `Temperatures 1.21 to 1.64, ...`; why, if not fitted."""
     if len(values) == 1:
         text = f"Temperature {values[0]:.2f}"
     else:
