@@ -27,7 +27,8 @@ from persona_ray.corpus.units import (
 )
 from persona_ray.errors import ConfigError, CorpusError, PersonaRayError
 from persona_ray.objectives.clustering import find_centres, nearest
-from persona_ray.objectives.frame_features import EncoderSource, FrameFeatures, grid_of
+from persona_ray.objectives.frame_features import FrameFeatures
+from persona_ray.objectives.speech_start import EncoderSource, grid_of
 from persona_ray.progress import Progress
 from persona_ray.types import ClipInfo, SampleSource
 

@@ -19,9 +19,9 @@ from persona_ray.config.pretraining import PretrainSpeechConfig
 from persona_ray.errors import CorpusError, EncoderError, TrainingError
 from persona_ray.models.pretrained import reading_encoder
 from persona_ray.objectives.base import MicroBatch
-from persona_ray.objectives.frame_features import EncoderSource, grid_of
 from persona_ray.objectives.masked_units import MaskedUnits
 from persona_ray.objectives.spans import span_mask
+from persona_ray.objectives.speech_start import EncoderSource, grid_of
 from persona_ray.types import ClipInfo, SampleSource
 
 # Beside the encoder's files: projection and unit embeddings.

@@ -18,7 +18,7 @@ import torch
 from persona_ray.config import RunConfig
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
-from persona_ray.objectives.frame_features import EncoderSource, grid_of
+from persona_ray.objectives.speech_start import EncoderSource, grid_of
 from persona_ray.objectives.speech_task import speech_task
 from persona_ray.objectives.text_task import text_tasks
 from persona_ray.training.checkpoint import load_trained

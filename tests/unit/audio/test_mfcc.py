@@ -15,7 +15,7 @@ from persona_ray.audio.mfcc import FEATURES, mfcc_features
 from persona_ray.config.learning import SmallSpeechConfig
 from persona_ray.models.small import small_speech_encoder
 from persona_ray.models.speech import SpeechEncoder
-from persona_ray.objectives.frame_features import grid_of
+from persona_ray.objectives.speech_start import grid_of
 from tests.unit.audio.sounds import stereo
 from tests.unit.models.checkpoints import FAMILIES, speech_checkpoint
 
