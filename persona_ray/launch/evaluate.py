@@ -31,6 +31,7 @@ from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch.compare import compare_modalities
 from persona_ray.launch.corpus import STAGE as CORPUS_STAGE
 from persona_ray.launch.encoders import unpretrained
+from persona_ray.launch.figures import keep_evaluation
 from persona_ray.launch.finetune import HISTORY
 from persona_ray.launch.journal import journalled, read_journal
 from persona_ray.launch.labelled import LabelledCorpus, open_labelled
@@ -90,6 +91,7 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
     report = report.model_copy(update={"stages": tuple(_stages(config))})
     path = config.workspace / REPORT
     write_report(report, path)
+    keep_evaluation(config, report)
     return EvaluationResult(path, report)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from persona_ray.config import RunConfig
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.encoders import content, pretrained
+from persona_ray.launch.figures import training_plots
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
@@ -19,6 +20,7 @@ from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.lineage import lineage_of
 from persona_ray.launch.promotion import register_challenger
 from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.objectives.temperature import LEAST_ANSWERS
 from persona_ray.progress import Progress
 from persona_ray.types import Split
 
@@ -125,7 +127,9 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
         else:
             with connect(config.launch):
                 tuned = fit_on_ray(job, config.launch, folder, tell)
-    _write_bundles(config, tuned, data.dataset.fingerprint, lineage)
+        for name, plot in training_plots(config, tuned).items():
+            tracker.text(name, plot)
+    _write_bundles(config, tuned, data.dataset.fingerprint, lineage, len(job.dev))
     tuned.history.write(config.workspace / HISTORY)
     registered = register_challenger(config, tracker.run_id)
     # The bundles are whole: what a rerun would go on from is no longer needed.
@@ -134,9 +138,11 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
     return FinetuneResult(config.bundle_dir, tuned.history, counts, registered)
 
 
-def _write_bundles(config: RunConfig, tuned: Finetuned, data: str, lineage: Lineage) -> None:
+def _write_bundles(
+    config: RunConfig, tuned: Finetuned, data: str, lineage: Lineage, dev: int
+) -> None:
     """That of the epoch that `training.keep` says, and the other beside it where it is another.
-    `data`: the corpus' fingerprint."""
+    `data`: the corpus' fingerprint; `dev`: clips of the dev split."""
     from persona_ray.models.bundle import contract_of, save_bundle
 
     last, best = tuned.history.last, tuned.history.best
@@ -159,8 +165,17 @@ def _write_bundles(config: RunConfig, tuned: Finetuned, data: str, lineage: Line
                 "training": config.training.model_dump(mode="json"),
                 "splits": config.splits.model_dump(mode="json"),
             },
-        )
+        ).with_temperature(*_temperature(epochs[which], dev))
         save_bundle(model, folder, contract, lineage)
+
+
+def _temperature(result: EpochResult, dev: int) -> tuple[float, str]:
+    """Of the dev split's clips after that epoch, and why there is none."""
+    if result.dev is not None and result.dev.temperature != 1.0:
+        return result.dev.temperature, ""
+    if dev < LEAST_ANSWERS:
+        return 1.0, f"{dev} dev clips, at least {LEAST_ANSWERS} are needed"
+    return 1.0, f"the {dev} dev clips set none"
 
 
 def other_bundle_dir(config: RunConfig, which: str) -> Path:

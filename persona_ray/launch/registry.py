@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +137,16 @@ class Registry:
             self._client.set_model_version_tag(
                 self.model, str(version.number), f"{PREFIX}{name}", value
             )
+
+    def keep(
+        self, version: Version, texts: Mapping[str, str], figures: Mapping[str, float]
+    ) -> None:
+        """Files and figures beside the run that the version came of."""
+        with _failures_named(self._store):
+            for name, content in texts.items():
+                self._client.log_text(version.run_id, content, name)
+            for name, value in figures.items():
+                self._client.log_metric(version.run_id, name, value)
 
     def history(self) -> list[Change]:
         """Changes of the champion, the oldest first."""

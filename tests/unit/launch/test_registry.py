@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import BundleError, PromotionError, RegistryError, TrackingError
+from persona_ray.launch.figures import keep_evaluation
 from persona_ray.launch.finetune import finetune
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.lineage import lineage_of
@@ -29,6 +30,7 @@ from persona_ray.models.lineage import Heard, Lineage, Use
 from persona_ray.models.manifest import digest
 from persona_ray.progress import SilentProgress
 from persona_ray.types import Modality, Split
+from tests.unit.evaluation.made_up import full_report
 from tests.unit.launch.registered import customers, make_bundle, workspace
 from tests.unit.training.toys import LABELS, model_config
 
@@ -421,6 +423,20 @@ def test_finetune_leaves_a_challenger_with_its_run(learning: RunConfig) -> None:
         set(Lineage.read(learning.bundle_dir).customers())
         == {example.customer_id for example in data.examples} - held_out
     )
+    plots = client.list_artifacts(version.run_id, "plots")
+    assert [plot.path for plot in plots] == ["plots/training.svg"]
+    # What evaluation finds stands beside the curves, without a word of what customers said.
+    report = full_report()
+    keep_evaluation(learning, report)
+    kept = client.get_run(version.run_id)
+    assert report.held_out is not None
+    assert kept.data.metrics["test_clip_accuracy"] == report.held_out.clips.accuracy.value
+    assert kept.data.metrics["test_customer_macro_f1"] == report.held_out.customers.macro_f1.value
+    names = {plot.path for plot in client.list_artifacts(version.run_id, "plots")}
+    assert {"plots/modalities.svg", "plots/leakage.svg", "plots/layers.svg"} <= names
+    place = Path(client.download_artifacts(version.run_id, ""))
+    texts = "".join(path.read_text("utf-8", "ignore") for path in place.rglob("*.svg"))
+    assert not [s for call in report.calls for s in call.sentences if s.text in texts]
     # Another label is other data, though no clip has changed.
     first, *rest = data.examples
     other = replace(data, examples=(replace(first, label="green"), *rest))

@@ -1,0 +1,91 @@
+"""Plots and figures that MLflow keeps beside a run's curves.
+
+Plots and numbers alone: the report holds what customers said, and stays in the workspace.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from persona_ray.config import RunConfig
+from persona_ray.errors import PersonaRayError
+from persona_ray.launch.registry import Registry
+from persona_ray.launch.tracking import OFF
+from persona_ray.models import manifest as bundles
+
+if TYPE_CHECKING:
+    from persona_ray.evaluation.report import ReportData
+    from persona_ray.evaluation.report.data import TrainingRun
+    from persona_ray.evaluation.scores import Scores
+    from persona_ray.launch.finetune_run import Finetuned
+
+
+def training_plots(config: RunConfig, tuned: Finetuned) -> dict[str, str]:
+    """SVG documents by name: the curves, and the weights of the speech encoder's layers. None where
+    nothing is kept, since drawing takes a second."""
+    if config.tracking.url == OFF:
+        return {}
+    from persona_ray.launch.parts import training_run
+
+    best = config.training.keep == "best" and tuned.history.best is not None
+    return _training_plots(training_run(config, tuned.history, tuned.model(best)))
+
+
+def keep_evaluation(config: RunConfig, report: ReportData) -> None:
+    """Put the report's figures and plots beside the run of the workspace's bundle, where that is
+    registered. The report is written: MLflow that fails now costs a warning."""
+    if config.tracking.url == OFF:
+        return
+    try:
+        registry = Registry.open(config)
+        digest = bundles.digest(config.bundle_dir)
+        for version in registry.versions():
+            if version.digest == digest:
+                registry.keep(version, evaluation_plots(report), evaluation_figures(report))
+                return
+    except PersonaRayError as error:
+        logging.getLogger(__name__).warning("MLflow keeps no figures of the evaluation: %s", error)
+
+
+def evaluation_figures(report: ReportData) -> dict[str, float]:
+    """On held-out clips and customers."""
+    if report.held_out is None:
+        return {}
+    kinds = {"clip": report.held_out.clips, "customer": report.held_out.customers}
+    return {
+        f"{report.held_out.split}_{kind}_{name}": value
+        for kind, scores in kinds.items()
+        for name, value in _values(scores).items()
+    }
+
+
+def evaluation_plots(report: ReportData) -> dict[str, str]:
+    from persona_ray.evaluation.report.plots import comparison_plot, split_gap_plot
+    from persona_ray.evaluation.report.standalone import standalone
+
+    plots = {} if report.training is None else _training_plots(report.training)
+    if report.comparison is not None:
+        plots["plots/modalities.svg"] = standalone(comparison_plot(report.comparison))
+    if report.split_gap is not None:
+        plots["plots/leakage.svg"] = standalone(split_gap_plot(report.split_gap))
+    return plots
+
+
+def _training_plots(run: TrainingRun) -> dict[str, str]:
+    from persona_ray.evaluation.report.plots import layer_weights_plot, training_plot
+    from persona_ray.evaluation.report.standalone import standalone
+
+    plots = {"plots/training.svg": standalone(training_plot(run))}
+    if run.layer_weights:
+        plots["plots/layers.svg"] = standalone(layer_weights_plot(run.layer_weights))
+    return plots
+
+
+def _values(scores: Scores) -> dict[str, float]:
+    return {
+        "accuracy": scores.accuracy.value,
+        "macro_f1": scores.macro_f1.value,
+        "unweighted_recall": scores.unweighted_recall.value,
+        "top_two": scores.top_two.value,
+    }
