@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from persona_ray.objectives.temperature import fit_temperature
 from persona_ray.types import Example
+
+# Stands for a probability of 0.
+_LEAST = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class Scores:
     """Shares from 0 to 1; `loss` is the mean cross entropy of a clip in nats.
 
     A customer's probabilities are the sum of those of the clips; the customer's label is the one
-    that most of the clips have (of equals the first in the order of labels).
+    that most of the clips have (of equals the first in the order of labels). `temperature`: fitted
+    on the clips, 1 where they set none; the other figures are without it.
     """
 
     loss: float
@@ -24,6 +29,7 @@ class Scores:
     clip_macro_f1: float
     customer_accuracy: float
     customer_macro_f1: float
+    temperature: float = 1.0
 
 
 def score(
@@ -46,6 +52,7 @@ def score(
         clip_macro_f1=macro_f1(truth, clip_guess),
         customer_accuracy=float((guess == known).mean()),
         customer_macro_f1=macro_f1(known, guess),
+        temperature=fit_temperature(np.log(np.maximum(probabilities, _LEAST)), truth).value,
     )
 
 
