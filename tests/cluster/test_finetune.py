@@ -11,15 +11,14 @@ from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
-from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.finetune.history import EpochResult, Phase
 from persona_ray.types import Split
 from tests.unit.training.toys import (
     LABELS,
+    QuietJob,
     Tones,
     examples,
     model_config,
-    still,
     training_config,
 )
 
@@ -27,13 +26,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 
 ONE = LaunchConfig(cpus_per_worker=1)
 TWO = LaunchConfig(workers=2, cpus_per_worker=1)
-
-
-class QuietJob(TrainingJob):
-    """Without any dropout, which differs from rank to rank."""
-
-    def build_model(self) -> BimodalModel:
-        return still(super().build_model())
 
 
 def job(kind: type[TrainingJob] = TrainingJob) -> TrainingJob:

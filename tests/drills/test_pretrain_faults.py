@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +17,9 @@ from persona_ray.config.learning import LaunchConfig
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.launch.pretrain_run import pretrain_plain
 from persona_ray.training.pretrain.curve import Curve
-from tests.drills.nodes import Nodes, cluster, kill, train_workers, wait_for
-from tests.drills.slow import settings
+from tests.drills.nodes import Nodes, cluster, kill, train_workers
+from tests.drills.runs import RUN_S, Run
+from tests.drills.slow_pretrain import settings
 from tests.unit.training.pretrain.toys import ToyTask
 
 pytestmark = pytest.mark.drill
@@ -29,8 +28,7 @@ pytestmark = pytest.mark.drill
 TOLERANCE = 1e-3
 # Updates that may still be on their way to the driver when something is killed.
 ON_THE_WAY = 4
-# Of a whole run, on a machine that is busy with other things.
-RUN_S = 600
+MODULE = "tests.drills.slow_pretrain"
 
 
 @pytest.fixture(scope="module")
@@ -48,45 +46,8 @@ def nodes() -> Iterator[Nodes]:
         yield running
 
 
-class Run:
-    """A driver process, and what it tells."""
-
-    def __init__(self, folder: Path, nodes: Nodes) -> None:
-        self.folder = folder / "run"
-        self._nodes = nodes
-        self._driver: subprocess.Popen[bytes] | None = None
-
-    def start(self, workers: int, least: int | None = None) -> subprocess.Popen[bytes]:
-        arguments = [self.folder, self._nodes.address, workers, least or workers]
-        self._driver = subprocess.Popen(
-            [sys.executable, "-m", "tests.drills.slow", *map(str, arguments)],
-            env={**self._nodes.environment, "PYTHONPATH": str(Path.cwd())},
-        )
-        return self._driver
-
-    def reach(self, update: int) -> float:
-        """Seconds until it has told of `update`."""
-        assert self._driver is not None
-        return wait_for(lambda: self._on_its_way() and self.at() >= update, RUN_S, f"not {update}")
-
-    def at(self) -> int:
-        path = self.folder.parent / "told.txt"
-        lines = path.read_text().splitlines() if path.is_file() else []
-        return int(lines[-1].split()[1]) if lines else 0
-
-    def finish(self) -> Curve:
-        assert self._driver is not None
-        assert self._driver.wait(RUN_S) == 0
-        tree = json.loads((self.folder.parent / "curve.json").read_text(encoding="utf-8"))
-        return Curve.from_json(tree)
-
-    def _on_its_way(self) -> bool:
-        assert self._driver is not None
-        assert self._driver.poll() is None, f"the driver ended with {self._driver.returncode}"
-        return True
-
-
-def compare(curve: Curve, undisturbed: Curve, what: str, recovered_s: float) -> None:
+def compare(run: Run, undisturbed: Curve, what: str, recovered_s: float) -> None:
+    curve = Curve.from_json(run.finish())
     assert [p.update for p in curve.points] == [p.update for p in undisturbed.points]
     pairs = list(zip(curve.points, undisturbed.points, strict=True))
     off = max(abs(mine.loss - its.loss) for mine, its in pairs)
@@ -98,17 +59,17 @@ def compare(curve: Curve, undisturbed: Curve, what: str, recovered_s: float) -> 
 
 
 def test_a_worker_is_killed(tmp_path: Path, nodes: Nodes, undisturbed: Curve) -> None:
-    run = Run(tmp_path, nodes)
+    run = Run(MODULE, tmp_path, nodes)
     run.start(workers=2)
     run.reach(25)
     victim, killed_at = train_workers()[-1], run.at()
     victim.kill()
     recovered_s = run.reach(killed_at + ON_THE_WAY)
-    compare(run.finish(), undisturbed, "kill -9 of a worker", recovered_s)
+    compare(run, undisturbed, "kill -9 of a worker", recovered_s)
 
 
 def test_the_driver_is_killed(tmp_path: Path, nodes: Nodes, undisturbed: Curve) -> None:
-    run = Run(tmp_path, nodes)
+    run = Run(MODULE, tmp_path, nodes)
     driver = run.start(workers=2)
     run.reach(25)
     killed_at = run.at()
@@ -116,13 +77,18 @@ def test_the_driver_is_killed(tmp_path: Path, nodes: Nodes, undisturbed: Curve) 
     driver.wait()
     run.start(workers=2)
     recovered_s = run.reach(killed_at + ON_THE_WAY)
-    compare(run.finish(), undisturbed, "kill -9 of the driver, and a rerun", recovered_s)
+    compare(
+        Curve.from_json(run.finish()),
+        undisturbed,
+        "kill -9 of the driver, and a rerun",
+        recovered_s,
+    )
 
 
 def test_a_stop_leaves_a_checkpoint_for_another_world_size(
     tmp_path: Path, nodes: Nodes, undisturbed: Curve
 ) -> None:
-    run = Run(tmp_path, nodes)
+    run = Run(MODULE, tmp_path, nodes)
     driver = run.start(workers=2)
     run.reach(23)
     asked = time.monotonic()
@@ -138,13 +104,18 @@ def test_a_stop_leaves_a_checkpoint_for_another_world_size(
     assert done % settings().checkpoint_updates != 0
     run.start(workers=1)
     recovered_s = run.reach(done + 1)
-    compare(run.finish(), undisturbed, "SIGTERM with 2 workers, rerun with 1", recovered_s)
+    compare(
+        Curve.from_json(run.finish()),
+        undisturbed,
+        "SIGTERM with 2 workers, rerun with 1",
+        recovered_s,
+    )
 
 
 def test_a_node_is_killed(tmp_path: Path, undisturbed: Curve) -> None:
     with cluster(cpus=1) as nodes:
         other = nodes.add(cpus=1)
-        run = Run(tmp_path, nodes)
+        run = Run(MODULE, tmp_path, nodes)
         run.start(workers=2, least=1)
         run.reach(25)
         assert len(train_workers()) == 2
@@ -152,4 +123,4 @@ def test_a_node_is_killed(tmp_path: Path, undisturbed: Curve) -> None:
         kill(other.pid)
         recovered_s = run.reach(killed_at + ON_THE_WAY)
         assert len(train_workers()) == 1
-        compare(run.finish(), undisturbed, "kill -9 of a node", recovered_s)
+        compare(run, undisturbed, "kill -9 of a node", recovered_s)

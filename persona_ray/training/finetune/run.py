@@ -149,7 +149,7 @@ class _Run:
             config.seed,
             config.epochs,
         )
-        data = _digest_of(train)
+        data = _digest_of([*train, *dev])
         self._identity = identity_of(config, model.labels, data)
         self._frozen_identity = identity_of(config, model.labels, data, frozen_alone=True)
         # Adam's state at the end of the phase before, or of the checkpoint.

@@ -16,6 +16,7 @@ from persona_ray.config.learning import (
     TextEncoderConfig,
     TrainingConfig,
 )
+from persona_ray.launch.job import TrainingJob
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.build import build_model
 from persona_ray.types import Example, Modality, Split
@@ -110,3 +111,10 @@ def training_config(epochs: int, frozen_epochs: int) -> TrainingConfig:
         micro_batch_s=5.0,
         stop_loss=0.0,
     )
+
+
+class QuietJob(TrainingJob):
+    """Without dropout, which differs from rank to rank."""
+
+    def build_model(self) -> BimodalModel:
+        return still(super().build_model())

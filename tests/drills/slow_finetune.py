@@ -1,0 +1,66 @@
+"""A fine-tuning run that lasts long enough to be killed, once its encoders are trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray.config.learning import LaunchConfig
+from persona_ray.config.pretraining import EngineConfig
+from persona_ray.launch.job import TrainingJob
+from persona_ray.types import Split
+from tests.unit.training.toys import (
+    LABELS,
+    QuietJob,
+    Tones,
+    examples,
+    model_config,
+    training_config,
+)
+
+if TYPE_CHECKING:
+    from persona_ray.types import Samples
+
+CLIP_S = 0.03
+EPOCHS, FROZEN = 8, 3
+
+
+@dataclass(frozen=True)
+class SlowTones(Tones):
+    """The same audio, but each clip takes `CLIP_S`."""
+
+    def samples(self, clip_id: str) -> Samples:
+        time.sleep(CLIP_S)
+        return super().samples(clip_id)
+
+
+def job(source: Tones, engine: EngineConfig) -> TrainingJob:
+    config = training_config(EPOCHS, FROZEN).model_copy(
+        update={"batch_s": 4.0, "micro_batch_s": 2.0, "checkpoint_updates": 4}
+    )
+    return QuietJob(
+        model=model_config(),
+        training=config,
+        labels=LABELS,
+        train=tuple(examples(60)),
+        dev=tuple(examples(9, Split.DEV, first=60)),
+        source=source,
+        engine=engine,
+    )
+
+
+def train(folder: Path, launch: LaunchConfig, tell: Callable[[int], None]) -> object:
+    from persona_ray.launch.finetune_run import fit_on_ray
+
+    engine = EngineConfig(kind="deepspeed", zero_stage=2)
+    work = job(SlowTones(), engine)
+    return fit_on_ray(work, launch, folder, lambda result: tell(result.epoch)).history.as_json()
+
+
+if __name__ == "__main__":
+    from tests.drills.runs import drive
+
+    drive(train)
