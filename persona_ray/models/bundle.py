@@ -13,8 +13,6 @@ Nothing in it is pickled.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +22,7 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from persona_ray.errors import BundleError, EncoderError
+from persona_ray.files import draft_folder
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.contract import (
     CONTRACT_VERSION,
@@ -97,19 +96,8 @@ def save_bundle(
     ):
         raise BundleError(f"{path} is there and is no bundle: it is not overwritten; name another")
     path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}.{os.getpid()}.building")
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
-    for leftover in (building, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    building.mkdir()
-    try:
+    with draft_folder(path) as building:
         _write(model, building, contract, lineage)
-        if path.exists():
-            path.rename(replaced)
-        building.rename(path)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from persona_ray.errors import BundleError
+from persona_ray.files import settle
 from persona_ray.models.contract import Contract, Manifest
 
 MANIFEST = "bundle.json"
@@ -23,11 +24,7 @@ def read_contract(path: Path) -> Contract:
 def read_manifest(path: Path) -> Manifest:
     """bundle.json of the folder `path`; raises BundleError."""
     try:
-        return Manifest.model_validate_json((path / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from None
-    except OSError as error:
-        raise BundleError(f"{path / MANIFEST} cannot be read: {error.strerror}") from None
+        return Manifest.model_validate_json(_manifest_bytes(path))
     except ValidationError as error:
         raise BundleError(f"{path / MANIFEST} is damaged: {first_error(error)}") from None
 
@@ -57,8 +54,15 @@ def verify(path: Path) -> Manifest:
 
 def digest(path: Path) -> str:
     """SHA-256 of bundle.json, which holds that of every other file: what the whole bundle is."""
+    return hashlib.sha256(_manifest_bytes(path)).hexdigest()
+
+
+def _manifest_bytes(path: Path) -> bytes:
+    if not path.exists():
+        # A process may have been killed while it replaced the bundle.
+        settle(path)
     try:
-        return sha256(path / MANIFEST)
+        return (path / MANIFEST).read_bytes()
     except FileNotFoundError:
         raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from None
     except OSError as error:

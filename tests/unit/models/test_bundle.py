@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
+from persona_ray import files
 from persona_ray.errors import BundleError
 from persona_ray.models import bundle
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.bundle import contract_of, load_bundle, save_bundle
 from persona_ray.models.collate import collate
-from persona_ray.models.manifest import read_contract
+from persona_ray.models.manifest import digest, read_contract
 from persona_ray.types import Modality
 from tests.unit.models.test_bimodal import LABELS, RATE_HZ, TEXTS, WAVES, small_model
 
@@ -217,6 +221,41 @@ def test_a_save_that_is_broken_off_leaves_the_old_bundle(
     save_bundle(model, path, contract_of(model, "corpus-2", {}, {}))
     assert load_bundle(path)[1].data_fingerprint == "corpus-2"
     assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"], "nothing is left behind"
+
+
+def save_and_be_killed(path: Path) -> None:
+    """Where the file system cannot exchange two names, after the old bundle was moved away."""
+    rename = Path.rename
+
+    def killed(self: Path, target: Path) -> Path:
+        if target == path:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(self, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_exchange", lambda _one, _other: False)
+        patch.setattr(Path, "rename", killed)
+        model = small_model(seed=8)
+        save_bundle(model, path, contract_of(model, "corpus-2", {}, {}))
+
+
+def test_a_save_that_is_killed_leaves_the_old_bundle_and_the_next_one_cleans_up(
+    saved: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle"
+    shutil.copytree(saved, path)
+    writer = multiprocessing.get_context("spawn").Process(target=save_and_be_killed, args=(path,))
+    writer.start()
+    writer.join(120)
+    assert writer.exitcode == -signal.SIGKILL
+    assert not path.exists()
+    assert len(list(tmp_path.iterdir())) == 2, "the old bundle and the new one"
+    assert digest(path) == digest(saved)
+    assert load_bundle(path)[1].data_fingerprint == "corpus-1"
+    model = small_model()
+    save_bundle(model, path, contract_of(model, "corpus-3", {}, {}))
+    assert load_bundle(path)[1].data_fingerprint == "corpus-3"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_folder_with_other_things_is_not_overwritten(tmp_path: Path) -> None:
