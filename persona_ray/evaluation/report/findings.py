@@ -102,9 +102,7 @@ def slices_finding(found: Slices) -> str:
     """Which slices differ from the others beyond noise."""
     shown = [(d.name, part) for d in found.dimensions for part in d.slices]
     out = [
-        f"{name}: {part.name} ({signed(part.difference)})"
-        for name, part in shown
-        if part.stands_out
+        f"{name}: {part.name}, {signed(part.difference)}" for name, part in shown if part.stands_out
     ]
     if not shown:
         return "No slice is large enough to say anything."

@@ -80,7 +80,7 @@ def test_only_slices_that_stand_out_are_named() -> None:
 
     found = slices_finding(slices(part("fund", -0.3, -0.1), part("loan", -0.1, 0.2)))
     assert "Of 2 slices 1 differs" in found
-    assert "scene: fund (−20 (−30 to −10))" in found
+    assert "scene: fund, −20 (−30 to −10)" in found
     assert "loan" not in found
     assert "None of 1 slices" in slices_finding(slices(part("loan", -0.1, 0.2)))
     assert "No slice is large enough" in slices_finding(slices())
