@@ -7,6 +7,7 @@ from persona_ray.corpus import pipeline
 from persona_ray.corpus.pipeline import CorpusSummary
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.journal import journalled, read_journal
+from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
 
 STAGE = "corpus build"
@@ -17,6 +18,7 @@ def build_corpus(config: RunConfig, progress: Progress, fresh: bool = False) -> 
 
     A build that finds nothing new leaves the figures of the one before.
     """
+    check_workspace(config)
     before = read_journal(config).get(STAGE, {})
     with journalled(config, STAGE) as figures:
         summary = pipeline.build_corpus(

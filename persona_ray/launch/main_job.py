@@ -15,6 +15,7 @@ from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.finetune import finetune
 from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
 from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
 
 # What a run writes into its workspace and `fresh` may therefore remove.
@@ -52,6 +53,7 @@ def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> 
     for name in config.annotation.files:
         if not Path(name).is_file():
             raise ConfigError(f"annotation.files: {name} does not exist")
+    check_workspace(config)
     check_starts(config, {*fed(config), *config.pretraining.encoders})
     check_tracking(config)
     if fresh:

@@ -18,6 +18,7 @@ from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.tracking import check_tracking
 from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
+from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def _pretrain(
 
 def _in_place(config: RunConfig, tower: Tower) -> RunConfig:
     """With the path of the starting encoder as workers need it. Raises at once what would
-    otherwise be found out after the data are read: EncoderError, TrackingError."""
+    otherwise be found out after the data are read: ConfigError, EncoderError, TrackingError."""
+    check_workspace(config)
     check_starts(config, [tower])
     check_tracking(config)
     part = getattr(config.model, tower)
