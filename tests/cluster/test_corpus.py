@@ -21,7 +21,7 @@ from persona_ray.errors import EngineUnavailableError, QueryError
 from persona_ray.types import CallStatus, QuarantineReason, Transcript, Word
 from tests.unit.corpus.business import call_row, fill
 from tests.unit.corpus.calls import SENTENCES, make_archive, run_config, words_at
-from tests.unit.corpus.test_pipeline import digests
+from tests.unit.corpus.folders import digests
 
 CALLS = 40
 BUILD = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from pathlib import Path
 
@@ -19,15 +18,7 @@ from persona_ray.errors import ArchiveError, CorpusError
 from persona_ray.types import CallStatus, QuarantineReason
 from tests.unit.corpus.business import call_row, fill
 from tests.unit.corpus.calls import SENTENCES, make_archive, run_config
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Every file of a corpus and a hash of its bytes."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
+from tests.unit.corpus.folders import digests
 
 
 def no_recogniser(_: object) -> object:

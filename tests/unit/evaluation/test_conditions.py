@@ -16,7 +16,7 @@ from persona_ray.synth.truth import CALLS, TruthCall, write_records
 from persona_ray.types import ClipInfo
 from tests.unit.audio.test_tone import in_noise
 from tests.unit.corpus.calls import voice
-from tests.unit.corpus.test_dataset import write_corpus
+from tests.unit.corpus.folders import write_corpus
 
 
 def clip(

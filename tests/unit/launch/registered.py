@@ -20,7 +20,7 @@ from persona_ray.models.collate import collate
 from persona_ray.models.lineage import Lineage
 from persona_ray.store import Annotation, open_store
 from persona_ray.types import ClipInfo, Modality, Split
-from tests.unit.corpus.test_dataset import write_corpus
+from tests.unit.corpus.folders import write_corpus
 from tests.unit.training.toys import LABELS, RATE_HZ, WORDS, model_config
 
 CUSTOMERS, CLIPS = 48, 3

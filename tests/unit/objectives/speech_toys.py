@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 RATE_HZ = 8000
 SMALL = {"hidden_size": 16, "layers": 2, "heads": 2, "conv_channels": 24}
 
+# Of a checkpoint: what is drawn at random in training is left out.
+QUIET = {
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+}
+
 
 @dataclass(frozen=True)
 class Melodies:

@@ -22,16 +22,11 @@ from tests.unit.models.checkpoints import (
     speech_checkpoint,
     waves,
 )
+from tests.unit.objectives.speech_toys import QUIET
 
 HUBERTS = FAMILIES[:2]
 LENGTHS = (16_000, 9_731, 3_200, 401)
 UNITS = 7
-QUIET = {
-    "hidden_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "activation_dropout": 0.0,
-    "feat_proj_dropout": 0.0,
-}
 
 
 @pytest.fixture(params=FAMILIES, ids=str)

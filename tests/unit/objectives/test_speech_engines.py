@@ -19,8 +19,7 @@ from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
 from tests.unit.models.checkpoints import FAMILIES, Family, speech_checkpoint
-from tests.unit.objectives.speech_toys import Melodies, clip_infos, fingerprint, run_config
-from tests.unit.objectives.test_masked_units import QUIET
+from tests.unit.objectives.speech_toys import QUIET, Melodies, clip_infos, fingerprint, run_config
 
 INFOS = clip_infos([700 + 83 * (number % 7) for number in range(10)])
 # Losses of about 1.8 and weights of about 1, after few steps of Adam at a rate of 0.001.

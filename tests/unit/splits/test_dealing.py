@@ -13,7 +13,8 @@ from persona_ray.config.corpus import SplitConfig
 from persona_ray.corpus.examples import labelled_examples
 from persona_ray.corpus.splits import assign_splits, deal
 from persona_ray.store import Assignment, Store, open_store
-from persona_ray.types import ClipInfo, Split
+from persona_ray.types import Split
+from tests.unit.splits.clips import clip
 
 LABELS = ("red", "blue", "yellow", "green")
 SHARES = st.sampled_from(
@@ -30,18 +31,6 @@ GROWTH = st.lists(
 def config_of(shares: tuple[float, float, float] = (0.8, 0.1, 0.1), salt: str = "s") -> SplitConfig:
     train, dev, test = shares
     return SplitConfig(train=train, dev=dev, test=test, salt=salt)
-
-
-def clip(customer: str, number: int = 0, text: str = "") -> ClipInfo:
-    return ClipInfo(
-        clip_id=f"{customer}-{number}",
-        call_id=f"call-{customer}",
-        customer_id=customer,
-        channel=0,
-        start_s=float(number),
-        end_s=number + 1.5,
-        text=text or f"{customer} says {number}",
-    )
 
 
 @pytest.fixture

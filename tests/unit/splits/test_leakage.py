@@ -21,7 +21,7 @@ from persona_ray.corpus.leakage import (
 )
 from persona_ray.errors import LeakageError
 from persona_ray.types import ClipInfo, Split
-from tests.unit.splits.test_dealing import clip
+from tests.unit.splits.clips import clip
 
 FAIL = SplitConfig()
 DROP = SplitConfig(repeated_text="drop")
