@@ -134,6 +134,8 @@ def _evened(lengths: np.ndarray, bound: float, wanted: int) -> list[Cut]:
     """At most `wanted` cuts whose costliest costs as little as can be."""
     low, high = float(lengths[0]), bound
     best = _cuts(lengths, high)
+    if wanted == 1:
+        return best
     for _ in range(16):
         middle = (low + high) / 2
         tried = _cuts(lengths, middle)

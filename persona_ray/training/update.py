@@ -60,7 +60,7 @@ class Updater:
         totals = self._agreement.total([*mine, float(stop)])
         counts = dict(zip(terms, totals.tolist(), strict=False))
         size, padded, stopping = totals[len(terms) :].tolist()
-        seed_update(self._seed, ready.number, self._worker.rank)
+        seed_update(self._seed, ready.number, self._worker.rank, self._worker.device)
         shares = {term: self._weights[term] / max(1.0, counts[term]) for term in terms}
         outputs = [self._accumulate(ready, at, shares) for at in range(len(ready.portions))]
         norm = self._engine.step(rates)
@@ -123,7 +123,12 @@ class Updater:
         )
 
 
-def seed_update(seed: int, update: int, rank: int) -> None:
+def seed_update(seed: int, update: int, rank: int, device: torch.device) -> None:
     """Dropout is a function of (seed, update, rank): a run that goes on draws what an undisturbed
     one would, and no random state has to be kept."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, update, rank)).generate_state(1)[0]))
+    state = int(np.random.SeedSequence((seed, update, rank)).generate_state(1)[0])
+    # Not torch.manual_seed: in a process without a GPU it keeps a stack trace of every call for
+    # each kind of accelerator there might be.
+    torch.default_generator.manual_seed(state)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(state)

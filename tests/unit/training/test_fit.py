@@ -58,7 +58,7 @@ def reference(model: BimodalModel, train: list[Example], config: TrainingConfig)
         head.param_groups[0]["lr"] = config.learning_rate * decay
         encoders.param_groups[0]["lr"] = (config.encoder_learning_rate or 0.0) * decay
         trained = model.head_parameters() + ([] if frozen else model.encoder_parameters())
-        seed_update(config.seed, number, 0)
+        seed_update(config.seed, number, 0, CPU)
         clips = [train[position] for position in portion.positions]
         waves = [source.samples(clip.clip_id) for clip in clips]
         texts = [clip.text for clip in clips]
