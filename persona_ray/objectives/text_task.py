@@ -18,7 +18,7 @@ from torch import nn
 
 from persona_ray.config import RunConfig
 from persona_ray.config.pretraining import PretrainTextConfig
-from persona_ray.errors import CorpusError, EncoderError
+from persona_ray.errors import CorpusError, EncoderError, TrainingError
 from persona_ray.models.pretrained import quiet
 from persona_ray.models.small import character_vocabulary
 from persona_ray.models.text import TextEncoder
@@ -171,7 +171,8 @@ class TextTask:
     def save(self, module: nn.Module, folder: Path) -> None:
         """Write the model with its heads and the tokenizer: loads by AutoModelForMaskedLM,
         AutoModel (which leaves the heads) and TextEncoder."""
-        assert isinstance(module, MaskedWords)
+        if not isinstance(module, MaskedWords):
+            raise TrainingError(f"{type(module).__name__} is not the module that build() returned")
         with quiet():
             module.model.save_pretrained(folder)
             self.start.tokenizer().save_pretrained(folder)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_ray.corpus.texts import Dialogues
-from persona_ray.errors import CorpusError, EncoderError
+from persona_ray.errors import CorpusError, EncoderError, TrainingError
 from persona_ray.models.text import TextEncoder
 from persona_ray.objectives.base import MicroBatch
 from persona_ray.objectives.masked_words import NO_PAIR
@@ -212,6 +212,12 @@ def test_what_was_trained_loads_everywhere(
     torch.testing.assert_close(masked, logits, rtol=0, atol=0)
     torch.testing.assert_close(plain, hidden, rtol=0, atol=0)
     torch.testing.assert_close(vector, hidden[:, 0], rtol=0, atol=0)
+
+
+def test_only_its_own_module_is_saved(words: TextTask, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Linear is not the module"):
+        words.save(torch.nn.Linear(1, 1), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_with_its_head_goes_straight_on(tmp_path: Path) -> None:
