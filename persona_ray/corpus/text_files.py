@@ -1,12 +1,8 @@
-"""Dialogues from plain files: a sentence a line, or JSON of the shapes that are about.
+"""Dialogues from plain files: a sentence a line, or JSON.
 
 `.txt`: a turn a line, a blank line between dialogues. `.jsonl`: a dialogue a line. `.json`: one
 dialogue, or a list of them, or an object with such a list under `dialogues` or `data`; the whole
 file is held in memory, so large ones belong into `.jsonl`. Each also `.gz`, all of them UTF-8.
-
-A JSON dialogue is a list of turns; an object with that list under `turns`, `dialogue`, `messages`,
-...; an object with one list for each side (`caller` and `callee`), the first side speaking first;
-or an object with a single text. A turn is a string, or an object with `text`, `content`, ...
 """
 
 from __future__ import annotations
@@ -17,38 +13,23 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from persona_ray.asr.text import storable
+from persona_ray.corpus.dialogue_shapes import (
+    Dialogue,
+    UnusableError,
+    dialogue_of,
+    one_line,
+    separate,
+)
 from persona_ray.errors import CorpusError
 
-# Turns in order, without line breaks; never empty.
-Dialogue = tuple[str, ...]
-
 SUFFIXES = (".txt", ".jsonl", ".json")
-TURNS = (
-    "turns",
-    "dialogue",
-    "dialog",
-    "messages",
-    "conversation",
-    "conversations",
-    "utterances",
-    "sentences",
-)
-SIDES = (("caller", "callee"), ("agent", "customer"), ("left", "right"))
-TEXTS = ("text", "content", "utterance", "sentence", "value")
-MANY = ("dialogues", "data")
 # A file with more broken lines than this share is another kind of file.
 TOLERATED_SHARE = 0.01
 # So many are seen before a file is given up half-way.
 _ENOUGH = 100
-
-
-class _UnusableError(Exception):
-    """A line or dialogue that cannot be read; the reason is its text."""
 
 
 class BrokenLines:
@@ -136,8 +117,8 @@ def _read_txt(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
     turns: list[str] = []
     for number, line in _lines(path):
         try:
-            turn = _clean(_decode(line))
-        except _UnusableError as error:
+            turn = one_line(_decode(line))
+        except UnusableError as error:
             tolerance.bad(number, str(error))
             continue
         tolerance.good()
@@ -157,8 +138,8 @@ def _read_jsonl(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
         if not line.strip():
             continue
         try:
-            dialogue = _dialogue(_parse(_decode(line)))
-        except _UnusableError as error:
+            dialogue = dialogue_of(_parse(_decode(line)))
+        except UnusableError as error:
             tolerance.bad(number, str(error))
             continue
         tolerance.good()
@@ -182,10 +163,10 @@ def _read_json(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
         raise CorpusError(f"{path}: nested too deeply") from None
     del data
     tolerance = _Tolerance(path, broken, "dialogue")
-    for number, node in enumerate(_separate(tree), 1):
+    for number, node in enumerate(separate(tree), 1):
         try:
-            dialogue = _dialogue(node)
-        except _UnusableError as error:
+            dialogue = dialogue_of(node)
+        except UnusableError as error:
             tolerance.bad(number, str(error))
             continue
         tolerance.good()
@@ -193,102 +174,22 @@ def _read_json(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
     tolerance.check()
 
 
-def _separate(tree: object) -> list[object]:
-    """The dialogues of a whole JSON file."""
-    if isinstance(tree, dict):
-        for key in MANY:
-            if isinstance(tree.get(key), list):
-                return cast(list[object], tree[key])
-        return [tree]
-    if isinstance(tree, list) and not all(_is_turn(node) for node in tree):
-        return tree
-    return [tree]
-
-
-def _is_turn(node: object) -> bool:
-    if not isinstance(node, dict):
-        return isinstance(node, str)
-    return any(key in node for key in TEXTS) and not any(key in node for key in TURNS)
-
-
-def _dialogue(node: object) -> Dialogue:
-    """Raises _UnusableError for other shapes and for dialogues without a word."""
-    turns = tuple(turn for turn in map(_clean, _turns(node)) if turn)
-    if not turns:
-        raise _UnusableError("no text")
-    return turns
-
-
-def _turns(node: object) -> Iterator[str]:
-    if isinstance(node, str):
-        return iter([node])
-    if isinstance(node, list):
-        return (text for turn in node if (text := _turn(turn)) is not None)
-    if not isinstance(node, dict):
-        raise _UnusableError(f"a dialogue cannot be a {_kind(node)}")
-    for key in TURNS:
-        if isinstance(node.get(key), list):
-            return _turns(node[key])
-        if isinstance(node.get(key), str):
-            return iter(node[key].splitlines())
-    for first, second in SIDES:
-        if isinstance(node.get(first), list) and isinstance(node.get(second), list):
-            pairs = zip_longest(_turns(node[first]), _turns(node[second]), fillvalue="")
-            return chain.from_iterable(pairs)
-    for key in TEXTS:
-        if isinstance(node.get(key), str):
-            return iter([node[key]])
-    sides = ", ".join(" with ".join(pair) for pair in SIDES)
-    raise _UnusableError(
-        f"no turns under {_some(node)}: expected a list under one of {', '.join(TURNS)}, lists "
-        f"under {sides}, or a text under one of {', '.join(TEXTS)}"
-    )
-
-
-def _turn(node: object) -> str | None:
-    """Text of a turn; None for what nobody said (a language model's instructions)."""
-    if isinstance(node, str):
-        return node
-    if isinstance(node, dict):
-        if node.get("role") == "system":
-            return None
-        for key in TEXTS:
-            if isinstance(node.get(key), str):
-                return str(node[key])
-        raise _UnusableError(f"a turn has no text under {_some(node)}")
-    raise _UnusableError(f"a turn cannot be a {_kind(node)}")
-
-
-def _some(node: dict[str, object]) -> str:
-    names = sorted(node)
-    return ", ".join(names[:6]) + ", ..." * (len(names) > 6) if names else "(no keys)"
-
-
-def _kind(node: object) -> str:
-    kinds = {dict: "object", list: "list", bool: "boolean", int: "number", float: "number"}
-    return kinds.get(type(node), "null")
-
-
-def _clean(text: str) -> str:
-    return " ".join(storable(text).split())
-
-
 def _parse(text: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise _UnusableError(f"not JSON ({error.msg})") from None
+        raise UnusableError(f"not JSON ({error.msg})") from None
     except ValueError:
-        raise _UnusableError("a number is too long") from None
+        raise UnusableError("a number is too long") from None
     except RecursionError:
-        raise _UnusableError("nested too deeply") from None
+        raise UnusableError("nested too deeply") from None
 
 
 def _decode(line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
-        raise _UnusableError(_not_utf8(line)) from None
+        raise UnusableError(_not_utf8(line)) from None
 
 
 def _not_utf8(data: bytes) -> str:

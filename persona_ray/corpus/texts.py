@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from persona_ray.corpus.text_files import BrokenLines, Dialogue, find_files, read_file
+from persona_ray.corpus.dialogue_shapes import Dialogue
+from persona_ray.corpus.text_files import BrokenLines, find_files, read_file
 from persona_ray.types import ClipInfo
 
 # After the marks that end a sentence and a quote or bracket that they stand in.
