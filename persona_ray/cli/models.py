@@ -43,7 +43,10 @@ def register(
 
 @app.command("list")
 def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
-    """Versions with their aliases, what they were trained on, and how they were judged."""
+    """Versions with their aliases and how they were judged.
+
+    `dev clips` is the accuracy on the dev split when training ended; `customers` were heard.
+    """
     from persona_ray.launch.promotion import JUDGEMENT
     from persona_ray.launch.registry import Registry
 
@@ -52,18 +55,15 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     if not versions:
         typer.echo(f"no bundle is registered as '{registry.model}'")
         return
-    columns = ("version", "aliases", "registered (UTC)", "dev accuracy", "data", "customers")
-    table = Table(*columns, "judged", "run")
+    table = Table("version", "aliases", "registered (UTC)", "dev clips", "customers", "judged")
     for version in versions:
         table.add_row(
             str(version.number),
             ", ".join(version.aliases),
             f"{version.registered_at:%Y-%m-%d %H:%M}",
             _percent(version.details("metrics").get("dev_clip_accuracy")),
-            version.tags.get("data", "")[:8],
             version.tags.get("customers", "unknown"),
             str(version.details(JUDGEMENT).get("decision", "")),
-            version.run_id[:8],
         )
     Console().print(table)
 
@@ -157,7 +157,7 @@ def _print_bundles(run: RunConfig, customer: str) -> None:
     if not found:
         typer.echo(f"no bundle has heard customer '{customer}'")
         return
-    table = Table("bundle", *(f"{use} clips" for use in Use), "")
+    table = Table("bundle", *(f"{use} clips" for use in Use), "note")
     for entry in found:
         counts = [str(entry.uses.get(use, 0)) for use in Use]
         shown = ["?"] * len(counts) if entry.unknown else counts

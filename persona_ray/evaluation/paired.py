@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MIN_CUSTOMERS = 6
 # As many as make the interval's ends stand still; of many customers fewer do, and more fill memory.
 RESAMPLES, _LEAST_RESAMPLES, _DRAWS = 10_000, 1000, 10_000_000
-DECIDING = "clips: accuracy"
+DECIDING = "clip accuracy"
 
 
 class Figure(Part):
@@ -119,9 +119,9 @@ def _figures(drawn: Ints, confusions: Floats, right: Floats) -> dict[str, Floats
     accuracy, macro_f1, recall = figures_of(np.einsum("rc,cij->rij", drawn, confusions))
     return {
         DECIDING: accuracy,
-        "clips: macro-F1": macro_f1,
-        "clips: unweighted recall": recall,
-        "customers: accuracy": drawn @ right / drawn.sum(axis=1),
+        "clip macro-F1": macro_f1,
+        "clip unweighted recall": recall,
+        "customer accuracy": drawn @ right / drawn.sum(axis=1),
     }
 
 

@@ -137,7 +137,10 @@ def rollback(config: RunConfig, reason: str = "") -> tuple[Version, Version]:
 
 def compare(config: RunConfig, first: str, second: str, progress: Progress) -> BundleComparison:
     """Two bundles, each a version's number, an alias, a models:/ URI, or a folder."""
-    named = [(name, bundle_folder(config, name)) for name in (first, second)]
+    named = [
+        (f"version {name}" if name.isdigit() else name, bundle_folder(config, name))
+        for name in (first, second)
+    ]
     return compare_bundles(config, named[0], named[1], progress)
 
 

@@ -43,8 +43,8 @@ def test_figures_and_intervals_are_those_of_a_plain_loop() -> None:
     by_name = {figure.name: figure for figure in found.figures}
     truth = [row.label for row in one]
     for name, score in {
-        "clips: accuracy": accuracy_score,
-        "clips: macro-F1": lambda a, b: f1_score(a, b, average="macro"),
+        "clip accuracy": accuracy_score,
+        "clip macro-F1": lambda a, b: f1_score(a, b, average="macro"),
     }.items():
         assert by_name[name].first == pytest.approx(score(truth, [best(row) for row in one]))
         assert by_name[name].second == pytest.approx(score(truth, [best(row) for row in other]))

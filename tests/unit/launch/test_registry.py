@@ -187,7 +187,7 @@ def test_champions_follow_one_another_and_go_back(made: Made, config: RunConfig)
     assert judged["difference"] == pytest.approx(judged["version"] - judged["champion"])
     low, high = judged["interval"]
     assert low <= judged["difference"] <= high
-    assert "clips: accuracy" in judged["statistic"]
+    assert "clip accuracy" in judged["statistic"]
 
 
 def test_a_worse_one_is_refused_unless_forced_with_a_reason(made: Made, config: RunConfig) -> None:
@@ -328,8 +328,8 @@ def test_a_reference_to_nothing_says_what_there_is(
 def test_compare_prints_both_on_the_same_clips(made: Made, config: RunConfig) -> None:
     register(config, made.good)
     said = command(config, "models", "compare", "challenger", str(made.bad))
-    assert "clips: accuracy" in said
-    assert "customers: accuracy" in said
+    assert "clip accuracy" in said
+    assert "customer accuracy" in said
     assert f"{made.bad} is worse beyond noise" in " ".join(said.split())
     same = compare(config, str(made.good), f"models:/{model(config)}/1", QUIET)
     assert same.paired.deciding.difference.interval == (0.0, 0.0)
@@ -427,14 +427,16 @@ def test_finetune_leaves_a_challenger_with_its_run(learning: RunConfig) -> None:
     assert [plot.path for plot in plots] == ["plots/training.svg"]
     # What evaluation finds stands beside the curves, without a word of what customers said.
     report = full_report()
-    keep_evaluation(learning, report)
+    keep_evaluation(learning, report, "# Model card: of this bundle")
     kept = client.get_run(version.run_id)
     assert report.held_out is not None
     assert kept.data.metrics["test_clip_accuracy"] == report.held_out.clips.accuracy.value
     assert kept.data.metrics["test_customer_macro_f1"] == report.held_out.customers.macro_f1.value
     names = {plot.path for plot in client.list_artifacts(version.run_id, "plots")}
     assert {"plots/modalities.svg", "plots/leakage.svg", "plots/layers.svg"} <= names
+    assert {"plots/calibration-bundle.svg", "plots/evidence-folds.svg"} <= names
     place = Path(client.download_artifacts(version.run_id, ""))
+    assert (place / "MODEL_CARD.md").read_text() == "# Model card: of this bundle"
     texts = "".join(path.read_text("utf-8", "ignore") for path in place.rglob("*.svg"))
     assert not [s for call in report.calls for s in call.sentences if s.text in texts]
     # Another label is other data, though no clip has changed.
