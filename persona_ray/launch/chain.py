@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from persona_ray.training.pretrain.settings import PretrainSettings
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One run of `epochs`. `make` is given the encoder's folder (or name, or nothing for a small
@@ -102,14 +105,14 @@ def run_chain(
         start = str(left)
     target = config.encoder_dir(chain.tower)
     if target.exists():
-        logging.getLogger(__name__).warning("%s was of other settings: it is replaced", target)
+        _log.warning("%s was of other settings: it is replaced", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_curves(curves, folder.with_suffix(".json"))
     if target.exists():
         target.replace(_emptied(folder / "replaced"))
     Path(start).replace(target)
     # The encoder is whole: what a rerun would go on from is no longer needed.
-    shutil.rmtree(folder, ignore_errors=True)
+    _discard(folder)
     return curves
 
 
@@ -117,18 +120,32 @@ def _claim(folder: Path, fingerprint: str, fresh: bool) -> None:
     """Raises TrainingError where an unfinished run of another configuration has got somewhere:
     days of training are not thrown away for a mistyped setting."""
     mark = folder / "chain"
-    known = mark.read_text(encoding="utf-8") if mark.is_file() else ""
+    known = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else ""
     if known == fingerprint and not fresh:
         return
     got_somewhere = [*folder.glob("encoder-*"), *folder.glob("run-*/*checkpoint*")]
-    if known and got_somewhere and not fresh:
-        raise TrainingError(
-            f"{folder} holds an unfinished pretraining of another configuration or other data: go "
-            "back to those to go on with it, start over with --fresh, or name another workspace"
+    if got_somewhere and not fresh:
+        whose = (
+            "of another configuration or other data: go back to those to go on with it, "
+            if known
+            else f"and nothing tells of which configuration ({mark} is lost): "
         )
-    shutil.rmtree(folder, ignore_errors=True)
+        raise TrainingError(
+            f"{folder} holds an unfinished pretraining {whose}start over with --fresh, or name "
+            "another workspace"
+        )
+    _discard(folder)
     folder.mkdir(parents=True)
     mark.write_text(fingerprint, encoding="utf-8")
+
+
+def _discard(folder: Path) -> None:
+    """At once: what a kill leaves of a folder that is being removed would look like an unfinished
+    run."""
+    gone = _emptied(folder.with_name(f"removing-{folder.name}"))
+    if folder.is_dir():
+        folder.replace(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _train(
@@ -140,6 +157,7 @@ def _train(
     tower: Tower,
 ) -> Trained:
     from persona_ray.launch.tracking import point_metrics, tracked
+    from persona_ray.training.run_folder import RunFolder
 
     launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
     section: BaseModel = getattr(config.pretraining, tower)
@@ -150,6 +168,9 @@ def _train(
         "launch": config.launch,
     }
     stage_name = f"pretraining {settings.name}"
+    newest = RunFolder(folder).newest()
+    if newest is not None:
+        _log.warning("%s goes on from %s", stage_name, newest)
     with (
         tracked(config, stage_name, folder, parameters, {"task": task.fingerprint}) as tracker,
         progress.stage(stage_name, total=settings.course(task.sizes()).updates) as stage,

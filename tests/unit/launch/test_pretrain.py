@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from persona_ray.config import RunConfig
+from persona_ray.config import RunConfig, write_config
 from persona_ray.corpus.pipeline import build_corpus
 from persona_ray.errors import ConfigError, CorpusError, EncoderError, TrainingError
 from persona_ray.launch.encoders import content, pretrained
@@ -72,11 +74,14 @@ def changed(config: RunConfig, tower: str, **values: Any) -> RunConfig:
 
 
 class Watching:
-    """Notes the updates that each stage tells of, and sends SIGTERM when one is reached."""
+    """Notes the updates that each stage tells of, and sends itself a signal when one is reached."""
 
-    def __init__(self, stop_in: str = "", stop_at: int = 0) -> None:
+    def __init__(
+        self, stop_in: str = "", stop_at: int = 0, by: signal.Signals = signal.SIGTERM
+    ) -> None:
         self.told: dict[str, list[float]] = {}
         self._stop = (stop_in, stop_at)
+        self._by = by
 
     @contextmanager
     def stage(self, name: str, total: float | None) -> Iterator[Any]:  # noqa: ARG002
@@ -87,7 +92,7 @@ class Watching:
             def advance(self, n: float = 1, **figures: float) -> None:  # noqa: ARG002
                 told.append((told[-1] if told else 0) + n)
                 if (name, told[-1]) == watching._stop:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), watching._by)
 
         yield Stage()
 
@@ -142,6 +147,31 @@ def test_a_stopped_run_goes_on_where_it_was(config: RunConfig, tmp_path: Path) -
     assert losses(result)[0] == pytest.approx(losses(expected)[0], abs=1e-5)
 
 
+def test_a_killed_run_goes_on_from_its_checkpoint(
+    config: RunConfig, tmp_path: Path, repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = tmp_path / "run.yaml"
+    write_config(config, written)
+    script = f"""
+import signal
+from pathlib import Path
+from persona_ray.config import load_config
+from persona_ray.launch.pretrain import pretrain_text
+from tests.unit.launch.test_pretrain import Watching
+watching = Watching("pretraining text", 6, signal.SIGKILL)
+pretrain_text(load_config(Path({str(written)!r})), watching)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=repository, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    watching = Watching()
+    result = pretrain_text(config, watching)
+    # The checkpoint of update 4 is the last.
+    assert watching.told["pretraining text"][0] == 5
+    assert "pretraining text goes on from" in caplog.text
+    undisturbed = pretrain_text(config, SilentProgress(), fresh=True)
+    assert losses(result)[0] == pytest.approx(losses(undisturbed)[0], abs=1e-5)
+
+
 def test_an_unfinished_run_may_be_given_more_epochs(config: RunConfig) -> None:
     with pytest.raises(KeyboardInterrupt):
         pretrain_text(config, Watching("pretraining text", 6))
@@ -157,6 +187,12 @@ def test_a_mistyped_setting_does_not_cost_an_unfinished_run(config: RunConfig) -
     other = changed(config, "text", learning_rate=0.5)
     with pytest.raises(TrainingError, match="unfinished pretraining of another configuration"):
         pretrain_text(other, SilentProgress())
+    mark = config.workspace / "pretraining" / "text" / "chain"
+    known = mark.read_bytes()
+    mark.unlink()
+    with pytest.raises(TrainingError, match=r"nothing tells of which configuration \(.*chain is"):
+        pretrain_text(config, SilentProgress())
+    mark.write_bytes(known)
     watching = Watching()
     pretrain_text(config, watching)
     assert watching.told["pretraining text"][0] in (7, 8)
