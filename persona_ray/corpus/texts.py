@@ -36,11 +36,10 @@ class ReadReport:
     examples: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        again = f"; {self.repeats:,} repeated dialogues left out" if self.repeats else ""
         lines = [
             f"texts: {self.dialogues:,} dialogues, {self.turns:,} turns, "
-            f"{self.characters:,} characters"
-            + f"; {self.repeats:,} repeated dialogues left out"
-            * (self.repeats > 0)
+            f"{self.characters:,} characters{again}"
         ]
         lines += [
             f"  {count:,} lines left out: {reason} (first: {self.examples[reason]})"

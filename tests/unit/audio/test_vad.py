@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from persona_ray.audio.decode import read_audio
 from persona_ray.audio.resample import resample
-from persona_ray.audio.vad import Span, VoiceActivity, speech_spans
+from persona_ray.audio.vad import VoiceActivity, speech_spans
 from persona_ray.config.corpus import VadConfig
 
 FRAME_S = 0.032
@@ -158,7 +158,3 @@ def test_importing_it_leaves_the_threads_of_torch_alone() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_span_knows_its_length() -> None:
-    assert Span(1.5, 4.0).duration_s == 2.5
