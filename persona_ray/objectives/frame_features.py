@@ -40,6 +40,7 @@ class FrameFeatures:
         return LayerExtractor(self)
 
     def heard(self, samples: Samples) -> Samples:
+        """Samples (n,) of a clip -> what the encoder hears of it, at the rate of `grid`."""
         return heard(samples, self.encoder.source_hz, self.grid.rate_hz, self.longest_s)
 
 
