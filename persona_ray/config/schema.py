@@ -21,6 +21,8 @@ from persona_ray.config.corpus import (
 )
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
 from persona_ray.config.pretraining import EngineConfig, PretrainingConfig, TrackingConfig
+from persona_ray.config.space import check_space
+from persona_ray.config.sweep import SweepConfig
 
 
 class RunConfig(Section):
@@ -41,6 +43,7 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     engine: EngineConfig = EngineConfig()
     launch: LaunchConfig = LaunchConfig()
+    sweep: SweepConfig = SweepConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
 
@@ -62,6 +65,11 @@ class RunConfig(Section):
         return self.workspace / "encoders" / tower
 
     @property
+    def sweep_dir(self) -> Path:
+        """Results of a sweep's trials, its table and the best configuration."""
+        return self.workspace / "sweep"
+
+    @property
     def store_url(self) -> str:
         return self.store.url or f"sqlite:///{self.workspace / 'store.sqlite'}"
 
@@ -73,4 +81,12 @@ class RunConfig(Section):
                 f"{self.model.max_clip_s:g}: the model would not hear the end of long clips; "
                 "raise model.max_clip_s or lower cut.max_clip_s"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _swept_keys_are_there(self) -> RunConfig:
+        try:
+            check_space(RunConfig, self.sweep.space)
+        except ValueError as error:
+            raise ValueError(f"sweep.{error}") from None
         return self

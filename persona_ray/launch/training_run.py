@@ -67,7 +67,7 @@ def run_on_ray(
             "desk": desk,
         }
         # In another thread, because this one hears signals, at which Ray would end all at once.
-        fitting = _beside(
+        fitting = beside(
             lambda: run_workers(_worker, arguments, launch, run.path, KEPT, elastic=True)
         )
         asked = False
@@ -183,7 +183,7 @@ def _opened(folder: Path) -> RunFolder:
     return run
 
 
-def _beside(call: Callable[[], Any]) -> Future[Any]:
+def beside(call: Callable[[], Any]) -> Future[Any]:
     """`call` in a thread that does not keep the process alive."""
     future: Future[Any] = Future()
 
