@@ -14,7 +14,9 @@ from persona_ray import __version__
 from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
 from persona_ray.evaluation.compare import ArmPredictions, FoldUnit
+from persona_ray.evaluation.layers import listening
 from persona_ray.evaluation.report import write_report
+from persona_ray.evaluation.report.card import model_card, write_card
 from persona_ray.evaluation.report.data import (
     Comparison,
     HeldOut,
@@ -34,6 +36,7 @@ from persona_ray.launch.encoders import unpretrained
 from persona_ray.launch.figures import keep_evaluation
 from persona_ray.launch.finetune import HISTORY
 from persona_ray.launch.journal import journalled, read_journal
+from persona_ray.launch.judgement import check_facts, judge
 from persona_ray.launch.labelled import LabelledCorpus, open_labelled
 from persona_ray.launch.parts import (
     annotation_part,
@@ -43,7 +46,7 @@ from persona_ray.launch.parts import (
     pretraining_part,
     training_run,
 )
-from persona_ray.models.manifest import read_contract
+from persona_ray.models.manifest import digest, read_contract
 from persona_ray.progress import Progress
 from persona_ray.training.finetune.history import History
 from persona_ray.training.finetune.vectors import VectorCache
@@ -55,9 +58,10 @@ STAGE = "evaluate"
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """`data` is what the report at `report` shows."""
+    """`data` is what the report at `report` shows; `card` is the model card."""
 
     report: Path
+    card: Path
     data: ReportData
 
     def __str__(self) -> str:
@@ -76,13 +80,20 @@ class EvaluationResult:
                 f"clips {arm.clips.accuracy.value:.1%}"
                 for arm in self.data.comparison.modalities
             ]
-        return "\n".join([*lines, f"report: {self.report}"])
+        lines += [
+            f"calibration, {part.basis}: expected calibration error "
+            f"{part.before.ece.value:.1%} -> {part.after.ece.value:.1%}"
+            for part in self.data.calibration
+        ]
+        return "\n".join([*lines, f"model card: {self.card}", f"report: {self.report}"])
 
 
 def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
-    """Judge the workspace's bundle and write report.html with report.json beside it.
+    """Judge the workspace's bundle; write report.html, report.json beside it, and the model card
+    into the bundle's folder.
 
-    Raises CorpusError without a corpus or a history of training, BundleError without a bundle.
+    Raises CorpusError without a corpus or a history of training, BundleError without a bundle,
+    ConfigError for a fact that is not there.
     """
     with journalled(config, STAGE):
         data = open_labelled(config)
@@ -91,8 +102,10 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
     report = report.model_copy(update={"stages": tuple(_stages(config))})
     path = config.workspace / REPORT
     write_report(report, path)
-    keep_evaluation(config, report)
-    return EvaluationResult(path, report)
+    contract = read_contract(config.bundle_dir)
+    card = model_card(report, contract, digest(config.bundle_dir))
+    keep_evaluation(config, report, card)
+    return EvaluationResult(path, write_card(card, config.bundle_dir), report)
 
 
 def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> ReportData:
@@ -100,12 +113,15 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
     # Before hours of folds are trained for nothing.
     if not history.is_file():
         raise CorpusError(f"{history} is missing: run `persona-ray finetune` in this workspace")
+    check_facts(config, data.dataset)
     contract = read_contract(config.bundle_dir)
     recognizer = PersonalityRecognizer.load(config.bundle_dir, config)
     labels = _customer_labels(data, config.annotation.labels)
-    calls, predictions = _recognise(recognizer, data, labels, progress)
+    with listening(recognizer.model.featurizer) as blocks:
+        calls, predictions = _recognise(recognizer, data, labels, progress)
     vectors = VectorCache(config.vectors_dir.absolute())
     arms = compare_modalities(unpretrained(config), data.examples, data.dataset, progress, vectors)
+    judgement = judge(config, data, contract, predictions, arms, labels, progress)
     return ReportData(
         subtitle=f"Workspace {config.workspace.name}",
         made_at=datetime.now(UTC),
@@ -116,8 +132,12 @@ def _report(config: RunConfig, data: LabelledCorpus, progress: Progress) -> Repo
         calls=calls,
         comparison=_comparison(config, arms),
         split_gap=_gap(config, arms),
+        calibration=judgement.calibration,
+        evidence=judgement.evidence,
+        stopping=judgement.stopping,
+        slices=judgement.slices,
         pretraining=pretraining_part(config),
-        training=training_run(config, History.read(history), recognizer.model),
+        training=training_run(config, History.read(history), recognizer.model, blocks.mean),
         corpus=corpus_part(config, data.dataset, read_journal(config).get(CORPUS_STAGE, {})),
         annotation=annotation_part(data.resolution, data.examples),
         leakage=leakage_part(data.leakage),

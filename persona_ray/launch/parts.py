@@ -140,8 +140,10 @@ def pretraining_part(config: RunConfig) -> PretrainingPart | None:
     return PretrainingPart(**runs) if any(runs.values()) else None
 
 
-def training_run(config: RunConfig, history: History, model: BimodalModel) -> TrainingRun:
-    """`model` is the trained one."""
+def training_run(
+    config: RunConfig, history: History, model: BimodalModel, layer_parts: Sequence[float] = ()
+) -> TrainingRun:
+    """`model` is the trained one; `layer_parts` those of `evaluation.layers`."""
     best = history.best
     chosen = best if config.training.keep == "best" and best is not None else history.last
     weights: Sequence[float] = ()
@@ -163,6 +165,7 @@ def training_run(config: RunConfig, history: History, model: BimodalModel) -> Tr
         stopped="" if history.ended is None else history.ended.reason,
         chosen_epoch=chosen.epoch,
         layer_weights=tuple(weights),
+        layer_parts=tuple(layer_parts),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         speech_encoder=_encoder(config.model.speech.path, model.speech is not None, "HuBERT"),
         text_encoder=_encoder(config.model.text.path, model.text is not None, "BERT"),

@@ -6,12 +6,12 @@ none.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.evaluation.report import findings, words
+from persona_ray.files import write_whole
 
 if TYPE_CHECKING:
     from persona_ray.evaluation.bootstrap import Estimate
@@ -60,9 +60,7 @@ def write_card(card: str, bundle: Path) -> Path:
     """Beside the bundle's files, whole or not at all. The bundle's manifest does not list it: a
     bundle is the same model before and after it was judged."""
     path = bundle / CARD
-    draft = path.with_name(f".{CARD}.{os.getpid()}")
-    draft.write_text(card, encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, card)
     return path
 
 
