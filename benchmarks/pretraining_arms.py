@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.lockstep import Address, Gate, Held, failing_aloud
 from persona_ray.config import RunConfig
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 # More than any benchmark gets through.
 EPOCHS = 300
 SHUFFLED_CLIPS, PASSES = 512, 60
-KEY = b"turns on this machine"
 
 
 @dataclass(frozen=True)
@@ -36,74 +33,14 @@ class Job:
     settings: PretrainSettings
     clips: int
     portions: int
-    address: tuple[str, int]
+    address: Address
     cluster: str
-
-
-class Gate:
-    """An arm's side of the turns: `tick` is called before each update, and waits until it is on."""
-
-    def __init__(self, job: Job, name: str, on: threading.Event | None = None) -> None:
-        """`on` is cleared while it is another arm's turn."""
-        self._on = on or threading.Event()
-        self._turns: Any = Client(job.address, authkey=KEY)
-        self._turns.send(name)
-        self._left = 0
-        self._began = 0.0
-        self._clips, self._size = 0, 0.0
-
-    def tick(self) -> bool:
-        """True when the benchmark is over."""
-        if self._left == 0:
-            if self._began:
-                self._turns.send((time.perf_counter() - self._began, self._clips, self._size))
-            self._on.clear()
-            self._left = self._turns.recv()
-            self._on.set()
-            if self._left == 0:
-                return True
-            self._clips, self._size = 0, 0.0
-            self._began = time.perf_counter()
-        self._left -= 1
-        return False
-
-    def count(self, batches: Sequence[MicroBatch], clips: int) -> None:
-        """For arms whose updates are not those of the plan."""
-        self._clips += clips
-        self._size += sum(batch.size for batch in batches)
-
-
-class Held:
-    """A task whose batches are made ahead only while it is the arm's turn: none come for free."""
-
-    def __init__(self, task: PretrainingTask, on: threading.Event) -> None:
-        self._task, self._on = task, on
-        on.set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def batch(self, positions: Sequence[int], epoch: int) -> MicroBatch:
-        if threading.current_thread().name == "batches":
-            self._on.wait()
-        return self._task.batch(positions, epoch)
-
-
-@contextmanager
-def failing_aloud(job: Job, arm: str) -> Iterator[None]:
-    """Who waits for this arm is told why it will not come."""
-    try:
-        yield
-    except Exception as error:
-        with suppress(OSError):
-            Client(job.address, authkey=KEY).send(f"{arm} failed: {error}")
-        raise
 
 
 def on_ray(job: Job, folder: Path) -> None:
     from persona_ray.launch.train_workers import open_desk, run_workers
 
-    with failing_aloud(job, "ray"), open_desk(lambda _: None) as desk:
+    with failing_aloud(job.address, "ray"), open_desk(lambda _: None) as desk:
         run_workers(
             _worker, {"job": job, "folder": folder, "desk": desk}, job.config.launch, folder, 1
         )
@@ -118,11 +55,11 @@ def _worker(arguments: dict[str, Any]) -> None:
     job, desk, run = arguments["job"], arguments["desk"], RunFolder(arguments["folder"])
     gate: list[Gate] = []
     on = threading.Event()
-    task: Any = Held(job.task, on)
+    task: Any = Held(job.task, "batch", on)
 
     class Gated(RayContext):
         def stop_requested(self) -> bool:
-            gate[:] = gate or [Gate(job, "ray", on)]
+            gate[:] = gate or [Gate(job.address, "ray", on)]
             return gate[0].tick()
 
     with threads(job.config.launch):
@@ -132,13 +69,13 @@ def _worker(arguments: dict[str, Any]) -> None:
 def in_process(job: Job, arm: str, folder: Path) -> None:
     from persona_ray.launch.plain import threads
 
-    with failing_aloud(job, arm), threads(job.config.launch):
+    with failing_aloud(job.address, arm), threads(job.config.launch):
         if arm == "no ray":
             without_ray(job, folder)
         elif arm == "plain":
-            plain_loop(job, Gate(job, arm), planned(job))
+            plain_loop(job, Gate(job.address, arm), planned(job))
         else:
-            gate = Gate(job, arm)
+            gate = Gate(job.address, arm)
             batches = random_batches(job) if arm == "random" else ray_data_batches(job)
             plain_loop(job, gate, counted(job, gate, batches))
 
@@ -148,8 +85,8 @@ def without_ray(job: Job, folder: Path) -> None:
     from persona_ray.training.pretrain.run import pretrain
 
     on = threading.Event()
-    task: Any = Held(job.task, on)
-    context = PlainContext(folder, stop=Gate(job, "no ray", on).tick)
+    task: Any = Held(job.task, "batch", on)
+    context = PlainContext(folder, stop=Gate(job.address, "no ray", on).tick)
     pretrain(task, job.settings, job.config.engine, context, lambda _: None)
 
 
@@ -194,7 +131,7 @@ def counted(
     while True:
         found = [next(batches) for _ in range(job.portions)]
         update = [batch for batch, _ in found]
-        gate.count(update, sum(clips for _, clips in found))
+        gate.count(sum(clips for _, clips in found), sum(batch.size for batch in update))
         yield update
 
 

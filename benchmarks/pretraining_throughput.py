@@ -28,15 +28,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, Listener
+from dataclasses import replace
+from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks import pretraining_arms
-from benchmarks.pretraining_arms import EPOCHS, KEY, Job, in_process, on_ray, ray_data_batches
+from benchmarks import lockstep, pretraining_arms
+from benchmarks.lockstep import KEY, Turns, arrived, heading, line, take_turns
+from benchmarks.pretraining_arms import EPOCHS, Job, in_process, on_ray, ray_data_batches
 from benchmarks.shared import arguments, pretraining_task
 from persona_ray.config import RunConfig, load_config
 
@@ -46,63 +47,17 @@ ALONE = (*LOCKSTEP, "random")
 FED = ("random", "ray data")
 
 
-@dataclass
-class Turns:
-    """Of one arm, a value for each round."""
-
-    seconds: list[float]
-    clips: list[int]
-    size: list[float]
-
-    def rate(self, amounts: Sequence[float]) -> float:
-        return statistics.median(
-            amount / second for amount, second in zip(amounts, self.seconds, strict=True)
-        )
-
-
-Waiting = Mapping[str, "Connection[Any, Any]"]
-
-
-def arrived(arms: Sequence[str], listener: Listener) -> Waiting:
-    waiting: dict[str, Connection[Any, Any]] = {}
-    for _ in arms:
-        connection = listener.accept()
-        arm = connection.recv()
-        if arm not in arms:
-            sys.exit(f"error: {arm}")
-        waiting[arm] = connection
-    return waiting
-
-
-def take_turns(
-    job: Job, arms: Sequence[str], waiting: Waiting, rounds: int, turn_s: float
-) -> dict[str, Turns]:
-
-    sizes = job.task.sizes()
-    plan = job.settings.course(sizes).dealt(0, 0, 1)
-    found = {arm: Turns([], [], []) for arm in arms}
-    updates = 1
-    for number in range(rounds + 1):
-        positions = [p for _ in range(updates) for part in next(plan)[2] for p in part.positions]
-        spent = []
-        for arm in arms if number % 2 else reversed(arms):
-            waiting[arm].send(updates)
-            seconds, clips, size = waiting[arm].recv()
-            spent.append(seconds / updates)
-            if number:
-                found[arm].seconds.append(seconds)
-                found[arm].clips.append(clips or len(positions))
-                found[arm].size.append(size or sum(sizes[place] for place in positions))
-        if number == 0:
-            updates = max(1, round(turn_s / statistics.median(spent)))
-    return found
+def planned_positions(job: Job) -> Iterator[list[int]]:
+    for _, _, portions in job.settings.course(job.task.sizes()).dealt(0, 0, 1):
+        yield [position for portion in portions for position in portion.positions]
 
 
 def compare(config: RunConfig, encoder: Encoder, rounds: int, turn_s: float) -> None:
     import ray
 
     # Ray's workers have no path to this folder.
-    ray.cloudpickle.register_pickle_by_value(pretraining_arms)
+    for module in (pretraining_arms, lockstep):
+        ray.cloudpickle.register_pickle_by_value(module)
     arms = (*ALONE, "ray data") if encoder == "speech" else ALONE
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -124,10 +79,13 @@ def compare(config: RunConfig, encoder: Encoder, rounds: int, turn_s: float) -> 
         for process in others:
             process.start()
         waiting = arrived(arms, turns)
-        show(job, encoder, take_turns(job, ALONE, waiting, rounds, turn_s))
+        sizes = job.task.sizes()
+        plan = planned_positions(job)
+        show(job, encoder, take_turns(plan, sizes, ALONE, waiting, rounds, turn_s))
         if encoder == "speech":
             # Ray Data works on while it is not its turn: it must not disturb the arms above.
-            show_fed(take_turns(job, FED, waiting, max(3, rounds // 2), turn_s))
+            plan = planned_positions(job)
+            show_fed(take_turns(plan, sizes, FED, waiting, max(3, rounds // 2), turn_s))
         for connection in waiting.values():
             connection.send(0)
         for worker in (fit, *others):
@@ -194,16 +152,9 @@ def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
     unit = "audio s/s" if encoder == "speech" else "tokens/s"
     rounds = len(found["ray"].seconds)
     print(f"\n{encoder}: {rounds} rounds of {statistics.median(found['ray'].seconds):.1f} s each")
-    print(f"  {'arm':<10}{'clips/s':>10}{unit:>12}{'time against plain':>22}{'range':>16}")
+    print(heading(unit, "plain"))
     for arm, turns in found.items():
-        line = f"  {arm:<10}{turns.rate(turns.clips):10.1f}{turns.rate(turns.size):12.0f}"
-        if arm in LOCKSTEP and arm != "plain":
-            pairs = zip(turns.seconds, found["plain"].seconds, strict=True)
-            ratios = sorted(mine / plain for mine, plain in pairs)
-            quarter = len(ratios) // 4
-            line += f"{statistics.median(ratios):22.3f}"
-            line += f"{ratios[quarter]:9.3f}-{ratios[-1 - quarter]:.3f}"
-        print(line)
+        print(line(arm, turns, found["plain"] if arm in LOCKSTEP and arm != "plain" else None))
     sizes = np.asarray(job.task.sizes())
     once = replace(job.settings, epochs=1).course(sizes).dealt(0, 0, 1)
     bucketed = sum(
@@ -213,7 +164,7 @@ def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
     )
     lengths = np.random.default_rng(0).permutation(sizes)
     shuffled = padded_of(lengths, job.clips) / job.clips * len(sizes)
-    gain = found["ray"].rate(found["ray"].clips) / found["random"].rate(found["random"].clips)
+    gain = found["ray"].rate(found["ray"].items) / found["random"].rate(found["random"].items)
     print(
         f"  padding: {1 - sizes.sum() / bucketed:.0%} bucketed, {1 - sizes.sum() / shuffled:.0%} "
         f"in random batches of {job.clips}; the product does {gain:.2f} times their clips/s"
@@ -223,7 +174,7 @@ def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
 def show_fed(found: Mapping[str, Turns]) -> None:
     print(f"  the same random batches, {len(found['random'].seconds)} rounds more")
     for arm, turns in found.items():
-        print(f"  {arm:<10}{turns.rate(turns.clips):10.1f}{turns.rate(turns.size):12.0f}")
+        print(line(arm, turns, None))
 
 
 def main() -> None:

@@ -20,10 +20,11 @@ from persona_ray.evaluation.scores import CustomerPrediction, Prediction
 if TYPE_CHECKING:
     from persona_ray.config.pretraining import EngineConfig
     from persona_ray.corpus.dataset import CorpusDataset
+    from persona_ray.launch.job import TrainingJob
     from persona_ray.objectives.base import PretrainingTask
     from persona_ray.training.pretrain.curve import Curve
     from persona_ray.training.pretrain.settings import PretrainSettings
-    from persona_ray.types import ClipInfo
+    from persona_ray.types import ClipInfo, Example
 
 RESAMPLES = 2000
 
@@ -94,6 +95,27 @@ def pretraining_task(
     return text_tasks(config, Dialogues(config.pretraining.text.files, lambda: infos))[-1].task
 
 
+def labelled_job(config: RunConfig) -> tuple[TrainingJob, tuple[Example, ...]]:
+    """Fine-tuning on the labelled clips of the workspace, from the encoders that the model section
+    names, none of which has read the archive; and the clips of the test split."""
+    from persona_ray.launch.encoders import unpretrained
+    from persona_ray.launch.job import TrainingJob
+    from persona_ray.launch.labelled import open_labelled
+    from persona_ray.types import Split
+
+    data = open_labelled(config)
+    job = TrainingJob(
+        model=unpretrained(config).model,
+        training=config.training,
+        labels=config.annotation.labels,
+        train=data.of(Split.TRAIN),
+        dev=data.of(Split.DEV),
+        source=data.dataset,
+        engine=config.engine,
+    )
+    return job, data.of(Split.TEST)
+
+
 def pretrained(
     task: PretrainingTask,
     settings: PretrainSettings,
@@ -130,6 +152,13 @@ def spread(shares: Sequence[float]) -> str:
     """Mean and standard deviation, those of seeds."""
     deviation = statistics.stdev(shares) if len(shares) > 1 else 0.0
     return f"{100 * statistics.mean(shares):.1f} ± {100 * deviation:.1f} %"
+
+
+def middle_half(values: Sequence[float]) -> tuple[float, float, float]:
+    """Of rounds: the lower end of the middle half, the median, the upper end."""
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return ordered[quarter], statistics.median(ordered), ordered[-1 - quarter]
 
 
 def mean_over_groups(groups: Sequence[Sequence[float]]) -> str:
