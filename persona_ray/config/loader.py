@@ -15,6 +15,7 @@ from persona_ray.config.base import Section
 from persona_ray.config.explain import as_yaml, explain, listed_section, section_of
 from persona_ray.config.schema import RunConfig
 from persona_ray.errors import ConfigError
+from persona_ray.files import write_whole
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -45,7 +46,7 @@ def write_config(config: BaseModel, path: Path) -> None:
     """Write the whole tree, defaults included, so that a run can be repeated from its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def describe(

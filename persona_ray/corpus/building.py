@@ -14,7 +14,6 @@ from typing import Any
 from persona_ray.config import RunConfig
 from persona_ray.corpus.compaction import QUARANTINE
 from persona_ray.corpus.dataset import CorpusDataset
-from persona_ray.corpus.files import write_atomic
 from persona_ray.corpus.manifest import (
     MANIFEST,
     Manifest,
@@ -24,6 +23,7 @@ from persona_ray.corpus.manifest import (
 )
 from persona_ray.corpus.staging import Staging
 from persona_ray.errors import CorpusError
+from persona_ray.files import write_whole
 
 _STAGING = "staging"
 _SETTINGS = "settings.json"
@@ -77,9 +77,7 @@ def _prepare(folder: Path, settings: dict[str, Any]) -> CorpusBuild:
         # A kill came after its calls were in shards, or before it had any.
         shutil.rmtree(other)
     staging.folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(
-        staging.folder / _SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1).encode()
-    )
+    write_whole(staging.folder / _SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1))
     return CorpusBuild(folder, manifest, staging)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from persona_ray.corpus.tables import (
     call_table,
     outcome_of,
 )
+from persona_ray.files import draft
 from persona_ray.progress import Stage
 from persona_ray.types import CallStatus
 
@@ -93,13 +93,12 @@ def _count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]
 
 
 def _write_quarantine(folder: Path, manifest: Manifest) -> None:
-    part = folder / f"{QUARANTINE}.part"
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with (
+        draft(folder / QUARANTINE) as written,
+        written.open("w", encoding="utf-8", newline="") as file,
+    ):
         table = csv.writer(file)
         table.writerow(QUARANTINE_COLUMNS)
         for outcome in CorpusDataset(folder, manifest).calls():
             if outcome.status is CallStatus.QUARANTINED:
                 table.writerow([getattr(outcome, name) for name in QUARANTINE_COLUMNS])
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / QUARANTINE)

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from persona_ray.audio.coding import decode_flac
-from persona_ray.corpus.files import sha256_file
 from persona_ray.corpus.manifest import Manifest, Shard, read_manifest
 from persona_ray.corpus.records import CallOutcome
 from persona_ray.corpus.tables import INFO_COLUMNS, call_outcome, clip_info
 from persona_ray.errors import CorpusError, NotAudioError
+from persona_ray.files import sha256_file
 from persona_ray.types import Clip, ClipInfo
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from persona_ray.config import RunConfig
-from persona_ray.corpus.files import write_atomic
 from persona_ray.corpus.tables import FORMAT_VERSION
 from persona_ray.errors import CorpusError
+from persona_ray.files import write_whole
 
 MANIFEST = "corpus.json"
 
@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Atomic: readers see the old corpus or the new one."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    write_atomic(folder / MANIFEST, (text + "\n").encode())
+    write_whole(folder / MANIFEST, text + "\n")
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,8 +9,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from persona_ray.corpus.files import sha256_file
 from persona_ray.corpus.manifest import Shard
+from persona_ray.files import put_file, sha256_file
 
 CLIPS_PREFIX = "clips"
 CALLS_PREFIX = "calls"
@@ -101,9 +100,7 @@ class ShardWriter:
             return
         self._file.close()
         part, path = self._part(), self._folder / self._name()
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        put_file(part, path)
         self.shards.append(
             Shard(
                 name=path.name,

@@ -17,10 +17,10 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from persona_ray.corpus.files import write_atomic
 from persona_ray.corpus.records import CallResult
 from persona_ray.corpus.tables import result_table
 from persona_ray.errors import CorpusError
+from persona_ray.files import write_whole
 
 _SUFFIX = ".parquet"
 _LONGEST_NAME = 150
@@ -51,7 +51,7 @@ class Staging:
         path.parent.mkdir(exist_ok=True)
         buffer = pa.BufferOutputStream()
         pq.write_table(result_table(result), buffer, compression="snappy")
-        write_atomic(path, buffer.getvalue().to_pybytes())
+        write_whole(path, buffer.getvalue().to_pybytes())
 
     def count(self) -> int:
         return sum(1 for _ in self._paths())

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from persona_ray.corpus.files import sha256_file
 from persona_ray.errors import CorpusError
+from persona_ray.files import draft_folder, sha256_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -205,12 +203,9 @@ def write_units(
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        counts, clips = _write_table(part / TABLE, rows, key.clusters)
-        save_file({_CENTRES: np.ascontiguousarray(centres)}, part / CODEBOOK)
+    with draft_folder(path) as folder:
+        counts, clips = _write_table(folder / TABLE, rows, key.clusters)
+        save_file({_CENTRES: np.ascontiguousarray(centres)}, folder / CODEBOOK)
         if counts.sum() == 0:
             raise CorpusError(f"no clip of {path.parent.parent} is left to compute units of")
         shares = counts[counts > 0] / counts.sum()
@@ -221,17 +216,10 @@ def write_units(
             used=float(np.mean(counts > 0)),
             perplexity=float(np.exp(-np.sum(shares * np.log(shares)))),
             most_common=float(shares.max()),
-            sha256={name: sha256_file(part / name) for name in (TABLE, CODEBOOK)},
+            sha256={name: sha256_file(folder / name) for name in (TABLE, CODEBOOK)},
         )
         text = json.dumps(info.model_dump(mode="json"), indent=1)
-        (part / INFO).write_text(text + "\n", encoding="utf-8")
-        for file in part.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        shutil.rmtree(path, ignore_errors=True)
-        part.replace(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        (folder / INFO).write_text(text + "\n", encoding="utf-8")
     return UnitStore(path.absolute(), info)
 
 

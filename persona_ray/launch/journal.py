@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from persona_ray.config import RunConfig
+from persona_ray.files import write_whole
 
 JOURNAL = "stages.json"
 Figures = dict[str, float]
@@ -30,9 +30,7 @@ def journalled(config: RunConfig, stage: str) -> Iterator[Figures]:
     path = _path(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A kill while it is written must not cost the notes of the stages before.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(notes, indent=1), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(notes, indent=1))
 
 
 def read_journal(config: RunConfig) -> dict[str, Figures]:

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlparse
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError, RegistryError, TrackingError
+from persona_ray.files import sha256_file
 from persona_ray.launch.tracking import OFF, create_run, mlflow_client
 from persona_ray.launch.tracking_store import TrackingStore, open_store
 from persona_ray.launch.versions import Alias, Change, Version
@@ -313,7 +314,7 @@ def _check(folder: Path, version: Version) -> None:
 
 def _lineage(folder: Path, promised: str, version: Version) -> Lineage:
     file = folder / LINEAGE
-    if not file.is_file() or bundles.sha256(file) != promised:
+    if not file.is_file() or sha256_file(file) != promised:
         raise BundleError(f"{version.uri}: {file} is gone or is not what was registered")
     return Lineage.read(folder)
 

@@ -26,6 +26,7 @@ from persona_ray.corpus.units import (
     write_units,
 )
 from persona_ray.errors import ConfigError, CorpusError, PersonaRayError
+from persona_ray.files import write_whole
 from persona_ray.objectives.clustering import find_centres, nearest
 from persona_ray.objectives.frame_features import FrameFeatures
 from persona_ray.objectives.speech_start import EncoderSource, grid_of
@@ -119,7 +120,7 @@ def note_units(config: RunConfig, run: str, info: UnitsInfo) -> None:
     notes = {name: old.model_dump(mode="json") for name, old in noted_units(config).items()}
     notes[run] = info.model_dump(mode="json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    write_whole(path, json.dumps(notes, indent=1))
 
 
 def noted_units(config: RunConfig) -> dict[str, UnitsInfo]:

@@ -22,7 +22,7 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from persona_ray.errors import BundleError, EncoderError
-from persona_ray.files import draft_folder
+from persona_ray.files import draft_folder, sha256_file
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.contract import (
     CONTRACT_VERSION,
@@ -33,7 +33,7 @@ from persona_ray.models.contract import (
 )
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.load import load_speech_tower
-from persona_ray.models.manifest import MANIFEST, files_in, first_error, sha256, verify
+from persona_ray.models.manifest import MANIFEST, files_in, first_error, verify
 from persona_ray.models.text import TextEncoder
 
 HEAD = "head.safetensors"
@@ -149,7 +149,7 @@ def _write(model: BimodalModel, folder: Path, contract: Contract, lineage: Linea
     mode = folder.stat().st_mode & 0o666
     for name in files_in(folder):
         (folder / name).chmod(mode)
-    files = {name: sha256(folder / name) for name in files_in(folder)}
+    files = {name: sha256_file(folder / name) for name in files_in(folder)}
     manifest = Manifest(contract=contract, files=files)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 

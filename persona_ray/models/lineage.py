@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_ray.errors import BundleError, EncoderError
+from persona_ray.files import draft
 
 LINEAGE = "lineage.parquet"
 
@@ -86,9 +87,8 @@ class Lineage:
         """The same clips give the same bytes."""
         import pyarrow.parquet as pq
 
-        part = folder / f".{LINEAGE}.part"
-        pq.write_table(self._table, part, compression="zstd")
-        part.replace(folder / LINEAGE)
+        with draft(folder / LINEAGE) as file:
+            pq.write_table(self._table, file, compression="zstd")
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from persona_ray.errors import BundleError
-from persona_ray.files import settle
+from persona_ray.files import settle, sha256_file
 from persona_ray.models.contract import Contract, Manifest
 
 MANIFEST = "bundle.json"
@@ -47,7 +47,7 @@ def verify(path: Path) -> Manifest:
     if stray:
         raise BundleError(f"bundle {path} holds '{stray[0]}' that it does not list: remove it")
     for name, expected in manifest.files.items():
-        if sha256(path / name) != expected:
+        if sha256_file(path / name) != expected:
             raise BundleError(f"bundle {path}: '{name}' was changed or damaged (SHA-256 differs)")
     return manifest
 
@@ -76,11 +76,6 @@ def files_in(folder: Path) -> list[str]:
         for file in folder.rglob("*")
         if not file.is_dir() and file != folder / MANIFEST
     )
-
-
-def sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def first_error(error: ValidationError) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
+from persona_ray.files import draft
 from persona_ray.synth.dialogue import ArchivePlan
 
 _SCHEMA = """
@@ -40,27 +42,24 @@ def write_business_database(
     customer_channel: int,
 ) -> None:
     """Writes a new SQLite file; `audio_uris` and `durations_s` by call. Transcripts stay empty."""
-    draft = path.with_name(path.name + ".tmp")
-    draft.unlink(missing_ok=True)
-    connection = sqlite3.connect(draft)
-    try:
-        with connection:
-            connection.executescript(_SCHEMA)
-            _fill(connection, "customers", [
-                (c.customer_id, *(c.facts[key] for key in (
-                    "name", "sex", "age_band", "occupation", "city", "product_held",
-                    "complaint_count")))
-                for c in plan.customers
-            ])  # fmt: skip
-            _fill(connection, "agents", [(a.agent_id, a.name) for a in plan.agents])
-            _fill(connection, "calls", [
-                (c.call_id, c.customer.customer_id, c.agent.agent_id, audio_uris[c.call_id],
-                 c.started_at.isoformat(), c.scene, customer_channel, 2, durations_s[c.call_id])
-                for c in plan.calls
-            ])  # fmt: skip
-    finally:
-        connection.close()
-    draft.replace(path)
+    with (
+        draft(path) as file,
+        closing(sqlite3.connect(file)) as connection,
+        connection,
+    ):
+        connection.executescript(_SCHEMA)
+        _fill(connection, "customers", [
+            (c.customer_id, *(c.facts[key] for key in (
+                "name", "sex", "age_band", "occupation", "city", "product_held",
+                "complaint_count")))
+            for c in plan.customers
+        ])  # fmt: skip
+        _fill(connection, "agents", [(a.agent_id, a.name) for a in plan.agents])
+        _fill(connection, "calls", [
+            (c.call_id, c.customer.customer_id, c.agent.agent_id, audio_uris[c.call_id],
+             c.started_at.isoformat(), c.scene, customer_channel, 2, durations_s[c.call_id])
+            for c in plan.calls
+        ])  # fmt: skip
 
 
 def _fill(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import SynthesisError
+from persona_ray.files import draft
 from persona_ray.progress import Progress, Stage
 from persona_ray.synth.config import Engine, SynthConfig
 from persona_ray.synth.dialogue import Turn
@@ -81,9 +81,8 @@ class SpeechCache:
 
         path = self.path(line)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-        soundfile.write(draft, samples, rate_hz, format="FLAC", subtype="PCM_16")
-        draft.replace(path)
+        with draft(path) as file:
+            soundfile.write(file, samples, rate_hz, format="FLAC", subtype="PCM_16")
 
 
 def speak_all(config: SynthConfig, turns: Iterable[Turn], progress: Progress) -> SpeechCache:

@@ -16,6 +16,7 @@ from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.csv_format import facts_text
 from persona_ray.corpus.annotation.label_studio import ANNOTATOR_META, CONTROL, NOTE
 from persona_ray.corpus.annotation.labels import valid_labels
+from persona_ray.files import draft
 from persona_ray.store import Annotation
 from persona_ray.types import Clip, ClipInfo, Recognition
 
@@ -74,9 +75,7 @@ def write_label_studio(
     (folder / "labelling.xml").write_text(labelling_config(config), encoding="utf-8")
     (folder / "README.md").write_text(_README.format(folder=folder.absolute()), encoding="utf-8")
     tasks = annotated = predicted = 0
-    # Written beside and moved: a half-written list is no JSON.
-    partial = folder / "tasks.json.part"
-    with partial.open("w", encoding="utf-8") as file:
+    with draft(folder / "tasks.json") as written, written.open("w", encoding="utf-8") as file:
         for clip in clips:
             name = wav_name(clip.clip_id)
             _write_wav(folder / _AUDIO / name, clip)
@@ -89,7 +88,6 @@ def write_label_studio(
             annotated += len(votes)
             predicted += prediction is not None
         file.write("\n]\n" if tasks else "[]\n")
-    partial.replace(folder / "tasks.json")
     return Exported(folder, tasks, annotated, predicted)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from persona_ray.errors import CorpusError
 from persona_ray.evaluation.report import curves, findings, plots, words
 from persona_ray.evaluation.report.data import ReportData
 from persona_ray.evaluation.stopping import SHOWN
+from persona_ray.files import write_whole
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # The four colours of FPA; labels of other models take the rest in turn.
@@ -25,8 +25,8 @@ _SHOWN_SENTENCES = 12
 def write_report(data: ReportData, path: Path) -> Path:
     """Write `path` (HTML) and, beside it under the same name, the data as .json; gives `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path.with_suffix(".json"), data.model_dump_json(indent=1))
-    _write(path, render(data))
+    write_whole(path.with_suffix(".json"), data.model_dump_json(indent=1))
+    write_whole(path, render(data))
     return path
 
 
@@ -123,10 +123,3 @@ def _plots(data: ReportData) -> dict[str, str]:
         name = f"stopping_{at}"
         drawn[name] = curves.stopping_plot(stopping, name)
     return drawn
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a reader never finds half a report."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

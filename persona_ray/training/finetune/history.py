@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from persona_ray.files import write_whole
 from persona_ray.training.finetune.metrics import Scores
 
 
@@ -89,7 +90,7 @@ class History:
         )
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(self.as_json(), indent=1), encoding="utf-8")
+        write_whole(path, json.dumps(self.as_json(), indent=1))
 
     @classmethod
     def read(cls, path: Path) -> History:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from persona_ray.config.pretraining import EngineConfig
+from persona_ray.files import draft
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import Worker
@@ -74,9 +73,8 @@ class VectorCache:
         name = hashlib.sha256("\0".join(ids).encode()).hexdigest()[:16]
         file = self.folder / key / f"{name}.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
-        writing = file.with_name(f".{name}.{os.getpid()}.{threading.get_ident()}")
-        save_file({"vectors": rows}, writing, metadata=about)
-        writing.replace(file)
+        with draft(file) as writing:
+            save_file({"vectors": rows}, writing, metadata=about)
 
 
 def key_of(tower: Tower, model: BimodalModel, products_in: torch.dtype) -> str:

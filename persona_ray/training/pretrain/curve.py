@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from persona_ray.files import write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
@@ -64,7 +66,7 @@ class Curve:
 
 def write_curves(curves: tuple[Curve, ...], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([curve.as_json() for curve in curves], indent=1), encoding="utf-8")
+    write_whole(path, json.dumps([curve.as_json() for curve in curves], indent=1))
 
 
 def read_curves(path: Path) -> tuple[Curve, ...]:

@@ -41,12 +41,13 @@ def test_a_kill_while_a_note_is_written_costs_no_other(
         pass
     before = read_journal(config)
 
-    def killed(path: Path, text: str, encoding: str) -> None:
-        path.write_bytes(text[: len(text) // 2].encode(encoding))
+    def killed(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", killed)
+        patch.setattr(Path, "write_bytes", killed)
         with pytest.raises(KeyboardInterrupt), journalled(config, "evaluate"):
             pass
     assert read_journal(config) == before

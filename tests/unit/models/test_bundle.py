@@ -214,7 +214,7 @@ def test_a_save_that_is_broken_off_leaves_the_old_bundle(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "sha256", broken_off)
+        patch.setattr(bundle, "sha256_file", broken_off)
         with pytest.raises(KeyboardInterrupt):
             save_bundle(model, path, contract_of(model, "corpus-2", {}, {}))
     assert load_bundle(path)[1].data_fingerprint == "corpus-1"
