@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli import annotate, config, corpus, learn, models, pretrain, recognize, synth
+from persona_ray.cli import (
+    annotate,
+    config,
+    corpus,
+    learn,
+    models,
+    pretrain,
+    recognize,
+    sweep,
+    synth,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +38,8 @@ The main job in five steps, each resumable, each from one config file plus `--se
 
 `run` does all five. `pretrain text` / `pretrain speech` train an encoder further on the calls
 themselves, without labels, before `finetune`; `run` does it too for those in pretraining.encoders.
+
+`sweep` fine-tunes with many combinations of settings, and names the best.
 
 `models` keeps bundles in a registry: list, promote, roll back, compare, whom they heard.
 
@@ -58,6 +70,7 @@ app.add_typer(corpus.app, name="corpus")
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(pretrain.app, name="pretrain")
 app.command("finetune")(learn.finetune)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(learn.evaluate)
 app.command("recognize")(recognize.recognize)
 app.add_typer(models.app, name="models")

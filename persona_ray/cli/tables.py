@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from persona_ray.corpus.pipeline import CorpusSummary
     from persona_ray.evaluation.report.data import RecognisedCall
     from persona_ray.inference.clips import CallRecognition, ClipRecognition
+    from persona_ray.launch.sweep_result import SweepResult
     from persona_ray.types import NothingUsable, Recognition
 
 _STYLES = {"red": "red", "blue": "blue", "yellow": "yellow", "green": "green"}
 _INDENT = " " * 8
+_SHOWN_ROWS = 40
 
 
 def colour(label: str) -> Text:
@@ -107,6 +109,29 @@ def print_recognitions(
         table.add_section()
         table.add_row("together", *_answer(whole, labels), "", style="bold")
     Console().print(table)
+
+
+def print_sweep(result: SweepResult, console: Console | None = None) -> None:
+    """Combinations, the best first; the file beside the page has them all."""
+    from persona_ray.config.space import short
+
+    keys = list(result.best.values)
+    # Sections are left out where names alone tell keys apart.
+    last = [key.rpartition(".")[2] for key in keys]
+    names = last if len(set(last)) == len(last) else keys
+    table = Table(*names, result.metric, "±", "clips", "customers", "runs", "epochs", "")
+    for row in result.rows[:_SHOWN_ROWS]:
+        table.add_row(
+            *(short(row.values[key]) for key in keys),
+            f"{row.score:.3f}",
+            "" if row.spread is None else f"{row.spread:.3f}",
+            f"{row.figures['clip_accuracy']:.1%}",
+            f"{row.figures['customer_accuracy']:.1%}",
+            str(row.runs),
+            f"{row.epochs:.3g}",
+            "" if row.whole else "given up",
+        )
+    (console or Console()).print(table)
 
 
 def _answer(result: Recognition | NothingUsable, labels: Sequence[str]) -> list[Text]:

@@ -60,20 +60,22 @@ class FinetuneResult:
         return "\n".join([*lines, f"bundle: {self.bundle_dir}"])
 
 
-def finetune(config: RunConfig, progress: Progress, fresh: bool = False) -> FinetuneResult:
+def finetune(
+    config: RunConfig, progress: Progress, fresh: bool = False, parent: str = ""
+) -> FinetuneResult:
     """Train on the train split and write the bundle of the epoch that `training.keep` says to
     `config.bundle_dir`.
 
     By default the last, not the best on dev: with few dev customers the best is chosen by luck, and
     the stop rule is `training.stop_loss`. Encoders start as `launch.encoders.pretrained` says. A
-    killed run goes on where it was, unless `fresh`.
+    killed run goes on where it was, unless `fresh`. `parent`: the MLflow run it belongs to.
     Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError, TrackingError.
     """
     with journalled(config, STAGE):
-        return _finetune(config, progress, fresh)
+        return _finetune(config, progress, fresh, parent)
 
 
-def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneResult:
+def _finetune(config: RunConfig, progress: Progress, fresh: bool, parent: str) -> FinetuneResult:
     from persona_ray.training.finetune.examples import check_examples
     from persona_ray.training.finetune.vectors import VectorCache
 
@@ -111,6 +113,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool) -> FinetuneRes
                 "launch": config.launch,
             },
             {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint},
+            parent,
         ) as tracker,
         progress.stage(STAGE, total=config.training.epochs) as stage,
     ):

@@ -11,9 +11,9 @@ from types import FrameType
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Set by the first SIGTERM (`ray job stop`) or SIGINT inside the block, which ends as soon as a
-    checkpoint is written; then, or at a second signal, KeyboardInterrupt is raised.
+def stop_on_signal(first: str = "a checkpoint is written") -> Iterator[threading.Event]:
+    """Set by the first SIGTERM (`ray job stop`) or SIGINT inside the block, which ends as soon as
+    what `first` says is done; then, or at a second signal, KeyboardInterrupt is raised.
 
     Outside the main thread, which alone hears signals, it stays unset.
     """
@@ -28,7 +28,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
         stop.set()
         name = signal.Signals(number).name
         print(
-            f"{name}: a checkpoint is written, then the run ends; the same command goes on",
+            f"{name}: {first}, then the run ends; the same command goes on",
             file=sys.stderr,
             flush=True,
         )

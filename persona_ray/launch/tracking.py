@@ -39,6 +39,8 @@ _COLLECT_S = 5.0
 _LAST_WRITE_S = 60.0
 # MLflow's own limits of one batch.
 _BATCH_METRICS, _BATCH_PARAMETERS = 1000, 100
+# MLflow's own tag, by which its page shows a run below another; it lists so many at a time.
+_PARENT, _CHILDREN = "mlflow.parentRunId", 10_000
 
 
 class Tracker(Protocol):
@@ -58,6 +60,13 @@ class Tracker(Protocol):
         """Keep a text file (JSON, HTML, SVG) with the run."""
         ...
 
+    def child(
+        self, name: str, parameters: Mapping[str, str], points: Sequence[Mapping[str, float]]
+    ) -> None:
+        """A whole run below this one, `points` of its curves from step 1. Below a run that goes on,
+        a child is not made a second time."""
+        ...
+
 
 def check_tracking(config: RunConfig) -> None:
     """Raises TrackingError for a server or database elsewhere that cannot be reached: before data
@@ -74,8 +83,9 @@ def tracked(
     folder: Path,
     parameters: Mapping[str, BaseModel],
     tags: Mapping[str, str],
+    parent: str = "",
 ) -> Iterator[Tracker]:
-    """One MLflow run, named `stage`, that ends with the block.
+    """One MLflow run, named `stage`, that ends with the block; below the run `parent`, if given.
 
     `folder` holds the run's checkpoints: while it stands, a run that was killed, stopped or failed
     is continued by the next block with the same folder. `parameters`: sections of the
@@ -88,7 +98,7 @@ def tracked(
         return
     store = open_store(config)
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(store, stage, folder, flatten(parameters), tags)
+    writer = _Writer(store, stage, folder, flatten(parameters), tags, parent)
     try:
         yield writer
     except BaseException as error:
@@ -142,6 +152,11 @@ class _Untracked:
     def text(self, name: str, content: str) -> None:
         """Nothing is kept."""
 
+    def child(
+        self, name: str, parameters: Mapping[str, str], points: Sequence[Mapping[str, float]]
+    ) -> None:
+        """Nothing is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Point:
@@ -157,8 +172,19 @@ class _Text:
 
 
 @dataclass(frozen=True, slots=True)
+class _Child:
+    name: str
+    at_ms: int
+    parameters: Mapping[str, str]
+    points: Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class _End:
     status: str
+
+
+_Item = _Point | _Text | _Child
 
 
 class _Writer:
@@ -171,13 +197,16 @@ class _Writer:
         folder: Path,
         parameters: Mapping[str, str],
         tags: Mapping[str, str],
+        parent: str,
     ) -> None:
         self._store = store
         self._stage = stage
         self._folder = folder
         self._parameters = parameters
         self._tags = {f"persona_ray.{name}": value for name, value in tags.items()}
-        self._items: queue.SimpleQueue[_Point | _Text | _End] = queue.SimpleQueue()
+        if parent:
+            self._tags[_PARENT] = parent
+        self._items: queue.SimpleQueue[_Item | _End] = queue.SimpleQueue()
         # Begins with the first point: by then nobody else is importing or migrating a database.
         self._thread = threading.Thread(target=self._write, name="mlflow", daemon=True)
         self._idle = threading.Lock()
@@ -185,6 +214,7 @@ class _Writer:
         self._client: Any = None
         self._run_id = ""
         self._told = -1
+        self._children: set[str] = set()
 
     @property
     def run_id(self) -> str:
@@ -196,19 +226,24 @@ class _Writer:
     def text(self, name: str, content: str) -> None:
         self._put(_Text(name, content))
 
+    def child(
+        self, name: str, parameters: Mapping[str, str], points: Sequence[Mapping[str, float]]
+    ) -> None:
+        self._put(_Child(name, time.time_ns() // 1_000_000, dict(parameters), tuple(points)))
+
     def close(self, status: str) -> None:
         self._put(_End(status))
         self._thread.join(_LAST_WRITE_S)
         if self._thread.is_alive():
             self._warn(f"no answer for {_LAST_WRITE_S:.0f} s")
 
-    def _put(self, item: _Point | _Text | _End) -> None:
+    def _put(self, item: _Item | _End) -> None:
         self._items.put(item)
         if self._idle.acquire(blocking=False):
             self._thread.start()
 
     def _write(self) -> None:
-        waiting: list[_Point | _Text] = []
+        waiting: list[_Item] = []
         status = ""
         while not status:
             status = self._collect(waiting)
@@ -223,7 +258,7 @@ class _Writer:
             else:
                 waiting.clear()
 
-    def _collect(self, waiting: list[_Point | _Text]) -> str:
+    def _collect(self, waiting: list[_Item]) -> str:
         """Wait for something to write; the run's last status once it is over."""
         until = time.monotonic() + _COLLECT_S
         while True:
@@ -272,6 +307,10 @@ class _Writer:
         if run.info.status == "FINISHED" or run.info.lifecycle_stage != "active":
             return ""
         client.update_run(run_id, status="RUNNING")
+        below = f"tags.`{_PARENT}` = '{run_id}'"
+        for child in client.search_runs([run.info.experiment_id], below, max_results=_CHILDREN):
+            if child.info.status == "FINISHED":
+                self._children.add(child.info.run_name)
         for name in run.data.metrics:
             steps = [metric.step for metric in client.get_metric_history(run_id, name)]
             self._told = max(self._told, *steps)
@@ -281,7 +320,7 @@ class _Writer:
                 client.set_tag(run_id, f"persona_ray.continued.{name}", value)
         return run_id
 
-    def _send(self, waiting: Sequence[_Point | _Text]) -> None:
+    def _send(self, waiting: Sequence[_Item]) -> None:
         from mlflow.entities import Metric
 
         rows = [
@@ -296,6 +335,26 @@ class _Writer:
         for item in waiting:
             if isinstance(item, _Text):
                 self._client.log_text(self._run_id, item.content, item.name)
+            elif isinstance(item, _Child) and item.name not in self._children:
+                self._add_child(item)
+
+    def _add_child(self, child: _Child) -> None:
+        from mlflow.entities import Metric, Param
+
+        tags = {**self._tags, _PARENT: self._run_id}
+        run_id = create_run(self._client, self._store, child.name, tags)
+        rows = [
+            Metric(name, float(value), child.at_ms, step)
+            for step, values in enumerate(child.points, start=1)
+            for name, value in values.items()
+        ]
+        for part in _parts(rows, _BATCH_METRICS):
+            self._client.log_batch(run_id, metrics=part)
+        params = [Param(name, value) for name, value in child.parameters.items()]
+        for part in _parts(params, _BATCH_PARAMETERS):
+            self._client.log_batch(run_id, params=part)
+        self._client.set_terminated(run_id)
+        self._children.add(child.name)
 
     def _warn(self, reason: str) -> None:
         if not self._warned:

@@ -48,6 +48,9 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         (["pretrain", "text", "--set", "tracking.url=http://127.0.0.1:9"], 2, "no MLflow server"),
         (["finetune"], 3, "corpus"),
         (["finetune", "--set", "pretraining.encoders=[text]"], 2, "persona-ray pretrain text"),
+        (["sweep"], 3, "corpus"),
+        (["sweep", "--set", "launch.backend=plain"], 2, "launch.backend=ray"),
+        (["sweep", "--set", "sweep.space.training.epochs={grid: [1]}"], 2, "lower the threshold"),
         (["evaluate"], 3, "corpus"),
         (["recognize"], 2, "nothing to recognise"),
         (["recognize", "a.wav", "--text", "x"], 2, "--clip"),
@@ -191,6 +194,7 @@ JOBS = {
     "main_job": ("persona_ray.launch.main_job.run_main_job", True),
     "pretrain_speech": ("persona_ray.launch.pretrain.pretrain_speech", True),
     "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", True),
+    "sweep": ("persona_ray.launch.sweep.sweep", True),
 }
 
 
@@ -207,7 +211,7 @@ def test_help_of_a_job_shows_how_it_is_submitted_and_stopped(repository: Path, n
     for part in ("ray job submit", f"python jobs/{name}.py", f"{name}.yaml", "config keys"):
         assert part in " ".join(done.stdout.split())
     assert ("--fresh" in done.stdout) == JOBS[name][1]
-    stoppable = name in ("finetune", "main_job", "pretrain_speech", "pretrain_text")
+    stoppable = name in ("finetune", "main_job", "pretrain_speech", "pretrain_text", "sweep")
     assert ("RAY_JOB_STOP_WAIT_TIME_S makes these more" in done.stdout) == stoppable
     assert max(map(len, done.stdout.splitlines())) <= 100
 
