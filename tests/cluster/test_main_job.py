@@ -12,6 +12,7 @@ from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config, write_config
 from persona_ray.config.corpus import DEFAULT_QUERY
 from persona_ray.errors import CorpusError
+from persona_ray.evaluation.assess import BUNDLE, FOLDS
 from persona_ray.evaluation.report import read_report
 from persona_ray.launch import evaluate
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
@@ -87,10 +88,19 @@ def test_report_holds_what_the_run_did(result: EvaluationResult, config: RunConf
     assert data.annotation is not None
     labelled = sum(size.clips for size in data.annotation.splits)
     assert {arm.clips.count for arm in data.comparison.modalities} == {labelled}
+    for judged in (data.calibration, data.evidence, data.stopping, data.slices):
+        assert [part.basis for part in judged] == [BUNDLE, FOLDS]
+    assert data.slices[1].clips == labelled
+    known = {part.name for part in data.slices[1].dimensions} | set(data.slices[1].alike)
+    assert {"scene", "codec", "voice (median pitch)", "sex", "planted dirt"} <= known
     assert data.training is not None
+    assert sum(data.training.layer_parts) == pytest.approx(1.0)
     assert [epoch.frozen for epoch in data.training.epochs] == [True, True, False]
     html = (config.workspace / "report.html").read_text(encoding="utf-8")
     assert all(call.call_id in html for call in data.calls)
+    card = result.card.read_text(encoding="utf-8")
+    assert result.card.parent == config.bundle_dir
+    assert not [call for call in data.calls if call.customer_id in card]
     # What the caller is told is what was written, the last stage included.
     assert read_report(config.workspace / "report.json") == data
     assert data.stages[-1].name == "evaluate"
