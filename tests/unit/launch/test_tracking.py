@@ -98,6 +98,39 @@ def test_a_failed_run_is_continued_and_tells_no_step_twice(tmp_path: Path, folde
     assert kept.data.tags["persona_ray.continued.engine.kind"] == "deepspeed"
 
 
+def test_children_stand_below_their_run_once(tmp_path: Path, folder: Path) -> None:
+    run = config(tmp_path)
+    points = [{"loss": 0.5}, {"loss": 0.25, "score": 0.25}]
+
+    def sweep(names: str, fail: bool) -> None:
+        with tracked(run, "sweep", folder, {}, {"data": "f00d"}) as tracker:
+            for name in names:
+                tracker.child(name, {"training.decay_rate": name}, points)
+            if fail:
+                raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep("ab", fail=True)
+    sweep("abc", fail=False)
+    client, found = runs(run)
+    (parent,) = (kept for kept in found if kept.info.run_name == "sweep")
+    children = {kept.info.run_name: kept for kept in found if kept is not parent}
+    assert (len(found), sorted(children)) == (4, ["a", "b", "c"])
+    for name, child in children.items():
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.data.tags["persona_ray.data"] == "f00d"
+        assert child.data.params == {"training.decay_rate": name}
+        assert child.data.metrics == {"loss": 0.25, "score": 0.25}
+        assert child.info.status == "FINISHED"
+        history = client.get_metric_history(child.info.run_id, "loss")
+        assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
+    # A run that is started elsewhere may stand below it too.
+    with tracked(run, "fine-tuning", folder, {}, {}, parent.info.run_id) as tracker:
+        tracker.metrics(1, {"loss": 0.1})
+    below = [r for r in runs(run)[1] if r.info.run_name == "fine-tuning"]
+    assert [r.data.tags["mlflow.parentRunId"] for r in below] == [parent.info.run_id]
+
+
 def test_a_finished_run_and_a_removed_folder_begin_another(tmp_path: Path, folder: Path) -> None:
     run = config(tmp_path)
     train(run, folder, range(2))
