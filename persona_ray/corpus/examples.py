@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from persona_ray.types import ClipInfo, Example, Split
@@ -26,3 +27,12 @@ def labelled_examples(
         for info in infos
         if info.clip_id in labels and info.clip_id in splits
     ]
+
+
+def customer_labels(votes: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each customer's label, of the (customer, label) of all labelled clips: the most frequent; of
+    equals, the first by name."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for customer_id, label in votes:
+        counts[customer_id][label] += 1
+    return {who: min(own, key=lambda label: (-own[label], label)) for who, own in counts.items()}

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from persona_ray.config.corpus import SplitConfig
+from persona_ray.corpus.examples import customer_labels
 from persona_ray.store import Assignment, Store
 from persona_ray.types import ClipInfo, Split
 
@@ -38,13 +39,12 @@ def assign_splits(
     """
     if config.unit == "sentence":
         return _by_sentence(store, infos, labels, config)
-    customer_of: dict[str, str] = {}
-    votes: dict[str, Counter[str]] = {}
-    for info in infos:
-        customer_of[info.clip_id] = info.customer_id
-        if info.clip_id in labels:
-            votes.setdefault(info.customer_id, Counter())[labels[info.clip_id]] += 1
-    strata = {customer_id: _majority(counts) for customer_id, counts in votes.items()}
+    customer_of = {info.clip_id: info.customer_id for info in infos}
+    strata = customer_labels(
+        (customer_id, labels[clip_id])
+        for clip_id, customer_id in customer_of.items()
+        if clip_id in labels
+    )
     assignments = store.splits.extend(
         config.salt, "customer", lambda standing: deal(standing, strata, config)
     )
@@ -117,11 +117,6 @@ def _hashed_split(clip_id: str, config: SplitConfig) -> Split:
     if place < config.train:
         return Split.TRAIN
     return Split.DEV if place < config.train + config.dev else Split.TEST
-
-
-def _majority(counts: Counter[str]) -> str:
-    """The most frequent label; of equals, the first by name."""
-    return min(counts, key=lambda label: (-counts[label], label))
 
 
 def _shares(config: SplitConfig) -> dict[Split, float]:

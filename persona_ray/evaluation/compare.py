@@ -9,7 +9,6 @@ instead of customers: what it gains is what a split by sentence leaks.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from persona_ray.asr.text import normalise
 from persona_ray.config.learning import EvaluationConfig, ModelConfig, TrainingConfig
+from persona_ray.corpus.examples import customer_labels
 from persona_ray.errors import TrainingError
 from persona_ray.evaluation.scores import Prediction
 from persona_ray.types import Example, Modality, SampleSource
@@ -98,15 +98,12 @@ def plan_folds(examples: Sequence[Example], config: EvaluationConfig, salt: str)
 def deal_customers(examples: Sequence[Example], folds: int, salt: str) -> dict[str, int]:
     """The fold of each customer: for each label in turn the customers, in the order of a salted
     hash, go round the folds. Raises TrainingError for fewer customers than folds."""
-    votes: dict[str, Counter[str]] = defaultdict(Counter)
-    for example in examples:
-        votes[example.customer_id][example.label] += 1
-    if len(votes) < folds:
+    label_of = customer_labels((example.customer_id, example.label) for example in examples)
+    if len(label_of) < folds:
         raise TrainingError(
-            f"evaluation.folds {folds} needs as many labelled customers, there are {len(votes)}: "
-            "lower evaluation.folds, or 0 to leave the comparison out"
+            f"evaluation.folds {folds} needs as many labelled customers, there are "
+            f"{len(label_of)}: lower evaluation.folds, or 0 to leave the comparison out"
         )
-    label_of = {who: min(count, key=lambda x: (-count[x], x)) for who, count in votes.items()}
     order = sorted(label_of, key=lambda who: (label_of[who], _hash(salt, who)))
     return {customer: at % folds for at, customer in enumerate(order)}
 

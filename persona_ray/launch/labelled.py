@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
-from persona_ray.types import Example, Split
+from persona_ray.types import ClipInfo, Example, Split
 
 if TYPE_CHECKING:
     from persona_ray.corpus.annotation.resolve import Resolution
@@ -38,18 +39,27 @@ class LabelledCorpus:
 def open_labelled(config: RunConfig) -> LabelledCorpus:
     """Raises CorpusError without a corpus, AnnotationError for labels that are not configured,
     LeakageError where a customer or a text stands in two splits."""
-    from persona_ray.corpus.annotation.resolve import resolve_labels
     from persona_ray.corpus.dataset import CorpusDataset
     from persona_ray.corpus.examples import labelled_examples
     from persona_ray.corpus.leakage import check_leakage
-    from persona_ray.corpus.splits import assign_splits
-    from persona_ray.store import open_store
 
     dataset = CorpusDataset.open(config.corpus_dir)
     infos = list(dataset.infos())
-    with open_store(config.store_url) as store:
-        resolution = resolve_labels(store, infos, config.annotation)
-        splits = assign_splits(store, infos, resolution.labels, config.splits)
+    resolution, splits = label_and_split(config, infos)
     leakage = check_leakage(infos, splits, config.splits)
     examples = labelled_examples(infos, resolution.labels, leakage.clean)
     return LabelledCorpus(dataset, resolution, leakage, tuple(examples))
+
+
+def label_and_split(
+    config: RunConfig, infos: Sequence[ClipInfo]
+) -> tuple[Resolution, dict[str, Split]]:
+    """The clips' labels, from the annotations in the store, and by clip id their splits; customers
+    who have none yet are dealt. Raises AnnotationError for labels that are not configured."""
+    from persona_ray.corpus.annotation.resolve import resolve_labels
+    from persona_ray.corpus.splits import assign_splits
+    from persona_ray.store import open_store
+
+    with open_store(config.store_url) as store:
+        resolution = resolve_labels(store, infos, config.annotation)
+        return resolution, assign_splits(store, infos, resolution.labels, config.splits)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
+from persona_ray.launch.labelled import label_and_split
 from persona_ray.types import ClipInfo, Split
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ class UnlabelledClips:
 def open_unlabelled(config: RunConfig) -> UnlabelledClips:
     """Splits are dealt as fine-tuning deals them, from the annotations in the store. Raises
     CorpusError without a corpus, AnnotationError for labels that are not configured."""
-    from persona_ray.corpus.annotation.resolve import resolve_labels
     from persona_ray.corpus.dataset import CorpusDataset
-    from persona_ray.corpus.splits import assign_splits
-    from persona_ray.store import open_store
 
     dataset = CorpusDataset.open(config.corpus_dir)
     infos = tuple(dataset.infos())
@@ -41,13 +39,11 @@ def open_unlabelled(config: RunConfig) -> UnlabelledClips:
         return UnlabelledClips(
             dataset, infos, 0, "dev and test customers are learned from (pretraining.hold_out)"
         )
-    with open_store(config.store_url) as store:
-        labels = resolve_labels(store, infos, config.annotation).labels
-        splits = assign_splits(store, infos, labels, config.splits)
+    resolution, splits = label_and_split(config, infos)
     held_out = {name for name, split in splits.items() if split in (Split.DEV, Split.TEST)}
     kept = tuple(info for info in infos if info.clip_id not in held_out)
     note = ""
-    if not labels:
+    if not resolution.labels:
         note = (
             "no clip has a label yet, so that no customer can be held out: all clips are learned "
             "from (persona-ray annotate import first, to keep dev and test unheard)"
