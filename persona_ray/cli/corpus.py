@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from persona_ray.cli.options import ConfigPath, Overrides, read
-from persona_ray.errors import CorpusError
 
 if TYPE_CHECKING:
     from persona_ray.corpus.pipeline import CorpusSummary
@@ -39,11 +38,10 @@ def build(
 def tell_build(summary: CorpusSummary) -> None:
     """Print what a build found and did. Raises CorpusError where no call gave a clip."""
     from persona_ray.cli.tables import print_corpus
+    from persona_ray.launch.corpus import check_clips
 
     print_corpus(summary)
-    if not summary.count("clips"):
-        table = summary.folder / "quarantine.csv"
-        raise CorpusError(f"no call gave a clip: {table} says why; mend it, then build --fresh")
+    check_clips(summary)
 
 
 @app.command()
@@ -62,8 +60,10 @@ def show(config: ConfigPath = None, overrides: Overrides = None) -> None:
         if call.reason:
             calls.add_row(call.call_id, call.customer_id, call.status, call.reason, call.detail)
     console = Console()
-    console.print(calls)
-    console.print(f"{clips:.0f} clips, {seconds / 60:.1f} min, fingerprint {dataset.fingerprint}")
+    if calls.row_count:
+        console.print(calls)
+    totals = f"{clips:.0f} clips, {seconds / 60:.1f} min, fingerprint {dataset.fingerprint}"
+    console.print(totals, soft_wrap=True)
 
 
 @app.command()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from persona_ray.config import RunConfig
 from persona_ray.corpus import pipeline
 from persona_ray.corpus.pipeline import CorpusSummary
+from persona_ray.errors import CorpusError
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.journal import journalled, read_journal
 from persona_ray.launch.workspace import check_workspace
@@ -32,3 +35,17 @@ def build_corpus(config: RunConfig, progress: Progress, fresh: bool = False) -> 
         else:
             figures.update(before)
     return summary
+
+
+def no_clips(folder: Path) -> str:
+    """What somebody with an empty corpus is told."""
+    return (
+        f"no call gave a clip: {folder / 'quarantine.csv'} says why calls were set aside; mend it, "
+        "then `persona-ray corpus build --fresh`"
+    )
+
+
+def check_clips(summary: CorpusSummary) -> None:
+    """Raises CorpusError where a build left nothing to go on with."""
+    if not summary.count("clips"):
+        raise CorpusError(no_clips(summary.folder))

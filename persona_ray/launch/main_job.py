@@ -9,7 +9,7 @@ from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import ConfigError
 from persona_ray.launch.annotate import import_annotations
 from persona_ray.launch.cluster import connect
-from persona_ray.launch.corpus import build_corpus
+from persona_ray.launch.corpus import build_corpus, check_clips
 from persona_ray.launch.encoders import check_starts, fed
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.finetune import finetune
@@ -71,7 +71,7 @@ def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> 
 
 
 def _stages(config: RunConfig, progress: Progress) -> EvaluationResult:
-    build_corpus(config, progress)
+    check_clips(build_corpus(config, progress))
     import_annotations(config, [Path(name) for name in config.annotation.files], progress)
     for tower in config.pretraining.encoders:
         _PRETRAIN[tower](config, progress)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
+from persona_ray.errors import CorpusError
 from persona_ray.launch.chain import Chain, Link, finished, run_chain
 from persona_ray.launch.cluster import connect
+from persona_ray.launch.corpus import no_clips
 from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.tracking import check_tracking
@@ -55,13 +57,16 @@ def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) ->
     one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError,
     TrackingError.
     """
+    # Before libraries that take seconds to load.
+    config = _in_place(config, "text")
     from persona_ray.corpus.texts import Dialogues
     from persona_ray.objectives.text_start import Checkpoint
     from persona_ray.objectives.text_task import text_tasks
 
-    config = _in_place(config, "text")
     settings = config.pretraining.text
     clips = open_unlabelled(config) if settings.corpus else None
+    if clips is not None and not settings.files:
+        _check_clips(config, clips)
     dialogues = Dialogues(settings.files, None if clips is None else lambda: clips.infos)
     with progress.stage("texts to learn from", total=None) as stage:
         named = text_tasks(config, dialogues)
@@ -97,14 +102,16 @@ def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) 
     one does nothing, unless `fresh`. Raises CorpusError, EncoderError, ConfigError, TrainingError,
     TrackingError.
     """
+    # Before libraries that take seconds to load.
+    config = _in_place(config, "speech")
     from persona_ray.corpus.units import clips_fingerprint
     from persona_ray.launch.units import note_units, noted_units, prepare_units
     from persona_ray.objectives.speech_task import speech_task
     from persona_ray.training.pretrain.settings import PretrainSettings
 
-    config = _in_place(config, "speech")
     settings = config.pretraining.speech
     clips = open_unlabelled(config)
+    _check_clips(config, clips)
     source, infos = clips.dataset, clips.infos
 
     def link(iteration: int) -> Link:
@@ -177,6 +184,18 @@ def _in_place(config: RunConfig, tower: Tower) -> RunConfig:
     part = getattr(config.model, tower)
     part = part.model_copy(update={"path": absolute(part.path)})
     return config.model_copy(update={"model": config.model.model_copy(update={tower: part})})
+
+
+def _check_clips(config: RunConfig, clips: UnlabelledClips) -> None:
+    """Raises CorpusError where there is nothing to learn from, and says why."""
+    if clips.infos:
+        return
+    if not clips.held_out:
+        raise CorpusError(no_clips(config.corpus_dir))
+    raise CorpusError(
+        f"all {clips.held_out} clips of {config.corpus_dir} are of dev and test customers: build a "
+        "larger corpus, or learn from them too (pretraining.hold_out=false)"
+    )
 
 
 def _settings(named: NamedTask) -> PretrainSettings:

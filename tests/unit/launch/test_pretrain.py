@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from persona_ray.corpus.pipeline import build_corpus
 from persona_ray.errors import ConfigError, CorpusError, EncoderError, TrainingError
 from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.pretrain import PretrainResult, pretrain_speech, pretrain_text
-from persona_ray.launch.unlabelled import open_unlabelled
+from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
 from persona_ray.models.lineage import Heard, Lineage, Use, heard_before
 from persona_ray.progress import SilentProgress
 from persona_ray.training.pretrain.curve import read_curves
-from tests.unit.corpus.calls import make_archive, run_config
+from tests.unit.corpus.calls import SENTENCES, make_archive, run_config
 
 SMALL = {"hidden_size": 16, "layers": 2, "heads": 2}
 TEXT = {
@@ -265,6 +266,39 @@ def test_no_corpus_is_said_before_anything_else(config: RunConfig, tmp_path: Pat
     for pretrain in (pretrain_text, pretrain_speech):
         with pytest.raises(CorpusError, match="corpus build"):
             pretrain(empty, SilentProgress())
+
+
+def test_an_empty_corpus_is_told_with_its_reasons(config: RunConfig, tmp_path: Path) -> None:
+    url = make_archive(tmp_path / "broken", 3, broken=0)
+    for file in (tmp_path / "broken" / "audio").iterdir():
+        file.unlink()
+    tree = config.model_dump(mode="json")
+    tree["workspace"] = str(tmp_path / "empty")
+    tree["archive"] |= {"url": url, "audio_root": str(tmp_path / "broken")}
+    empty = RunConfig.model_validate(tree)
+    build_corpus(empty)
+    for pretrain in (pretrain_text, pretrain_speech):
+        with pytest.raises(CorpusError, match=r"no call gave a clip: .*quarantine\.csv says why"):
+            pretrain(empty, SilentProgress())
+    # Texts beside the corpus are enough for words.
+    (tmp_path / "more.txt").write_text("\n".join(SENTENCES * 3), encoding="utf-8")
+    beside = changed(empty, "text", files=[str(tmp_path / "more.txt")], epochs=1)
+    assert pretrain_text(beside, SilentProgress()).curves
+
+
+def test_a_corpus_of_held_out_customers_alone_is_told(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import persona_ray.launch.pretrain
+
+    def all_held_out(given: RunConfig) -> UnlabelledClips:
+        clips = open_unlabelled(given)
+        return replace(clips, infos=(), held_out=len(clips.infos))
+
+    monkeypatch.setattr(persona_ray.launch.pretrain, "open_unlabelled", all_held_out)
+    for pretrain in (pretrain_text, pretrain_speech):
+        with pytest.raises(CorpusError, match=r"all 24 clips .*pretraining\.hold_out=false"):
+            pretrain(config, SilentProgress())
 
 
 def test_plain_is_one_process(config: RunConfig) -> None:
