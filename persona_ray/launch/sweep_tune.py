@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,9 +88,9 @@ def run_trials(
     Ends early, without the trials under way, once `stop` is set. Raises what a trial raised, as
     soon as one has failed for good.
     """
-    # Tune would write each result to files of three kinds.
+    # Tune would write each result to files of three kinds, and tables into the progress bar.
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     from ray import tune
 
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -152,9 +153,13 @@ def _optuna(
     space: Mapping[str, Distribution],
     evaluated: Sequence[tuple[Values, float]],
 ) -> Searcher:
+    import optuna
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Of values that are lists, which only a study on disk could not keep.
+    warnings.filterwarnings("ignore", message="Choices for a categorical")
     domains: dict[str, Any] = {}
     for path, distribution in space.items():
         if distribution.values is not None:
@@ -167,7 +172,7 @@ def _optuna(
         else:
             domains[path] = tune.uniform(*distribution.bounds)
     points = [dict(values) for values, _ in evaluated]
-    search = OptunaSearch(
+    return OptunaSearch(
         OptunaSearch.convert_search_space(domains),
         metric=SCORE,
         mode="min" if sweep.smaller_is_better else "max",
@@ -176,14 +181,6 @@ def _optuna(
         points_to_evaluate=points or None,
         evaluated_rewards=[score for _, score in evaluated] or None,
     )
-    _silence_optuna()
-    return search
-
-
-def _silence_optuna() -> None:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def _callback(

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from persona_ray.config import RunConfig
+from persona_ray.launch.tracker import Child, End, Item, Point, Text, Tracker, Untracked
 from persona_ray.launch.tracking_store import (
     TrackingStore,
     environment,
@@ -37,35 +37,12 @@ ENVIRONMENT = "environment.json"
 _COLLECT_S = 5.0
 # A run that is over waits so long for its last points to be written.
 _LAST_WRITE_S = 60.0
+# More for each item that waits: a run below it takes a second to make.
+_CHILD_S = 3.0
 # MLflow's own limits of one batch.
 _BATCH_METRICS, _BATCH_PARAMETERS = 1000, 100
 # MLflow's own tag, by which its page shows a run below another; it lists so many at a time.
 _PARENT, _CHILDREN = "mlflow.parentRunId", 10_000
-
-
-class Tracker(Protocol):
-    """Where a running training says how it goes. Calls return at once and never fail."""
-
-    @property
-    def run_id(self) -> str:
-        """Of MLflow, once the block is over; empty where nothing is kept."""
-        ...
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """One point of each curve. Steps rise, and each comes once: what a continued run tells a
-        second time is left out."""
-        ...
-
-    def text(self, name: str, content: str) -> None:
-        """Keep a text file (JSON, HTML, SVG) with the run."""
-        ...
-
-    def child(
-        self, name: str, parameters: Mapping[str, str], points: Sequence[Mapping[str, float]]
-    ) -> None:
-        """A whole run below this one, `points` of its curves from step 1. Below a run that goes on,
-        a child is not made a second time."""
-        ...
 
 
 def check_tracking(config: RunConfig) -> None:
@@ -94,7 +71,7 @@ def tracked(
     cannot be reached; what goes wrong later is told once and costs the run nothing but its curves.
     """
     if config.tracking.url == OFF:
-        yield _Untracked()
+        yield Untracked()
         return
     store = open_store(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,50 +120,6 @@ def create_run(client: Any, store: TrackingStore, stage: str, tags: Mapping[str,
     return str(client.create_run(experiment, run_name=stage, tags=tags).info.run_id)
 
 
-class _Untracked:
-    run_id = ""
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Nothing is kept."""
-
-    def text(self, name: str, content: str) -> None:
-        """Nothing is kept."""
-
-    def child(
-        self, name: str, parameters: Mapping[str, str], points: Sequence[Mapping[str, float]]
-    ) -> None:
-        """Nothing is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Point:
-    step: int
-    at_ms: int
-    values: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    name: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Child:
-    name: str
-    at_ms: int
-    parameters: Mapping[str, str]
-    points: Sequence[Mapping[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    status: str
-
-
-_Item = _Point | _Text | _Child
-
-
 class _Writer:
     """A thread that does all of MLflow: import and tables cost seconds, a server may be slow."""
 
@@ -206,7 +139,7 @@ class _Writer:
         self._tags = {f"persona_ray.{name}": value for name, value in tags.items()}
         if parent:
             self._tags[_PARENT] = parent
-        self._items: queue.SimpleQueue[_Item | _End] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[Item | End] = queue.SimpleQueue()
         # Begins with the first point: by then nobody else is importing or migrating a database.
         self._thread = threading.Thread(target=self._write, name="mlflow", daemon=True)
         self._idle = threading.Lock()
@@ -221,29 +154,30 @@ class _Writer:
         return self._run_id
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        self._put(_Point(step, time.time_ns() // 1_000_000, dict(values)))
+        self._put(Point(step, time.time_ns() // 1_000_000, dict(values)))
 
     def text(self, name: str, content: str) -> None:
-        self._put(_Text(name, content))
+        self._put(Text(name, content))
 
     def child(
         self, name: str, parameters: Mapping[str, str], points: Sequence[Mapping[str, float]]
     ) -> None:
-        self._put(_Child(name, time.time_ns() // 1_000_000, dict(parameters), tuple(points)))
+        self._put(Child(name, time.time_ns() // 1_000_000, dict(parameters), tuple(points)))
 
     def close(self, status: str) -> None:
-        self._put(_End(status))
-        self._thread.join(_LAST_WRITE_S)
+        self._put(End(status))
+        patience_s = _LAST_WRITE_S + _CHILD_S * self._items.qsize()
+        self._thread.join(patience_s)
         if self._thread.is_alive():
-            self._warn(f"no answer for {_LAST_WRITE_S:.0f} s")
+            self._warn(f"no answer for {patience_s:.0f} s")
 
-    def _put(self, item: _Item | _End) -> None:
+    def _put(self, item: Item | End) -> None:
         self._items.put(item)
         if self._idle.acquire(blocking=False):
             self._thread.start()
 
     def _write(self) -> None:
-        waiting: list[_Item] = []
+        waiting: list[Item] = []
         status = ""
         while not status:
             status = self._collect(waiting)
@@ -258,7 +192,7 @@ class _Writer:
             else:
                 waiting.clear()
 
-    def _collect(self, waiting: list[_Item]) -> str:
+    def _collect(self, waiting: list[Item]) -> str:
         """Wait for something to write; the run's last status once it is over."""
         until = time.monotonic() + _COLLECT_S
         while True:
@@ -269,7 +203,7 @@ class _Writer:
                     return ""
                 until = time.monotonic() + _COLLECT_S
                 continue
-            if isinstance(item, _End):
+            if isinstance(item, End):
                 return item.status
             waiting.append(item)
 
@@ -320,25 +254,25 @@ class _Writer:
                 client.set_tag(run_id, f"persona_ray.continued.{name}", value)
         return run_id
 
-    def _send(self, waiting: Sequence[_Item]) -> None:
+    def _send(self, waiting: Sequence[Item]) -> None:
         from mlflow.entities import Metric
 
         rows = [
             Metric(name, float(value), item.at_ms, item.step)
             for item in waiting
-            if isinstance(item, _Point) and item.step > self._told
+            if isinstance(item, Point) and item.step > self._told
             for name, value in item.values.items()
         ]
         for part in _parts(rows, _BATCH_METRICS):
             self._client.log_batch(self._run_id, metrics=part)
         self._told = max([self._told, *(row.step for row in rows)])
         for item in waiting:
-            if isinstance(item, _Text):
+            if isinstance(item, Text):
                 self._client.log_text(self._run_id, item.content, item.name)
-            elif isinstance(item, _Child) and item.name not in self._children:
+            elif isinstance(item, Child) and item.name not in self._children:
                 self._add_child(item)
 
-    def _add_child(self, child: _Child) -> None:
+    def _add_child(self, child: Child) -> None:
         from mlflow.entities import Metric, Param
 
         tags = {**self._tags, _PARENT: self._run_id}

@@ -105,12 +105,14 @@ def test_a_sweep_gives_the_numbers_of_runs_from_scratch(tmp_path: Path) -> None:
     assert all(row.runs == 2 and row.spread is not None for row in more.rows)
 
 
-def test_customers_are_rotated(tmp_path: Path) -> None:
+def test_customers_are_rotated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     space = {"training.frozen_epochs": {"grid": [3]}}
     result = sweep(config(tmp_path, space=space, folds=3), SilentProgress())
     (row,) = result.rows
     assert (row.runs, result.trained) == (3, 3)
     assert "11 customers (3 rotated folds)" in result.notes[0]
+    # Nothing of Tune's own stands between the bars.
+    assert capfd.readouterr().out == ""
 
 
 def test_the_scheduler_gives_up_and_is_believed(tmp_path: Path) -> None:
@@ -149,3 +151,28 @@ def test_a_trial_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(Exception, match=r"^[^\n]+$") as caught:
         sweep(config(tmp_path, space=space), SilentProgress())
     assert type(caught.value).__name__ in ("TrainingError", "ModelError", "EncoderError")
+
+
+def test_optuna_goes_on_from_what_was_evaluated(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="pip install 'persona-ray[optuna]'")
+    space = {
+        "training.frozen_epochs": {"randint": [2, 3]},
+        "training.learning_rate": {"loguniform": [1e-4, 0.1]},
+        "training.kept_frozen": {"choice": [["speech"], ["speech", "text"]]},
+    }
+    few = config(tmp_path, space=space, search="optuna", samples=3, max_concurrent=1)
+    result = sweep(few, SilentProgress())
+    assert (result.trained, len(result.rows)) == (3, 3)
+    for row in result.rows:
+        assert row.values["training.frozen_epochs"] in (2, 3)
+        assert row.values["training.kept_frozen"] in (["speech"], ["speech", "text"])
+    more = sweep(
+        config(tmp_path, space=space, search="optuna", samples=5, max_concurrent=1),
+        SilentProgress(),
+    )
+    assert (more.found, more.trained, len(more.rows)) == (3, 2, 5)
+    old = {str(row.values): row.score for row in result.rows}
+    assert old.items() <= {str(row.values): row.score for row in more.rows}.items()
+    assert load_config(tmp_path / "sweep" / "best.yaml").training.learning_rate == pytest.approx(
+        more.best.values["training.learning_rate"]
+    )
