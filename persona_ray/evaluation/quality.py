@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_ray.evaluation.matching import compare_call
+from persona_ray.evaluation.matching import CallComparison, compare_call
 from persona_ray.evaluation.numerals import spoken
 from persona_ray.evaluation.part import Part
 
 if TYPE_CHECKING:
     from persona_ray.corpus.dataset import CorpusDataset
     from persona_ray.corpus.records import CallOutcome
-    from persona_ray.evaluation.matching import CallComparison
     from persona_ray.synth.truth import TruthCall, TruthUtterance
     from persona_ray.types import ClipInfo
 
@@ -29,6 +29,8 @@ FLAGGED_DIRT = {
     "mulaw": "mulaw_wav",
 }
 _HISTOGRAM_MS = (-1000, 1000, 50)
+# Of one call in `CallComparison`, of all in `Quality`.
+_COUNTS = tuple(field.name for field in fields(CallComparison) if field.name != "border_errors_ms")
 
 
 class Found(Part):
@@ -167,36 +169,16 @@ def compare(
         for call in usable
     ]
     pairs = [(call, outcome_of[call.call_id]) for call in seen]
-    total = _Total(compared)
+    sums = {name: sum(getattr(call, name) for call in compared) for name in _COUNTS}
     return Quality(
         calls=len(usable),
         calls_absent=len(calls) - len(seen),
-        reference_characters=total.of(lambda c: c.reference_characters),
-        substitutions=total.of(lambda c: c.substitutions),
-        insertions=total.of(lambda c: c.insertions),
-        deletions=total.of(lambda c: c.deletions),
-        aligned=total.of(lambda c: c.aligned),
-        placed=total.of(lambda c: c.placed),
-        clips=total.of(lambda c: c.clips),
-        clips_of_wrong_speaker=total.of(lambda c: c.clips_of_wrong_speaker),
-        clips_of_nobody=total.of(lambda c: c.clips_of_nobody),
-        utterances=total.of(lambda c: c.utterances),
-        utterances_found=total.of(lambda c: c.utterances_found),
-        fillers=total.of(lambda c: c.fillers),
-        fillers_kept=total.of(lambda c: c.fillers_kept),
+        **sums,
         cut=_cut_errors([ms for call in compared for ms in call.border_errors_ms], pad_s * 1000),
         quarantine=_quarantine(pairs),
         quarantine_reasons=_by_reason(pairs),
         flags=_flags(pairs),
     )
-
-
-class _Total:
-    def __init__(self, compared: Sequence[CallComparison]) -> None:
-        self._compared = compared
-
-    def of(self, figure: Callable[[CallComparison], int]) -> int:
-        return sum(figure(call) for call in self._compared)
 
 
 _Pairs = Sequence[tuple["TruthCall", "CallOutcome"]]
