@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,6 @@ def _score(
     seed: int,
 ) -> Scores:
     import numpy as np
-    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
     if not truth:
         raise ValueError("no predictions to score")
@@ -160,16 +158,11 @@ def _score(
     ranking = np.argsort(-matrix, axis=1, kind="stable")
     answer = ranking[:, 0]
     in_top_two = (ranking[:, :2] == expected[:, None]).any(axis=1)
-    everyone = range(len(labels))
-    values = (
-        float(accuracy_score(expected, answer)),
-        float(f1_score(expected, answer, average="macro", zero_division=0)),
-        float(recall_score(expected, answer, labels=np.unique(expected), average="macro")),
-        float(in_top_two.mean()),
-    )
     names, group = np.unique(np.array(customers), return_inverse=True)
     by_group = np.zeros((len(names), len(labels), len(labels)))
     np.add.at(by_group, (group, expected, answer), 1)
+    confusion = by_group.sum(axis=0)
+    values = [*(float(one) for (one,) in figures_of(confusion[None])), float(in_top_two.mean())]
     hits = np.bincount(group, weights=in_top_two, minlength=len(names))
     drawn = draws(len(names), resamples, seed)
     # A resample's confusion matrix is the weighted sum of the customers' own, so thousands of
@@ -180,7 +173,6 @@ def _score(
         Estimate(value=value, interval=interval(figure))
         for value, figure in zip(values, resampled, strict=True)
     ]
-    confusion = confusion_matrix(expected, answer, labels=list(everyone))
     return Scores(
         labels=tuple(labels),
         count=len(truth),
@@ -194,7 +186,7 @@ def _score(
     )
 
 
-def _shares(confusion: Ints, drawn: Floats) -> tuple[tuple[Estimate | None, ...], ...]:
+def _shares(confusion: Floats, drawn: Floats) -> tuple[tuple[Estimate | None, ...], ...]:
     """Rows of `confusion` (labels, labels) as shares, with the intervals of its resamples `drawn`
     (resamples, labels, labels)."""
     import numpy as np
