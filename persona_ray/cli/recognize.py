@@ -51,6 +51,7 @@ def recognize(
     Examples: `recognize call.ogg --channel 1`, `recognize --call K00001 --json`,
     `recognize a.wav b.wav --clip`, `recognize a.wav --clip --text 有没有书面的合同可以先看一下`
     """
+    from persona_ray.inference.clips import combine
     from persona_ray.inference.personality import PersonalityRecognizer
     from persona_ray.launch.registry import resolve_bundle
 
@@ -79,7 +80,7 @@ def recognize(
     else:
         rows += [(name, recognizer.recording(name, channel)) for name in recordings]
     rows += [(name, _archived(recognizer, name)) for name in calls]
-    whole = recognizer.combine([answer.result for _, answer in rows])
+    whole = combine([answer.result for _, answer in rows])
     if as_json:
         _print_json(rows, whole)
     else:

@@ -98,12 +98,6 @@ class PersonalityRecognizer:
             for i, reason in enumerate(reasons)
         ]
 
-    def combine(
-        self, results: Sequence[Recognition | NothingUsable]
-    ) -> Recognition | NothingUsable:
-        """The colour of one speaker from the results of the speaker's clips."""
-        return combine(results)
-
     def call(self, record: CallRecord) -> CallRecognition:
         """The customer's colour in a whole call.
 

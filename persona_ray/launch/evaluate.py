@@ -28,7 +28,7 @@ from persona_ray.evaluation.report.data import (
     Stage,
 )
 from persona_ray.evaluation.scores import Prediction, majority, score_clips, score_customers
-from persona_ray.inference.clips import ClipInput
+from persona_ray.inference.clips import ClipInput, combine
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch.compare import compare_modalities
 from persona_ray.launch.corpus import STAGE as CORPUS_STAGE
@@ -193,7 +193,7 @@ def _call(
 ) -> tuple[RecognisedCall, list[Recognition | NothingUsable]]:
     inputs = [ClipInput(clip.samples, clip.sample_rate_hz, clip.text) for clip in clips]
     results = [recognition.result for recognition in recognizer.clips(inputs)]
-    whole = recognizer.combine(results)
+    whole = combine(results)
     first = clips[0]
     sentences = tuple(
         RecognisedSentence(

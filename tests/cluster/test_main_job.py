@@ -13,7 +13,7 @@ from persona_ray.config import RunConfig, load_config, write_config
 from persona_ray.config.corpus import DEFAULT_QUERY
 from persona_ray.errors import CorpusError
 from persona_ray.evaluation.assess import BUNDLE, FOLDS
-from persona_ray.evaluation.report import read_report
+from persona_ray.evaluation.report import ReportData
 from persona_ray.launch import evaluate
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.journal import read_journal
@@ -102,7 +102,7 @@ def test_report_holds_what_the_run_did(result: EvaluationResult, config: RunConf
     assert result.card.parent == config.bundle_dir
     assert not [call for call in data.calls if call.customer_id in card]
     # What the caller is told is what was written, the last stage included.
-    assert read_report(config.workspace / "report.json") == data
+    assert ReportData.model_validate_json((config.workspace / "report.json").read_bytes()) == data
     assert data.stages[-1].name == "evaluate"
 
 

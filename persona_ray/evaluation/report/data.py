@@ -37,7 +37,6 @@ class RecognisedCall(Part):
     customer_id: str
     scene: str = ""
     label: str = Field("", description="the customer's colour by annotation or truth; may be empty")
-    secondary_label: str = ""
     probabilities: dict[str, float] | None = None
     reason: str = ""
     sentences: tuple[RecognisedSentence, ...] = ()

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from persona_ray.errors import CorpusError
 from persona_ray.evaluation.report import curves, findings, plots, words
 from persona_ray.evaluation.report.data import ReportData
 from persona_ray.evaluation.stopping import SHOWN
@@ -28,19 +25,6 @@ def write_report(data: ReportData, path: Path) -> Path:
     write_whole(path.with_suffix(".json"), data.model_dump_json(indent=1))
     write_whole(path, render(data))
     return path
-
-
-def read_report(path: Path) -> ReportData:
-    """The data of a report's .json. Raises CorpusError where it is missing or of another make."""
-    try:
-        return ReportData.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CorpusError(f"report {path} does not exist: run `persona-ray evaluate`") from None
-    except ValidationError as error:
-        raise CorpusError(
-            f"report {path} is of another version ({error.error_count()} fields do not fit): "
-            "make it anew with `persona-ray evaluate`"
-        ) from None
 
 
 def render(data: ReportData) -> str:

@@ -96,7 +96,6 @@ def calls(count: int, seed: int = 1) -> tuple[RecognisedCall, ...]:
                 customer_id=f"C{i // 2:04d}",
                 scene=("credit card", "insurance", "broadband")[i % 3],
                 label=label,
-                secondary_label=LABELS[(i + 2) % 4],
                 probabilities=mean,
                 sentences=said,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from persona_ray.errors import CorpusError
-from persona_ray.evaluation.report import ReportData, read_report, write_report
+from persona_ray.evaluation.report import ReportData, write_report
 from persona_ray.evaluation.report.data import Epoch, RecognisedCall, TrainingRun
 from persona_ray.evaluation.report.render import palette, render
 from persona_ray.evaluation.report.words import clock, duration, number
@@ -59,7 +57,7 @@ def parts(report: ReportData, *names: str) -> ReportData:
 
 def test_the_json_beside_it_is_the_same_report(report: ReportData, tmp_path: Path) -> None:
     path = write_report(report, tmp_path / "deep" / "report.html")
-    assert read_report(path.with_suffix(".json")) == report
+    assert ReportData.model_validate_json(path.with_suffix(".json").read_bytes()) == report
     assert sorted(file.name for file in path.parent.iterdir()) == ["report.html", "report.json"]
 
 
@@ -129,7 +127,8 @@ def test_many_calls_are_cut_short_on_the_page_alone(report: ReportData, tmp_path
     path = write_report(report.model_copy(update={"calls": many}), tmp_path / "report.html")
     assert path.read_text(encoding="utf-8").count('<details class="call"') == 100
     assert "150 more calls" in path.read_text(encoding="utf-8")
-    assert len(read_report(path.with_suffix(".json")).calls) == 250
+    kept = ReportData.model_validate_json(path.with_suffix(".json").read_bytes())
+    assert len(kept.calls) == 250
 
 
 def test_labels_of_another_model_get_colours_of_their_own() -> None:
@@ -145,16 +144,6 @@ def test_a_call_has_a_colour_or_a_reason() -> None:
         RecognisedCall(
             call_id="K1", customer_id="C1", probabilities={"a": 0.5, "b": 0.5}, reason="none"
         )
-
-
-def test_a_report_of_another_make_is_refused(report: ReportData, tmp_path: Path) -> None:
-    path = write_report(report, tmp_path / "report.html").with_suffix(".json")
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**tree, "colour_of_the_cover": "red"}), encoding="utf-8")
-    with pytest.raises(CorpusError, match="of another version"):
-        read_report(path)
-    with pytest.raises(CorpusError, match="does not exist"):
-        read_report(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(

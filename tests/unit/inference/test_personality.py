@@ -15,7 +15,7 @@ from persona_ray.audio.vad import Span
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import NotAudioError, RecognitionError, UnreadableError
 from persona_ray.inference.calls import cut_spans
-from persona_ray.inference.clips import ClipInput
+from persona_ray.inference.clips import ClipInput, combine
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.types import CallRecord, Modality, NothingUsable, Recognition, Transcript, Word
@@ -183,7 +183,7 @@ def test_a_recording_is_cut_written_down_and_summed_up(recording: Path) -> None:
     judge = recognizer(asr=asr)
     found = judge.recording(str(recording), channel=1)
     assert len(found.sentences) >= 2
-    assert found.result == judge.combine([sentence.result for sentence in found.sentences])
+    assert found.result == combine([sentence.result for sentence in found.sentences])
     assert all(sentence.text == asr.text for sentence in found.sentences)
     starts = [sentence.start_s for sentence in found.sentences]
     assert starts == sorted(starts)

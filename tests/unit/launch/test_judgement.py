@@ -11,7 +11,7 @@ from persona_ray.corpus.dataset import CorpusDataset
 from persona_ray.errors import ConfigError
 from persona_ray.evaluation.assess import BUNDLE, FOLDS
 from persona_ray.evaluation.calibration import temperature_of, with_temperature
-from persona_ray.evaluation.report import read_report
+from persona_ray.evaluation.report import ReportData
 from persona_ray.evaluation.report.card import CARD
 from persona_ray.evaluation.scores import Prediction
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
@@ -107,7 +107,7 @@ def test_both_sets_of_answers_are_judged(result: EvaluationResult, config: RunCo
     assert report.comparison is not None
     (text,) = [m for m in report.comparison.modalities if m.modality == Modality.TEXT]
     assert folds.customers == text.customers.count
-    assert read_report(result.report.with_suffix(".json")) == report
+    assert ReportData.model_validate_json(result.report.with_suffix(".json").read_bytes()) == report
 
 
 def test_the_card_lies_in_the_bundle_and_names_it(
