@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from persona_ray.types import CallStatus
@@ -119,7 +119,8 @@ def print_sweep(result: SweepResult, console: Console | None = None) -> None:
     # Sections are left out where names alone tell keys apart.
     last = [key.rpartition(".")[2] for key in keys]
     names = last if len(set(last)) == len(last) else keys
-    table = Table(*names, result.metric, "±", "clips", "customers", "runs", "epochs", "")
+    heads = [*names, result.metric, "±", "clips", "customers", "runs", "epochs", ""]
+    table = Table(*(Column(head, overflow="fold") for head in heads))
     for row in result.rows[:_SHOWN_ROWS]:
         table.add_row(
             *(short(row.values[key]) for key in keys),

@@ -189,7 +189,7 @@ class SweepState:
         which = f"{len(plan.folds)} rotated folds" if plan.sweep.folds else "the dev split"
         notes = [
             f"Judged on {len(clips)} clips of {customers} customers ({which}). The best of "
-            f"{len(rows)} is chosen by the figures it is shown with: on others it is worse."
+            f"{len(rows)} is chosen by the figures it is shown with: expect less on others."
         ]
         if plan.sweep.folds and plan.config.pretraining.encoders:
             notes.append(

@@ -11,22 +11,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from persona_ray.config import RunConfig
+from persona_ray.files import write_whole
+from persona_ray.launch.run_description import environment, flatten, source_tags
 from persona_ray.launch.tracker import Child, End, Item, Point, Text, Tracker, Untracked
-from persona_ray.launch.tracking_store import (
-    TrackingStore,
-    environment,
-    flatten,
-    open_store,
-    source_tags,
-)
-
-if TYPE_CHECKING:
-    from persona_ray.training.pretrain.curve import CurvePoint
+from persona_ray.launch.tracking_store import TrackingStore, open_store
 
 OFF = "off"
 # In the folder of a run's checkpoints, and with them gone once the run is over.
@@ -84,15 +77,6 @@ def tracked(
     writer.close("FINISHED")
 
 
-def point_metrics(point: CurvePoint) -> dict[str, float]:
-    """A point of a pretraining curve; its step is `point.update`."""
-    from persona_ray.training.pretrain.meter import as_metrics
-
-    metrics = as_metrics(point)
-    del metrics["update"]
-    return metrics
-
-
 def mlflow_client(store: TrackingStore) -> Any:
     """MLflow's client of runs and registered models, silent. Its import takes seconds."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -142,7 +126,7 @@ class _Writer:
         self._items: queue.SimpleQueue[Item | End] = queue.SimpleQueue()
         # Begins with the first point: by then nobody else is importing or migrating a database.
         self._thread = threading.Thread(target=self._write, name="mlflow", daemon=True)
-        self._idle = threading.Lock()
+        self._starting = threading.Lock()
         self._warned = False
         self._client: Any = None
         self._run_id = ""
@@ -173,8 +157,9 @@ class _Writer:
 
     def _put(self, item: Item | End) -> None:
         self._items.put(item)
-        if self._idle.acquire(blocking=False):
-            self._thread.start()
+        with self._starting:
+            if self._thread.ident is None:
+                self._thread.start()
 
     def _write(self) -> None:
         waiting: list[Item] = []
@@ -222,7 +207,7 @@ class _Writer:
             client.log_batch(run_id, params=part)
         if self._folder.is_dir():
             note = json.dumps({"store": self._store.shown, "run_id": run_id})
-            (self._folder / RUN_FILE).write_text(note, encoding="utf-8")
+            write_whole(self._folder / RUN_FILE, note)
         client.log_text(run_id, environment(), ENVIRONMENT)
         return run_id
 
@@ -275,7 +260,7 @@ class _Writer:
     def _add_child(self, child: Child) -> None:
         from mlflow.entities import Metric, Param
 
-        tags = {**self._tags, _PARENT: self._run_id}
+        tags = {**self._tags, _PARENT: self._run_id, "persona_ray.stage": self._stage}
         run_id = create_run(self._client, self._store, child.name, tags)
         rows = [
             Metric(name, float(value), child.at_ms, step)

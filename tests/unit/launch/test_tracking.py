@@ -119,6 +119,7 @@ def test_children_stand_below_their_run_once(tmp_path: Path, folder: Path) -> No
     for name, child in children.items():
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert child.data.tags["persona_ray.data"] == "f00d"
+        assert child.data.tags["persona_ray.stage"] == "sweep"
         assert child.data.params == {"training.decay_rate": name}
         assert child.data.metrics == {"loss": 0.25, "score": 0.25}
         assert child.info.status == "FINISHED"
