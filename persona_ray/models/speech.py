@@ -1,6 +1,7 @@
 """The speech tower of any Hugging Face encoder of the wav2vec 2.0 family (HuBERT, WavLM, ...).
 
-Shapes: batch B, samples S, layers L (Transformer blocks), frames T, features F.
+Shapes: batch B, samples S, channels C of the front, layers L (Transformer blocks), frames T,
+features F.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from persona_ray.errors import EncoderError
+from persona_ray.models.convolution import quicken
 from persona_ray.models.pretrained import quiet, read_model, reading_encoder
 from persona_ray.models.tower import SpeechTower, mask_of
 
@@ -60,6 +62,7 @@ class SpeechEncoder(SpeechTower):
         first = front.conv_layers[0]
         if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
             first.layer_norm = ValidFramesNorm(first.layer_norm)
+        quicken(front)
         self.set_frozen(False)
 
     @classmethod
@@ -128,15 +131,32 @@ class SpeechEncoder(SpeechTower):
         config = self.model.config
         return list(zip(config.conv_kernel, config.conv_stride, strict=True))
 
-    def _blocks(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Outputs of the L blocks, each (B, T, F), and the mask (B, T)."""
+    def _behind_front(self) -> nn.Module:
+        blocks: nn.Module = self.model.encoder
+        return blocks
+
+    def front(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Frames (B, T, C) of the convolutional front."""
         waves = self._prepare(waves, lengths)
-        lengths = lengths.clamp(min=self.min_samples)
+        first_frames = _frames(lengths.clamp(min=self.min_samples), self._convolutions()[:1])
+        with _set(_FIRST_FRAMES, first_frames):
+            front: Tensor = self.model.feature_extractor(waves)
+        return front.transpose(1, 2)
+
+    def _blocks(self, front: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Outputs of the L blocks, each (B, T, F), and the mask (B, T)."""
+        mask = mask_of(self.frames(lengths), front.shape[1])
         if self.model.config.model_type in PADDING_SAFE:
-            outputs = self._run(waves, lengths)
-        else:
-            outputs = self._one_by_one(waves, lengths)
-        return outputs, mask_of(self.frames(lengths), outputs[0].shape[1])
+            return self._run(front, mask), mask
+        alone = [
+            self._run(row[None, valid], valid[None, valid])
+            for row, valid in zip(front, mask, strict=True)
+        ]
+        outputs = [
+            nn.utils.rnn.pad_sequence([output[0] for output in layer], batch_first=True)
+            for layer in zip(*alone, strict=True)
+        ]
+        return outputs, mask
 
     def _prepare(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Zero what is beyond each clip, normalise within it, pad the batch to `min_samples`."""
@@ -151,23 +171,15 @@ class SpeechEncoder(SpeechTower):
         missing = self.min_samples - waves.shape[1]
         return nn.functional.pad(waves, (0, missing)) if missing > 0 else waves
 
-    def _run(self, waves: Tensor, lengths: Tensor) -> list[Tensor]:
-        attention_mask = mask_of(lengths, waves.shape[1]).long()
-        first_frames = _frames(lengths, self._convolutions()[:1])
+    def _run(self, front: Tensor, mask: Tensor) -> list[Tensor]:
+        """What transformers' own forward does behind the front."""
         outputs: list[Tensor] = []
-        with _set(_BLOCK_OUTPUTS, outputs), _set(_FIRST_FRAMES, first_frames):
-            self.model(waves, attention_mask=attention_mask)
+        projected = self.model.feature_projection(front)
+        # In some families frames that are not projected come with them.
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        with _set(_BLOCK_OUTPUTS, outputs):
+            self.model.encoder(hidden, attention_mask=mask)
         return outputs
-
-    def _one_by_one(self, waves: Tensor, lengths: Tensor) -> list[Tensor]:
-        alone = [
-            self._run(wave[None, :length], torch.tensor([length], device=waves.device))
-            for wave, length in zip(waves, lengths.tolist(), strict=True)
-        ]
-        return [
-            nn.utils.rnn.pad_sequence([output[0] for output in layer], batch_first=True)
-            for layer in zip(*alone, strict=True)
-        ]
 
 
 class ValidFramesNorm(nn.GroupNorm):

@@ -1,10 +1,12 @@
 """What towers share: freezing; and what every speech tower is: waves in, block outputs out.
 
-Shapes: batch B, samples S, layers L (Transformer blocks), frames T, features F.
+Shapes: batch B, samples S, channels C of the front, layers L (Transformer blocks), frames T,
+features F.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -17,6 +19,8 @@ from torch import Tensor, nn
 
 # Of a configuration, what says where it came from and not what it computes.
 _ORIGIN = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+# Of a configuration, what says how the front computes.
+_OF_FRONT = ("model_type", "conv_", "feat_extract_")
 
 
 class Tower(nn.Module, ABC):
@@ -157,18 +161,50 @@ class SpeechTower(Tower):
         """Write a plain Hugging Face folder: model and preprocessor_config.json."""
 
     @abstractmethod
-    def _blocks(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+    def front(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Frames (B, T, C) of the convolutional front; clip i has the first `frames(lengths)[i]`,
+        which do not depend on the others."""
+
+    @abstractmethod
+    def _blocks(self, front: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Outputs of the L blocks, each (B, T, F), and the mask (B, T)."""
+
+    @abstractmethod
+    def _behind_front(self) -> nn.Module:
+        """The blocks."""
+
+    def front_alone(self) -> SpeechTower:
+        """A copy without blocks on the CPU, for `front` and nothing else."""
+        alone = copy.deepcopy(self, {id(self._behind_front()): nn.ModuleList()})
+        return alone.cpu().requires_grad_(False).eval()
+
+    def front_fingerprint(self) -> str:
+        """SHA-256 of all that a clip's front frames depend on."""
+        config = self.model.config.to_dict()
+        described = {
+            "tower": type(self).__name__,
+            "config": {name: config[name] for name in config if name.startswith(_OF_FRONT)},
+            **self._preprocessing(),
+        }
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+        for module in self._front():
+            hash_weights(digest, module)
+        return digest.hexdigest()
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """`waves` (B, S) and `lengths` (B,) in samples -> block outputs (B, L, T, F) and the mask
         (B, T) of frames that belong to the clip."""
-        outputs, mask = self._blocks(waves, lengths)
+        outputs, mask = self._blocks(self.front(waves, lengths), lengths)
         return torch.stack(outputs, dim=1), mask
 
     def pooled(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Mean over a clip's own frames of each block's output: (B, L, F)."""
-        outputs, mask = self._blocks(waves, lengths)
+        return self.pooled_from(self.front(waves, lengths), lengths)
+
+    def pooled_from(self, front: Tensor, lengths: Tensor) -> Tensor:
+        """`pooled`, by what `front` (B, T, C) said; beyond a clip's frames it may hold anything
+        finite."""
+        outputs, mask = self._blocks(front, lengths)
         share = mask / mask.sum(dim=1, keepdim=True)
         return torch.stack([torch.einsum("bt,btf->bf", share, out) for out in outputs], dim=1)
 

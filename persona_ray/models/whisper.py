@@ -146,20 +146,26 @@ class WhisperTower(SpeechTower):
     def _front(self) -> tuple[nn.Module, ...]:
         return self.model.conv1, self.model.conv2
 
-    def _blocks(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+    def _behind_front(self) -> nn.Module:
+        blocks: nn.Module = self.model.layers
+        return blocks
+
+    def front(self, waves: Tensor, lengths: Tensor) -> Tensor:
         waves = self._prepare(waves, lengths)
         lengths = lengths.clamp(min=self.min_samples)
-        frames = self.frames(lengths)
-        longest = int(frames.max())
+        longest = int(self.frames(lengths).max())
         if longest > self.model.config.max_source_positions:
             seconds = int(lengths.max()) / self.sample_rate_hz
             raise ModelError(
                 f"a clip of {seconds:.1f} s is longer than the {self.longest_s:g} s that Whisper's "
                 f"encoder hears at once: set model.max_clip_s to at most {self.longest_s:g}"
             )
-        mask = mask_of(frames, longest)
-        hidden = self._convolved(waves, lengths)
-        hidden = hidden + self.model.embed_positions.weight[:longest]
+        return self._convolved(waves, lengths)
+
+    def _blocks(self, front: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        longest = front.shape[1]
+        mask = mask_of(self.frames(lengths), longest)
+        hidden = front + self.model.embed_positions.weight[:longest]
         dropout = self.model.config.dropout
         hidden = nn.functional.dropout(hidden, p=dropout, training=self.training)
         # (B, 1, 1, T): no frame attends to padding. Left out, attention runs faster.
