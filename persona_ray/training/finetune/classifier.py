@@ -45,7 +45,10 @@ class Classifier(nn.Module):
         """Run the towers whose vectors are not given."""
         speech, text, tokens = inputs.get("speech"), inputs.get("text"), tokens_of(inputs)
         if speech is None and self.model.speech is not None:
-            speech = self.model.speech.pooled(inputs["waves"], inputs["lengths"])
+            if "front" in inputs:
+                speech = self.model.speech.pooled_from(inputs["front"], inputs["lengths"])
+            else:
+                speech = self.model.speech.pooled(inputs["waves"], inputs["lengths"])
         if text is None and self.model.text is not None:
             text = self.model.text(tokens)
         return Encoded(speech, text)

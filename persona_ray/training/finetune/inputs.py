@@ -1,9 +1,10 @@
-"""Labelled clips as micro-batches: audio and text, or vectors that frozen towers gave before."""
+"""Labelled clips as micro-batches: audio and text, or what frozen towers and fronts gave before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,6 +30,15 @@ class Vectors:
     text: Tensor | None = None
 
 
+class Front(Protocol):
+    """What a frozen front said of clips."""
+
+    def batch(self, positions: Sequence[int]) -> dict[str, Tensor]:
+        """`front` (batch, frames, channels) and `lengths` (batch,) in samples, of the clips at
+        `positions`."""
+        ...
+
+
 def speech_of(examples: Sequence[Example], known: SpeechVectors) -> Vectors:
     """The speech vectors of `examples` in their order."""
     return Vectors(speech=torch.stack([torch.tensor(known[e.clip_id]) for e in examples]))
@@ -38,14 +48,15 @@ def speech_of(examples: Sequence[Example], known: SpeechVectors) -> Vectors:
 class LabelledClips:
     """`examples` for a `Classifier` of `model`, the same in every epoch.
 
-    A tower that `vectors` has is fed from there; the others get audio, which is read clip by clip
-    when a batch needs it, and text.
+    A tower that `vectors` has is fed from there, blocks behind a `front` from that; the others get
+    audio, which is read clip by clip when a batch needs it, and text.
     """
 
     examples: Sequence[Example]
     source: SampleSource
     model: BimodalModel
     vectors: Vectors = Vectors()
+    front: Front | None = None
 
     def with_vectors(self, vectors: Vectors) -> LabelledClips:
         return replace(self, vectors=vectors)
@@ -64,24 +75,30 @@ class LabelledClips:
         return MicroBatch(inputs, {TERM: len(chosen)}, sum(sizes), max(sizes) * len(chosen))
 
     def inputs(self, positions: Sequence[int]) -> dict[str, Tensor]:
-        """`speech` and `text` vectors, or `waves`, `lengths` and `tokens.<name>`."""
+        """`speech` and `text` vectors, or what their towers take: `waves` or `front`, with
+        `lengths`, and `tokens.<name>`."""
         at = torch.tensor(positions, dtype=torch.long)
-        chosen = [self.examples[position] for position in positions]
         inputs: dict[str, Tensor] = {}
         if self.vectors.speech is not None:
             inputs["speech"] = self.vectors.speech[at]
+        elif self.front is not None:
+            inputs |= self.front.batch(positions)
         elif self.model.speech is not None:
-            waves = [self.source.samples(example.clip_id) for example in chosen]
-            batch = collate([], waves, None, self.model, self.source.sample_rate_hz, reads=False)
-            assert batch.waves is not None
-            assert batch.lengths is not None
-            inputs |= {"waves": batch.waves, "lengths": batch.lengths}
+            inputs |= self.heard(positions)
         if self.vectors.text is not None:
             inputs["text"] = self.vectors.text[at]
         elif self.model.text is not None:
-            tokens = self.model.text.tokenize([example.text for example in chosen])
+            tokens = self.model.text.tokenize([self.examples[one].text for one in positions])
             inputs |= {f"{_TOKENS}{name}": value for name, value in tokens.items()}
         return inputs
+
+    def heard(self, positions: Sequence[int]) -> dict[str, Tensor]:
+        """`waves` and `lengths`."""
+        waves = [self.source.samples(self.examples[one].clip_id) for one in positions]
+        batch = collate([], waves, None, self.model, self.source.sample_rate_hz, reads=False)
+        assert batch.waves is not None
+        assert batch.lengths is not None
+        return {"waves": batch.waves, "lengths": batch.lengths}
 
 
 _TOKENS = "tokens."

@@ -13,7 +13,15 @@ from persona_ray.training.checkpoint import damaged, read_progress
 from persona_ray.training.finetune.history import History, Phase
 
 # What a run that goes on may change: when to end, and how the work is cut up.
-_MAY_CHANGE = ("epochs", "stop_loss", "patience", "micro_batch_s", "checkpoint_updates", "keep")
+_MAY_CHANGE = (
+    "epochs",
+    "stop_loss",
+    "patience",
+    "micro_batch_s",
+    "checkpoint_updates",
+    "keep",
+    "cache_front",
+)
 # What the frozen epochs do not depend on.
 _LATER = ("frozen_epochs", "kept_frozen", "encoder_learning_rate", "layer_decay", "freeze_front")
 

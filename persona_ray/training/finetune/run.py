@@ -33,6 +33,8 @@ from persona_ray.training.finetune.classifier import (
     set_phase,
 )
 from persona_ray.training.finetune.examples import check_examples
+from persona_ray.training.finetune.front_cache import FrontCache
+from persona_ray.training.finetune.fronts import with_fronts
 from persona_ray.training.finetune.history import EpochResult, History, Phase
 from persona_ray.training.finetune.inputs import (
     LabelledClips,
@@ -243,10 +245,18 @@ class _Run:
             featurizer.fit(train.speech)
         if phase == Phase.FULL:
             self._vectors = None  # the clips hold what is still needed
-        return (
+        clips = (
             self._train.with_vectors(_only(train, frozen)),
             self._dev.with_vectors(_only(dev, frozen)),
         )
+        hears = "speech" in towers - frozen
+        cache = self._known.cache
+        if not (hears and self._config.cache_front and cache):
+            return clips
+        return with_fronts(
+            clips, self._config.micro_batch_s, self._engine, self._context, self._agreement,
+            FrontCache(cache.folder / "front"),
+        )  # fmt: skip
 
     def _encoded(self, clips: LabelledClips) -> Vectors:
         if not clips.examples:
