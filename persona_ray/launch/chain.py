@@ -156,7 +156,7 @@ def _train(
     progress: Progress,
     tower: Tower,
 ) -> Trained:
-    from persona_ray.launch.tracking import point_metrics, tracked
+    from persona_ray.launch.tracking import tracked
     from persona_ray.training.run_folder import RunFolder
 
     launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
@@ -181,9 +181,18 @@ def _train(
             nonlocal done
             stage.advance(point.update - done, **_figures(point, task))
             done = point.update
-            tracker.metrics(point.update, point_metrics(point))
+            tracker.metrics(point.update, _point_metrics(point))
 
         return launch(task, settings, config.engine, config.launch, folder, tell)
+
+
+def _point_metrics(point: CurvePoint) -> dict[str, float]:
+    """All figures of a point but its step."""
+    from persona_ray.training.pretrain.meter import as_metrics
+
+    metrics = as_metrics(point)
+    del metrics["update"]
+    return metrics
 
 
 def _figures(point: CurvePoint, task: PretrainingTask) -> dict[str, float]:
