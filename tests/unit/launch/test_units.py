@@ -12,7 +12,7 @@ import torch
 from persona_ray.audio.frames import heard
 from persona_ray.corpus.units import UnitStore
 from persona_ray.launch import units as launch_units
-from persona_ray.launch.units import prepare_units
+from persona_ray.launch.units import NOTES, note_units, noted_units, prepare_units
 from persona_ray.models.speech import SpeechEncoder
 from persona_ray.objectives.clustering import nearest
 from persona_ray.progress import SilentProgress
@@ -108,3 +108,25 @@ def test_few_sampled_frames_come_from_few_clips(
     # Five clips or so for the centres, then each once.
     assert 70 + 3 <= len(read) <= 70 + 9
     assert store.info.clips == 70
+
+
+def test_a_kill_while_a_note_is_written_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_config(tmp_path, iterations=[{"clusters": 8}])
+    info = prepared(tmp_path).info
+    note_units(config, "first", info)
+
+    def killed(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            note_units(config, "second", info)
+    assert noted_units(config) == {"first": info}
+    assert [file.name for file in (config.workspace / NOTES).parent.iterdir()] == ["units.json"]
+    note_units(config, "second", info)
+    assert noted_units(config) == {"first": info, "second": info}
