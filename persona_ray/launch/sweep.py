@@ -11,7 +11,7 @@ from persona_ray.config.space import check_combinations, combinations, corners, 
 from persona_ray.errors import ConfigError
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.stopping import stop_on_signal
-from persona_ray.launch.sweep_plan import plan_sweep
+from persona_ray.launch.sweep_plan import plan_sweep, with_folders
 from persona_ray.launch.sweep_result import SweepResult, best_config, write_results
 from persona_ray.launch.sweep_state import SweepState
 from persona_ray.launch.sweep_tune import check_search
@@ -37,7 +37,7 @@ def sweep(
     if config.launch.backend != "ray":
         raise ConfigError("a sweep runs its trials on Ray: --set launch.backend=ray")
     check_search(config.sweep)
-    space = space_of(config.sweep, config.training)
+    space = with_folders(space_of(config.sweep, config.training))
     chosen = None if config.sweep.search == "optuna" else combinations(space, config.sweep)
     check_combinations(config, corners(space) if chosen is None else chosen)
     check_workspace(config)

@@ -12,9 +12,9 @@ from persona_ray.config import RunConfig
 from persona_ray.config.learning import ModelConfig, TrainingConfig
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.config.space import Values, with_values
-from persona_ray.config.sweep import SweepConfig
+from persona_ray.config.sweep import Distribution, SweepConfig
 from persona_ray.errors import ConfigError, TrainingError
-from persona_ray.launch.encoders import content, pretrained, unpretrained
+from persona_ray.launch.encoders import TOWERS, absolute, content, pretrained, unpretrained
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.labelled import LabelledCorpus
 from persona_ray.types import Example, Modality, SampleSource, Split
@@ -114,6 +114,23 @@ class SweepPlan:
         }
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return SweepRun(seed, fold, config.model, training, config.engine, digest[:24])
+
+
+def with_folders(space: Mapping[str, Distribution]) -> dict[str, Distribution]:
+    """`space` with encoders' folders by absolute path, since trials run in other folders. Raises
+    EncoderError for a folder that is not there."""
+    from persona_ray.models.hub import check_folder
+
+    resolved = dict(space)
+    for tower in TOWERS:
+        path = f"model.{tower}.path"
+        if path in space:
+            distribution = space[path]
+            for value in distribution.values or ():
+                check_folder(tower, value)
+            folders = tuple(absolute(value) for value in distribution.values or ())
+            resolved[path] = distribution.model_copy(update={distribution.kind: folders})
+    return resolved
 
 
 def plan_sweep(

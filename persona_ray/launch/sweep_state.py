@@ -119,6 +119,8 @@ class SweepState:
         if not self.is_over(trial):
             run = next(its.key for its in trial.runs if its.key not in self.histories)
             self._keep(trial, run, Kept(self._history(run), given_up_by=self.name))
+            # Checkpoints of a large model; those of a run that has ended it removes itself.
+            shutil.rmtree(self.folder / run, ignore_errors=True)
 
     def result(self) -> SweepResult:
         config, metric = self.plan.config, self.plan.sweep.metric
@@ -165,8 +167,6 @@ class SweepState:
     def _keep(self, trial: Trial, run: str, kept: Kept) -> None:
         self.histories[run] = kept.history
         self._journal.write(run, kept)
-        # Checkpoints of a large model.
-        shutil.rmtree(self.folder / run, ignore_errors=True)
         self.on_run()
         self._tell_tracker(trial)
 

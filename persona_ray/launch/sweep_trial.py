@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -93,6 +94,8 @@ def large_trial(config: Mapping[str, Any], work: Work) -> None:
             except queue.Empty:
                 continue
         fitting.result()
+        # The driver has its epochs; Ray wrote its books until now.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Teller:

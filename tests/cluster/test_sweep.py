@@ -74,7 +74,9 @@ def from_scratch(run: RunConfig, values: dict[str, Any], cache: Path) -> list[An
     return [(epoch.epoch, epoch.phase, epoch.loss, epoch.dev) for epoch in history.epochs]
 
 
-def test_a_sweep_gives_the_numbers_of_runs_from_scratch(tmp_path: Path) -> None:
+def test_a_sweep_gives_the_numbers_of_runs_from_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = config(tmp_path)
     result = sweep(run, SilentProgress())
     assert (result.trained, result.found, len(result.rows)) == (6, 0, 6)
@@ -97,9 +99,15 @@ def test_a_sweep_gives_the_numbers_of_runs_from_scratch(tmp_path: Path) -> None:
     best = load_config(tmp_path / "sweep" / "best.yaml")
     assert best == with_values(run, result.best.values)
     # Nothing is trained again; what is new is.
-    again = sweep(run, SilentProgress())
+    finals: list[RunConfig] = []
+    monkeypatch.setattr(
+        "persona_ray.launch.finetune.finetune",
+        lambda its, *_, parent: finals.append(its) or parent,
+    )
+    again = sweep(run, SilentProgress(), final=True)
     assert (again.trained, again.found) == (0, 6)
     assert [row.score for row in again.rows] == losses
+    assert finals == [best]
     more = sweep(config(tmp_path, seeds=(0, 1)), SilentProgress())
     assert (more.trained, more.found) == (6, 6)
     assert all(row.runs == 2 and row.spread is not None for row in more.rows)

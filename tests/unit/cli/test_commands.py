@@ -49,6 +49,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         (["finetune"], 3, "corpus"),
         (["finetune", "--set", "pretraining.encoders=[text]"], 2, "persona-ray pretrain text"),
         (["sweep"], 3, "corpus"),
+        (["sweep", "--set", "sweep.space.model.text.path={grid: [/no/such]}"], 2, "no such folder"),
         (["sweep", "--set", "launch.backend=plain"], 2, "launch.backend=ray"),
         (["sweep", "--set", "sweep.space.training.epochs={grid: [1]}"], 2, "lower the threshold"),
         (["evaluate"], 3, "corpus"),
