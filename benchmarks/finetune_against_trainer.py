@@ -17,8 +17,9 @@ checkpoints, from a model that is built to one that is trained; `processor` seco
 depend less on what else the machine does; `process` is the whole process.
 
 `--unfrozen` trains the encoders from the first epoch: what is left is the loop's doing.
-`--sweep` compares 12 trials (4 thresholds x 3 decay rates) with 12 Trainer runs, each side with as
-many processes at a time as `--processes` says, one thread each where they are several.
+`--sweep` compares `persona-ray sweep` over 12 combinations (4 thresholds x 3 decay rates), the
+start of its cluster included, with 12 Trainer runs; on both sides as many at a time as
+`--processes` says, one thread each where they are several.
 Other encoders: `--set model.speech.path=...`, `--set model.text.path=...`.
 """
 
@@ -29,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ from persona_ray.config import load_config
 if TYPE_CHECKING:
     from persona_ray.training.finetune.metrics import Scores
 
+METRICS = ("loss", "clip_accuracy", "clip_macro_f1", "customer_accuracy", "customer_macro_f1")
+
 
 def compare(work: Work, rounds: int) -> None:
     found: dict[str, list[Told]] = {COLD: [], WARM: [], PEER: []}
@@ -63,8 +66,6 @@ def compare(work: Work, rounds: int) -> None:
 
 
 def show(work: Work, found: Mapping[str, Sequence[Told]]) -> None:
-    from persona_ray.training.finetune.metrics import Scores
-
     job, one = work.job, found[COLD][0]
     config = job.training
     print(
@@ -93,10 +94,10 @@ def show(work: Work, found: Mapping[str, Sequence[Told]]) -> None:
     for split in ("dev", "held_out"):
         if getattr(one, split) is None:
             continue
-        for its in fields(Scores):
-            pair = [[getattr(getattr(run, split), its.name) for run in found[arm]]
+        for name in METRICS:
+            pair = [[getattr(getattr(run, split), name) for run in found[arm]]
                     for arm in (COLD, PEER)]  # fmt: skip
-            show_pair(f"{split.replace('_', ' ')} {its.name.replace('_', ' ')}", *pair)
+            show_pair(f"{split} {name}".replace("_", " "), *pair)
     show_pair("training loss", *([run.loss for run in found[arm]] for arm in (COLD, PEER)))
 
 
@@ -139,7 +140,7 @@ def sweep(work: Work, rounds: int, processes: int) -> None:
     for arm, times in seconds.items():
         print(f"  {arm:<10}{statistics.median(times):9.1f} s, processes started anew")
     print(f"  product against Trainer {middle:.3f} ({low:.3f}-{high:.3f})")
-    for name in ("loss", "clip_accuracy", "customer_accuracy"):
+    for name in METRICS:
         pair = [[getattr(score, name) for score in scores[arm]] for arm in ("product", PEER)]
         show_pair(f"dev {name.replace('_', ' ')}", *pair)
 

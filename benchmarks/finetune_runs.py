@@ -26,6 +26,7 @@ COLD, WARM, PEER = "product, cold", "product, warm", "Trainer"
 class Work:
     """What an arm is given. `readers`: of the peer; `threads` of each process."""
 
+    config: RunConfig
     job: TrainingJob
     held_out: tuple[Example, ...]
     readers: int
@@ -128,6 +129,9 @@ def with_seed(work: Work, seed: int, folder: Path) -> Work:
 def work_of(config: RunConfig, clips: int | None, readers: int | None, unfrozen: bool) -> Work:
     import torch
 
+    # Encoders are those of the model section.
+    alone = config.pretraining.model_copy(update={"encoders": ()})
+    config = config.model_copy(update={"pretraining": alone})
     job, held_out = labelled_job(config)
     # Every epoch is run on both sides.
     training = config.training.model_copy(
@@ -140,7 +144,7 @@ def work_of(config: RunConfig, clips: int | None, readers: int | None, unfrozen:
         # Beside processors that train, readers take their time from the training.
         readers = 4 if torch.cuda.is_available() else 0
     threads = max(1, int(config.launch.cpus_per_worker))
-    return Work(job, held_out, readers, threads)
+    return Work(config, job, held_out, readers, threads)
 
 
 def thinned(examples: Sequence[Example], most: int | None) -> tuple[Example, ...]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.finetune_runs import Work
+from persona_ray.config.space import DECAY, THRESHOLD
 
 if TYPE_CHECKING:
     from persona_ray.launch.job import TrainingJob
-    from persona_ray.training.finetune.inputs import Vectors
     from persona_ray.training.finetune.metrics import Scores
-    from persona_ray.training.finetune.run import Start
 
 THRESHOLDS, DECAYS = (2, 4, 6, 8), (0.9, 0.95, 1.0)
 
@@ -31,17 +30,12 @@ class Trial:
         return replace(job, training=job.training.model_copy(update=update))
 
 
-@contextmanager
-def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as workers:
-        yield workers
-
-
 def sweep_by_trainer(
     work: Work, trials: Sequence[Trial], processes: int, folder: Path
 ) -> list[Scores]:
-    with pool(processes) as workers:
+    """Processes that are started once and run one after the other."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn) as workers:
         running = [
             workers.submit(_trainer_trial, work, trial, folder / f"trial-{at}")
             for at, trial in enumerate(trials)
@@ -62,80 +56,36 @@ def _trainer_trial(work: Work, trial: Trial, folder: Path) -> Scores:
 def sweep_by_product(
     work: Work, trials: Sequence[Trial], processes: int, folder: Path
 ) -> list[Scores]:
-    """Each clip passes the encoders once, and the frozen epochs of a decay rate run once."""
-    del folder  # nothing is kept: neither are Trainer's checkpoints
-    with pool(processes) as workers:
-        vectors = workers.submit(_vectors, work).result()
-        prefixes = {
-            decay: workers.submit(_prefix, work, Trial(max(THRESHOLDS), decay), vectors)
-            for decay in DECAYS
-        }
-        starts = {
-            (decay, epoch): start
-            for decay, prefix in prefixes.items()
-            for epoch, start in prefix.result().items()
-        }
-        running = [
-            workers.submit(
-                _product_trial, work, trial, vectors, starts[trial.decay, trial.threshold]
-            )
-            for trial in trials
-        ]
-        return [one.result() for one in running]
+    """`persona-ray sweep` without MLflow, the start of its cluster included: each clip passes the
+    frozen encoders once, and the frozen epochs of a decay rate run once."""
+    from persona_ray.config.space import space_of
+    from persona_ray.config.sweep import SweepConfig
+    from persona_ray.launch.labelled import open_labelled
+    from persona_ray.launch.sweep_plan import Fold, plan_sweep
+    from persona_ray.launch.sweep_run import run_sweep
+    from persona_ray.launch.sweep_state import SweepState
+    from persona_ray.progress import SilentProgress
+    from persona_ray.training.finetune.vectors import VectorCache
 
-
-def _vectors(work: Work) -> tuple[Vectors, Vectors]:
-    import torch
-
-    from persona_ray.training.agreement import Agreement
-    from persona_ray.training.context import PlainContext
-    from persona_ray.training.finetune.encode import encode_once
-    from persona_ray.training.finetune.inputs import LabelledClips
-
-    torch.set_num_threads(work.threads)
+    space = {
+        THRESHOLD: {"grid": sorted({trial.threshold for trial in trials})},
+        DECAY: {"grid": sorted({trial.decay for trial in trials})},
+    }
     job = work.job
-    model = job.build_model()
-    train, dev = (
-        encode_once(
-            LabelledClips(examples, job.source, model),
-            job.training.micro_batch_s, job.engine, PlainContext(), Agreement(1),
-        )
-        for examples in (job.train, job.dev)
+    section = SweepConfig.model_validate(
+        {
+            "space": space, "seeds": [job.training.seed], "max_concurrent": processes,
+            "cpus_per_trial": work.threads,
+        }
     )  # fmt: skip
-    return train, dev
-
-
-def _prefix(work: Work, trial: Trial, vectors: tuple[Vectors, Vectors]) -> dict[int, Start]:
-    """The frozen epochs alone."""
-    job = trial.of(work.job)
-    only = job.training.model_copy(update={"epochs": trial.threshold})
-    starts: dict[int, Start] = {}
-    _fit(work, replace(job, training=only), vectors, None, starts)
-    return starts
-
-
-def _product_trial(
-    work: Work, trial: Trial, vectors: tuple[Vectors, Vectors], start: Start
-) -> Scores:
-    return _fit(work, trial.of(work.job), vectors, start, {})
-
-
-def _fit(
-    work: Work,
-    job: TrainingJob,
-    vectors: tuple[Vectors, Vectors],
-    start: Start | None,
-    starts: dict[int, Start],
-) -> Scores:
-    import torch
-
-    from persona_ray.training.context import PlainContext
-    from persona_ray.training.finetune.run import Known, fit
-
-    torch.set_num_threads(work.threads)
-    history = fit(
-        job.build_model(), job.train, job.dev, job.source, job.training, PlainContext(),
-        engine=job.engine, known=Known(vectors=vectors, start=start), on_frozen=starts.__setitem__,
-    )  # fmt: skip
-    assert history.last.dev is not None
-    return history.last.dev
+    update = {"sweep": section, "training": job.training, "workspace": folder / "sweep"}
+    data = open_labelled(work.config)
+    config = work.config.model_copy(update=update)
+    plan = plan_sweep(config, list(space), data, VectorCache(folder / "vectors of the sweep"))
+    fold = Fold(job.train, job.dev)
+    plan = replace(plan, folds=(fold,), digests=(fold.digest(),))
+    chosen = [{THRESHOLD: trial.threshold, DECAY: trial.decay} for trial in trials]
+    state = SweepState(plan, space_of(section, job.training), chosen)
+    run_sweep(state, SilentProgress(), threading.Event())
+    found = [history.last.dev for history in state.histories.values()]
+    return [scores for scores in found if scores is not None]
