@@ -38,7 +38,7 @@ def quicken(front: Any) -> None:
 def way_for(device: torch.device, products_in: torch.dtype) -> Way:
     """Which is fastest where the front is not trained, by what the processor has and not by a
     stopwatch: a run that goes on must not round otherwise than it began. Measured in
-    docs/decisions/0016-speech-front.md."""
+    docs/decisions/0017-speech-front.md."""
     if device.type != "cpu" or not _vector_units():
         return "plain"
     return "products" if products_in == torch.bfloat16 and _matrix_units() else "channels_last"
