@@ -61,7 +61,10 @@ def compare(work: Work, rounds: int) -> None:
             for arm in arms:
                 told = run_alone(seeded, arm, Path(temporary) / arm)
                 found[arm].append(told)
-                print(f"round {number}, {arm}: {told.seconds:.1f} s", file=sys.stderr, flush=True)
+                said = (
+                    f"round {number}, {arm}: {told.seconds:.1f} s, processor {told.processor:.1f} s"
+                )
+                print(said, file=sys.stderr, flush=True)
     show(work, found)
 
 
