@@ -53,7 +53,11 @@ def clip_conditions(
             *_sounds(clip),
             Condition("call condition", _mended(clip.flags)),
             *([Condition("planted dirt", planted.get(clip.call_id, "none"))] if truth else []),
-            *(Condition(name, clip.facts[name]) for name in facts if clip.facts.get(name)),
+            *(
+                Condition(name.replace("_", " "), clip.facts[name])
+                for name in facts
+                if clip.facts.get(name)
+            ),
         ]
         known[clip.clip_id] = found
         owner[clip.clip_id] = clip.customer_id

@@ -3,6 +3,7 @@
 With a threshold, a customer is listened to until the confidence reaches it; then the answer is
 given and the rest is not heard. Who never gets there is either left without an answer (abstain),
 which costs coverage, or named after the last sentence all the same (insist), which costs accuracy.
+What abstaining alone is worth is told apart: with everything heard, by the confidence at the end.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class StopPoint(Part):
     accuracy: Estimate | None = Field(description="of those answers; none where nobody got one")
     insisting: Estimate = Field(description="accuracy where the others are named at the end")
     heard: Estimate = Field(description="sentences heard of a customer, on average")
+    sure_at_end: Estimate = Field(description="share with the threshold's confidence in the end")
+    accuracy_at_end: Estimate | None = Field(description="of those; none where there are none")
 
 
 class StopCurve(Part):
@@ -71,9 +74,12 @@ def measure_stopping(
     if not speakers:
         raise ValueError("no customers to decide on")
     drawn = draws(len(speakers), resamples, seed)
+    targets = np.array([speaker.target for speaker in speakers])
     curves = []
     for rule in Rule:
         tracks = [judged(s, rule, temperature[s.customer_id]) for s in speakers]
+        ends = np.stack([track[-1] for track in tracks])
+        at_end = (ends.argmax(axis=1) == targets).astype(float)
         points = []
         for threshold in thresholds:
             stops = [stop(track, threshold) for track in tracks]
@@ -91,6 +97,7 @@ def measure_stopping(
                     for track, last, speaker in zip(tracks, heard, speakers, strict=True)
                 ]
             )
+            sure_at_end = (np.exp(ends.max(axis=1)) >= threshold).astype(float)
             points.append(
                 StopPoint(
                     threshold=threshold,
@@ -98,12 +105,11 @@ def measure_stopping(
                     accuracy=share(right * sure, sure, drawn),
                     insisting=mean(right, drawn),
                     heard=mean(heard, drawn),
+                    sure_at_end=mean(sure_at_end, drawn),
+                    accuracy_at_end=share(at_end * sure_at_end, sure_at_end, drawn),
                 )
             )
-        last = np.array([track[-1].argmax() for track in tracks])
-        targets = np.array([speaker.target for speaker in speakers])
-        unstopped = mean((last == targets).astype(float), drawn)
-        curves.append(StopCurve(rule=rule, points=tuple(points), unstopped=unstopped))
+        curves.append(StopCurve(rule=rule, points=tuple(points), unstopped=mean(at_end, drawn)))
     return Stopping(
         basis=basis,
         customers=len(speakers),

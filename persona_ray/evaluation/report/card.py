@@ -106,10 +106,10 @@ def _limits(data: ReportData) -> Iterator[str]:
                     f"{words.signed(part.difference)} points over {part.clips} clips."
                 )
         if dimension.left_out:
-            names = ", ".join(cell(name) for name in dimension.left_out)
+            names = "; ".join(cell(name) for name in dimension.left_out)
             yield (
-                f"Too few clips to say anything ({cell(dimension.name)}): {names}; "
-                f"{words.number(dimension.left_out_clips)} clips in all."
+                f"Too few clips to say anything ({cell(dimension.name)}, "
+                f"{words.number(dimension.left_out_clips)} clips in all): {names}."
             )
     if slices.alike:
         yield f"All clips are alike in: {', '.join(cell(name) for name in slices.alike)}."

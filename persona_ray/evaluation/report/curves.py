@@ -104,10 +104,10 @@ def stopping_plot(stopping: Stopping, name: str) -> str:
         for curve in stopping.curves:
             ink, label = _INKS[curve.rule], curve.rule.value
             told = [
-                (point.answered.value, point.accuracy.value)
+                (point.sure_at_end.value, point.accuracy_at_end.value)
                 for point in curve.points
-                if point.accuracy is not None
-                and point.answered.value * stopping.customers >= _LEAST_ANSWERS
+                if point.accuracy_at_end is not None
+                and point.sure_at_end.value * stopping.customers >= _LEAST_ANSWERS
             ]
             if told:
                 abstain.plot(*zip(*told, strict=True), "o-", color=ink, label=label, ms=3)
@@ -119,7 +119,7 @@ def stopping_plot(stopping: Stopping, name: str) -> str:
                 ms=3,
             )
         abstain.set_title("Right, abstaining")
-        abstain.set_xlabel("customers who get an answer")
+        abstain.set_xlabel("customers who get an answer, everything heard")
         abstain.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         abstain.set_xlim(0, 1.02)
         legend(abstain, 3)

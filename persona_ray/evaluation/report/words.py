@@ -59,11 +59,11 @@ def signed(estimate: Estimate | None) -> str:
     """A difference in points of a hundred with its interval, `−12 (−20 to −3)`."""
     if estimate is None:
         return NONE
-    text = f"{100 * estimate.value:+.0f}"
+    text = _points(estimate.value)
     if estimate.interval is not None:
         low, high = estimate.interval
-        text += f" ({100 * low:+.0f} to {100 * high:+.0f})"
-    return text.replace("-", "−")
+        text += f" ({_points(low)} to {_points(high)})"
+    return text
 
 
 def span(estimate: Estimate, digits: int = 2) -> str:
@@ -156,6 +156,11 @@ def pretraining_finding(part: PretrainingPart) -> str:
         "Before the labels, the encoders learned from the calls alone to guess what was hidden "
         f"from them: {'; '.join(found)}."
     )
+
+
+def _points(share: float) -> str:
+    points = round(100 * share)
+    return f"{points:+d}".replace("-", "−") if points else "0"
 
 
 _MODALITIES = {

@@ -104,6 +104,7 @@ def test_an_interval_of_resamples_that_all_agree_is_not_shown() -> None:
     assert interval(Estimate(value=1.0, interval=(1.0, 1.0))) == ""
     assert interval(Estimate(value=0.5, interval=(0.25, 0.75))) == "25–75 %"
     assert signed(Estimate(value=-0.1)) == "−10"
+    assert signed(Estimate(value=-0.001, interval=(-0.1, 0.1))) == "0 (−10 to +10)"
     assert signed(None) == "–"
     assert span(Estimate(value=1.5, interval=(1.25, 2.0))) == "1.50 (1.25–2.00)"
 

@@ -36,6 +36,14 @@ def test_figures_are_those_of_a_walk(
         (point,) = curve.points
         ends = [judged(s, curve.rule, temperature)[-1].argmax() == s.target for s in speakers]
         assert curve.unstopped.value == pytest.approx(np.mean(ends))
+        sure = [np.exp(judged(s, curve.rule, temperature)[-1].max()) >= threshold for s in speakers]
+        assert point.sure_at_end.value == pytest.approx(np.mean(sure))
+        kept = [right for right, kept in zip(ends, sure, strict=True) if kept]
+        if kept:
+            assert point.accuracy_at_end is not None
+            assert point.accuracy_at_end.value == pytest.approx(np.mean(kept))
+        else:
+            assert point.accuracy_at_end is None
         assert point.answered.value == pytest.approx(len(answers) / customers)
         assert point.insisting.value == pytest.approx(np.mean(forced))
         assert point.heard.value == pytest.approx(np.mean(heard))
