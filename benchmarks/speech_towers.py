@@ -103,7 +103,7 @@ def row(config: RunConfig, data: Any, name: str, arm: Modality, chosen: argparse
     from persona_ray.training.finetune.vectors import VectorCache
 
     labels, examples = config.annotation.labels, data.examples
-    cache = VectorCache(config.vectors_dir, data.dataset.fingerprint)
+    cache = VectorCache(config.vectors_dir)
     evaluation = config.evaluation.model_copy(update={"sentence_split": False})
     folds = [
         f for f in plan_folds(examples, evaluation, config.splits.salt) if f.arm.modality == arm
