@@ -37,6 +37,6 @@ class TestOnRay:
             np.testing.assert_array_equal(on_ray.units(info.clip_id), plain.units(info.clip_id))
 
     def test_what_is_wrong_comes_out_as_itself(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="layer 9 of an encoder with 2 blocks"):
+        with pytest.raises(ConfigError, match="layer 9: the encoder has 2 blocks"):
             units(tmp_path, "ray", features="layer", layer=9)
         assert not (tmp_path / "corpus" / "units").exists()

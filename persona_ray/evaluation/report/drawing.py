@@ -53,6 +53,8 @@ _STYLE: dict[Any, Any] = {
 
 
 def legend(axes: Axes, columns: int) -> None:
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.legend(
         loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=columns, borderaxespad=0.2, fontsize=9
     )

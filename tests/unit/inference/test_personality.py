@@ -133,7 +133,7 @@ def test_what_cannot_be_judged_is_a_result_that_says_why() -> None:
         "no words",
     ]
     assert isinstance(results[-1], Recognition)
-    combined = recognizer().combine(results)
+    combined = combine(results)
     assert isinstance(combined, Recognition)
     assert combined.clips == 1
 
