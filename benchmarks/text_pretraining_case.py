@@ -17,7 +17,6 @@ compares with no pretraining on the same dialogues (bootstrap over dialogues, 95
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import statistics
@@ -27,10 +26,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, product, zip_longest
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.dialogues import Dialogue, deal, dialogues, first_of_each
 from benchmarks.shared import (
     arguments,
     as_row,
@@ -41,11 +41,10 @@ from benchmarks.shared import (
     right,
     spread,
 )
-from persona_ray.asr.text import normalise
 from persona_ray.config import RunConfig, load_config
 from persona_ray.evaluation.compare import Arm, Fold, FoldUnit, fit_and_predict
 from persona_ray.evaluation.scores import Prediction, score_clips
-from persona_ray.types import Example, Modality, Split
+from persona_ray.types import Modality, Split
 
 if TYPE_CHECKING:
     from persona_ray.types import Samples
@@ -74,28 +73,7 @@ TUNINGS: dict[str, dict[str, float]] = {
         "batch_s": 80.0,
     },
 }
-CHARACTERS_PER_S = 5.0
 N_GRAMS = "character n-grams"
-
-
-@dataclass(frozen=True, slots=True)
-class Dialogue:
-    """`turns` in order, `opening` the caller's first, by which it is judged."""
-
-    id: str
-    category: str
-    opening: str
-    turns: tuple[str, ...]
-
-    def example(self, split: Split) -> Example:
-        return Example(
-            clip_id=self.id,
-            customer_id=self.id,
-            label=self.category,
-            split=split,
-            text=self.opening,
-            duration_s=len(self.opening) / CHARACTERS_PER_S,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,41 +148,6 @@ def run_job(job: Job, out: Path) -> float:
                 keep(N_GRAMS, count, "", _n_grams(fold), loss=None, masked_accuracy=None)
     keep_rows(rows, out / job.name)
     return time.perf_counter() - started
-
-
-def dialogues(file: Path) -> list[Dialogue]:
-    """In order of the hash of their ids."""
-    found = []
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            both = chain.from_iterable(zip_longest(row["caller"], row["callee"], fillvalue=""))
-            turns = tuple(turn for turn in both if turn)
-            found.append(Dialogue(row["id"], row["category"], row["caller"][0], turns))
-    return _shuffled(found, "")
-
-
-def deal(
-    found: Sequence[Dialogue], held_out: int, salt: str
-) -> tuple[list[Dialogue], list[Dialogue]]:
-    """So many held out, as many of each category; the others, in an order by `salt`, without those
-    that open as one that is held out."""
-    categories = len({dialogue.category for dialogue in found})
-    tests = first_of_each(found, held_out // categories)
-    ids = {dialogue.id for dialogue in tests}
-    known = {normalise(dialogue.opening) for dialogue in tests}
-    rest = [d for d in found if d.id not in ids and normalise(d.opening) not in known]
-    return tests, _shuffled(rest, salt)
-
-
-def first_of_each(found: Sequence[Dialogue], count: int) -> list[Dialogue]:
-    by_category: dict[str, list[Dialogue]] = defaultdict(list)
-    for dialogue in found:
-        by_category[dialogue.category].append(dialogue)
-    return [d for category in sorted(by_category) for d in by_category[category][:count]]
-
-
-def _shuffled(found: Sequence[Dialogue], salt: str) -> list[Dialogue]:
-    return sorted(found, key=lambda d: hashlib.sha256(f"{salt}\0{d.id}".encode()).digest())
 
 
 def _start(job: Job, rest: Sequence[Dialogue], scratch: Path) -> tuple[RunConfig, float | None]:
