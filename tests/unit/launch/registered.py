@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,14 @@ from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.build import build_model
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.models.collate import collate
-from persona_ray.models.lineage import Lineage
+from persona_ray.models.lineage import Heard, Lineage, Use
 from persona_ray.store import Annotation, open_store
 from persona_ray.types import ClipInfo, Modality, Split
 from tests.unit.corpus.folders import write_corpus
 from tests.unit.training.toys import LABELS, RATE_HZ, WORDS, model_config
 
 CUSTOMERS, CLIPS = 48, 3
+WRONG = (*LABELS[1:], LABELS[0])
 
 
 def workspace(folder: Path) -> RunConfig:
@@ -119,3 +122,52 @@ def _info(customer: int, clip: int) -> ClipInfo:
         # No text stands twice, or it would be taken for a leak.
         text="".join(filler) + word * (2 + clip) + f"{customer * CLIPS + clip:03d}",
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """`bad` tells every colour as the next one; `heard_four` has four test customers, `heard_all`
+    all of them, in its lineage."""
+
+    config: RunConfig
+    good: Path
+    better: Path
+    bad: Path
+    heard_four: Path
+    heard_all: Path
+    other_labels: Path
+    old: Path
+    test_customers: list[str]
+
+
+def make_all(folder: Path) -> Made:
+    config = workspace(folder)
+    data = open_labelled(config)
+    test = customers(data, Split.TEST)
+
+    def heard(*more: str) -> Lineage:
+        rows = [Heard(f"clip of {name}", name, Use.PRETRAINING) for name in more]
+        return Lineage.of([*lineage_of(data.examples, config.model), *rows])
+
+    strange = ("calm", "fiery", "sunny", "cold")
+    bundles = Made(
+        config,
+        good=make_bundle(config, "bundle", metrics={"dev_clip_accuracy": 0.75}),
+        better=make_bundle(config, "better", seed=1),
+        bad=make_bundle(config, "bad", answers=WRONG),
+        heard_four=make_bundle(config, "heard-four", seed=1, lineage=heard(*test[:4])),
+        heard_all=make_bundle(config, "heard-all", lineage=heard(*test)),
+        other_labels=make_bundle(config, "other-labels", labels=strange),
+        old=make_bundle(config, "old"),
+        test_customers=test,
+    )
+    unsealed(bundles.old)
+    return bundles
+
+
+def unsealed(bundle: Path) -> None:
+    """As older releases wrote it."""
+    (bundle / "lineage.parquet").unlink()
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    del manifest["files"]["lineage.parquet"]
+    (bundle / "bundle.json").write_text(json.dumps(manifest))

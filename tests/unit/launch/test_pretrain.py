@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,47 +15,18 @@ from persona_ray.config import RunConfig, write_config
 from persona_ray.corpus.pipeline import build_corpus
 from persona_ray.errors import ConfigError, CorpusError, EncoderError, TrainingError
 from persona_ray.launch.encoders import content, pretrained
-from persona_ray.launch.pretrain import PretrainResult, pretrain_speech, pretrain_text
+from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
 from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
 from persona_ray.models.lineage import Heard, Lineage, Use, heard_before
 from persona_ray.progress import SilentProgress
 from persona_ray.training.pretrain.curve import read_curves
-from tests.unit.corpus.calls import SENTENCES, make_archive, run_config
-
-SMALL = {"hidden_size": 16, "layers": 2, "heads": 2}
-TEXT = {
-    "epochs": 6,
-    "learning_rate": 3e-3,
-    "batch_tokens": 64,
-    "log_updates": 1,
-    "checkpoint_updates": 4,
-}
-SPEECH = {
-    "epochs": 2,
-    "learning_rate": 1e-3,
-    "batch_s": 8.0,
-    "micro_batch_s": 8.0,
-    "log_updates": 1,
-    "checkpoint_updates": 100,
-    "projection": 8,
-    "iterations": [{"clusters": 4}, {"features": "layer", "layer": 1, "clusters": 4}],
-}
+from tests.unit.corpus.calls import SENTENCES, make_archive
+from tests.unit.launch.pretraining import Watching, built, changed, losses
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """A run whose corpus is built."""
-    folder = tmp_path_factory.mktemp("archive")
-    config = run_config(
-        folder,
-        make_archive(folder, 12, broken=0),
-        model={"text": {"small": SMALL}, "speech": {"small": {**SMALL, "conv_channels": 18}}},
-        pretraining={"text": TEXT, "speech": SPEECH},
-        launch={"backend": "plain", "cpus_per_worker": 1},
-        tracking={"url": "off"},
-    )
-    build_corpus(config)
-    return config
+    return built(tmp_path_factory.mktemp("archive"))
 
 
 @pytest.fixture
@@ -66,40 +34,6 @@ def config(archive: RunConfig, tmp_path: Path) -> RunConfig:
     """The same in a workspace of its own."""
     (tmp_path / "corpus").symlink_to(archive.corpus_dir)
     return archive.model_copy(update={"workspace": tmp_path})
-
-
-def changed(config: RunConfig, tower: str, **values: Any) -> RunConfig:
-    tree = config.model_dump(mode="json")
-    tree["pretraining"][tower] |= values
-    return RunConfig.model_validate(tree)
-
-
-class Watching:
-    """Notes the updates that each stage tells of, and sends itself a signal when one is reached."""
-
-    def __init__(
-        self, stop_in: str = "", stop_at: int = 0, by: signal.Signals = signal.SIGTERM
-    ) -> None:
-        self.told: dict[str, list[float]] = {}
-        self._stop = (stop_in, stop_at)
-        self._by = by
-
-    @contextmanager
-    def stage(self, name: str, total: float | None) -> Iterator[Any]:  # noqa: ARG002
-        told = self.told.setdefault(name, [])
-        watching = self
-
-        class Stage:
-            def advance(self, n: float = 1, **figures: float) -> None:  # noqa: ARG002
-                told.append((told[-1] if told else 0) + n)
-                if (name, told[-1]) == watching._stop:
-                    os.kill(os.getpid(), watching._by)
-
-        yield Stage()
-
-
-def losses(result: PretrainResult) -> list[list[float]]:
-    return [[point.loss for point in curve.points] for curve in result.curves]
 
 
 def test_text_leaves_an_encoder_and_its_curve(config: RunConfig) -> None:

@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +15,24 @@ from typer.testing import CliRunner
 
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
-from persona_ray.errors import BundleError, PromotionError, RegistryError, TrackingError
-from persona_ray.launch.figures import keep_evaluation
-from persona_ray.launch.finetune import finetune
+from persona_ray.errors import BundleError, PromotionError, RegistryError
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.lineage import lineage_of
 from persona_ray.launch.promotion import JUDGEMENT, compare, promote, register, rollback
 from persona_ray.launch.registry import Registry, resolve_bundle
-from persona_ray.launch.tracking import mlflow_client
-from persona_ray.launch.tracking_store import open_store
 from persona_ray.launch.versions import Action, Alias
-from persona_ray.models.lineage import Heard, Lineage, Use
+from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest
 from persona_ray.progress import SilentProgress
-from persona_ray.types import Modality, Split
-from tests.unit.evaluation.made_up import full_report
-from tests.unit.launch.registered import customers, make_bundle, workspace
-from tests.unit.training.toys import LABELS, model_config
+from persona_ray.types import Split
+from tests.unit.launch.registered import Made, customers, make_all
+from tests.unit.training.toys import LABELS
 
 QUIET = SilentProgress()
-WRONG = (*LABELS[1:], LABELS[0])
-
-
-@dataclass(frozen=True)
-class Made:
-    """`bad` tells every colour as the next one; `heard_four` has four test customers, `heard_all`
-    all of them, in its lineage."""
-
-    config: RunConfig
-    good: Path
-    better: Path
-    bad: Path
-    heard_four: Path
-    heard_all: Path
-    other_labels: Path
-    old: Path
-    test_customers: list[str]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    config = workspace(tmp_path_factory.mktemp("workspace"))
-    data = open_labelled(config)
-    test = customers(data, Split.TEST)
-
-    def heard(*more: str) -> Lineage:
-        rows = [Heard(f"clip of {name}", name, Use.PRETRAINING) for name in more]
-        return Lineage.of([*lineage_of(data.examples, config.model), *rows])
-
-    strange = ("calm", "fiery", "sunny", "cold")
-    bundles = Made(
-        config,
-        good=make_bundle(config, "bundle", metrics={"dev_clip_accuracy": 0.75}),
-        better=make_bundle(config, "better", seed=1),
-        bad=make_bundle(config, "bad", answers=WRONG),
-        heard_four=make_bundle(config, "heard-four", seed=1, lineage=heard(*test[:4])),
-        heard_all=make_bundle(config, "heard-all", lineage=heard(*test)),
-        other_labels=make_bundle(config, "other-labels", labels=strange),
-        old=make_bundle(config, "old"),
-        test_customers=test,
-    )
-    unsealed(bundles.old)
-    return bundles
-
-
-def unsealed(bundle: Path) -> None:
-    """As older releases wrote it."""
-    (bundle / "lineage.parquet").unlink()
-    manifest = json.loads((bundle / "bundle.json").read_text())
-    del manifest["files"]["lineage.parquet"]
-    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    return make_all(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture
@@ -389,76 +336,3 @@ def test_recognize_takes_the_champion(made: Made, config: RunConfig) -> None:
     )
     assert answer == other
     assert set(answer["together"]["probabilities"]) == set(LABELS)
-
-
-@pytest.fixture
-def learning(config: RunConfig, tmp_path: Path) -> RunConfig:
-    """The same corpus, labels and registry, and a bundle of its own to be."""
-    (tmp_path / "corpus").symlink_to(config.corpus_dir.absolute())
-    tree = config.model_dump(mode="json")
-    tree["store"]["url"] = config.store_url
-    tree["tracking"]["url"] = f"sqlite:///{config.workspace / 'mlflow.db'}"
-    tree["model"] = model_config(Modality.TEXT).model_dump(mode="json")
-    tree["training"] |= {"epochs": 2, "frozen_epochs": 1, "learning_rate": 0.01}
-    return RunConfig.model_validate(tree | {"workspace": str(tmp_path)})
-
-
-def test_finetune_leaves_a_challenger_with_its_run(learning: RunConfig) -> None:
-    data = open_labelled(learning)
-    result = finetune(learning, QUIET)
-    assert result.registered == f"models:/{model(learning)}/1 (challenger)"
-    assert result.registered in str(result)
-    version = Registry.open(learning).find("challenger")
-    assert digest(resolve_bundle(learning, version.uri)) == digest(learning.bundle_dir)
-    client = mlflow_client(open_store(learning))
-    kept = client.get_run(version.run_id)
-    assert kept.info.status == "FINISHED"
-    assert [m.step for m in client.get_metric_history(version.run_id, "loss")] == [1, 2]
-    assert kept.data.params["training.frozen_epochs"] == "1"
-    tags = kept.data.tags
-    assert tags["persona_ray.data"] == data.dataset.fingerprint
-    assert tags["persona_ray.labels"] == data.labels_fingerprint
-    held_out = set(customers(data, Split.TEST))
-    assert (
-        set(Lineage.read(learning.bundle_dir).customers())
-        == {example.customer_id for example in data.examples} - held_out
-    )
-    plots = client.list_artifacts(version.run_id, "plots")
-    assert [plot.path for plot in plots] == ["plots/training.svg"]
-    # What evaluation finds stands beside the curves, without a word of what customers said.
-    report = full_report()
-    keep_evaluation(learning, report, "# Model card: of this bundle")
-    kept = client.get_run(version.run_id)
-    assert report.held_out is not None
-    assert kept.data.metrics["test_clip_accuracy"] == report.held_out.clips.accuracy.value
-    assert kept.data.metrics["test_customer_macro_f1"] == report.held_out.customers.macro_f1.value
-    names = {plot.path for plot in client.list_artifacts(version.run_id, "plots")}
-    assert {"plots/modalities.svg", "plots/leakage.svg", "plots/layers.svg"} <= names
-    assert {"plots/calibration-bundle.svg", "plots/evidence-folds.svg"} <= names
-    place = Path(client.download_artifacts(version.run_id, ""))
-    assert (place / "MODEL_CARD.md").read_text() == "# Model card: of this bundle"
-    texts = "".join(path.read_text("utf-8", "ignore") for path in place.rglob("*.svg"))
-    assert not [s for call in report.calls for s in call.sentences if s.text in texts]
-    # Another label is other data, though no clip has changed.
-    first, *rest = data.examples
-    other = replace(data, examples=(replace(first, label="green"), *rest))
-    assert other.labels_fingerprint != data.labels_fingerprint
-
-
-def test_a_registry_that_fails_costs_a_training_nothing(
-    learning: RunConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(*_: Any) -> None:
-        raise TrackingError("the registry in http://mlflow fails: disk full")
-
-    monkeypatch.setattr(Registry, "register", broken)
-    result = finetune(learning, QUIET)
-    assert result.registered == ""
-    assert (learning.bundle_dir / "bundle.json").is_file()
-    (told,) = [r.getMessage() for r in caplog.records if "disk full" in r.getMessage()]
-    assert "`persona-ray models register` does it later" in told
-    monkeypatch.undo()
-    unasked = {"challenger": False}
-    without = learning.tracking.model_copy(update=unasked)
-    finetune(learning.model_copy(update={"tracking": without}), QUIET, fresh=True)
-    assert Registry.open(learning).versions() == []
