@@ -24,6 +24,8 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from persona_ray.launch.job import TrainingJob
 from persona_ray.models.bimodal import BimodalModel, Encoded
+from persona_ray.training.agreement import Agreement
+from persona_ray.training.context import PlainContext
 from persona_ray.training.engine.base import computes_in
 from persona_ray.training.feed import Course
 from persona_ray.training.finetune.classifier import (
@@ -33,6 +35,7 @@ from persona_ray.training.finetune.classifier import (
     rates_of,
     set_phase,
 )
+from persona_ray.training.finetune.encode import encode_once
 from persona_ray.training.finetune.history import Phase
 from persona_ray.training.finetune.inputs import LabelledClips, tokens_of
 from persona_ray.training.finetune.metrics import Scores, score
@@ -122,6 +125,20 @@ def clips_of_an_update(job: TrainingJob, model: BimodalModel) -> int:
     return max(1, round(len(sizes) * config.epochs / course.updates))
 
 
+def standardise(train: LabelledClips, job: TrainingJob) -> None:
+    """Where the model standardises the layers of its speech encoder: by one pass over the clips to
+    train on, part of the preparation that Trainer leaves to its user."""
+    featurizer = train.model.featurizer
+    if featurizer is None or not featurizer.standardises:
+        return
+    worker = PlainContext()
+    spoken = encode_once(
+        train, job.training.micro_batch_s, job.engine, worker, Agreement(worker.world_size)
+    ).speech
+    assert spoken is not None
+    featurizer.fit(spoken)
+
+
 def train_with_trainer(
     job: TrainingJob, model: BimodalModel, folder: Path, readers: int, saves: bool = True
 ) -> Trained:
@@ -132,6 +149,7 @@ def train_with_trainer(
     # Batches of like length in judging, too.
     dev = sorted(job.dev, key=lambda example: -example.duration_s)
     all_clips = LabelledClips([*job.train, *dev], job.source, model)
+    standardise(LabelledClips(job.train, job.source, model), job)
     clips = clips_of_an_update(job, model)
     steps_of_epoch = -(-len(job.train) // clips)
 
