@@ -24,6 +24,9 @@
     │   ├── EncoderError          an encoder folder cannot be loaded or does not fit
     │   └── BundleError           a bundle is damaged or its contract does not fit
     ├── TrainingError             a training run cannot start or go on
+    ├── ServiceError              the service cannot answer
+    │   ├── ServiceBusyError      its queues are full: ask again later
+    │   └── ServiceLostError      a replica died while it answered: ask again
     ├── TrackingError             the MLflow store or server cannot be reached
     └── RegistryError             the registry has no such version, or cannot do what is asked
         └── PromotionError        the challenger is worse than the champion beyond noise
@@ -176,6 +179,18 @@ class BundleError(ModelError):
 
 class TrainingError(PersonaRayError):
     """A training run cannot start or go on."""
+
+
+class ServiceError(PersonaRayError):
+    """The service cannot start or cannot answer."""
+
+
+class ServiceBusyError(ServiceError):
+    """The queues of the service are full; the same request may be answered later."""
+
+
+class ServiceLostError(ServiceError):
+    """A replica died while it answered; the same request may be sent again."""
 
 
 class TrackingError(PersonaRayError):

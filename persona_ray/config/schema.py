@@ -21,6 +21,7 @@ from persona_ray.config.corpus import (
 )
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
 from persona_ray.config.pretraining import EngineConfig, PretrainingConfig, TrackingConfig
+from persona_ray.config.serving import ServingConfig
 from persona_ray.config.space import check_space
 from persona_ray.config.sweep import SweepConfig
 
@@ -46,6 +47,7 @@ class RunConfig(Section):
     sweep: SweepConfig = SweepConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
+    serving: ServingConfig = ServingConfig()
 
     @property
     def corpus_dir(self) -> Path:

@@ -1,0 +1,1 @@
+"""Wiring of each application: which parts run, with which policy."""

@@ -1,0 +1,133 @@
+"""Sections of the service: where it listens, what it takes, how it grows."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from persona_ray.config.base import Section
+
+
+class LimitsConfig(Section):
+    """What one request may ask for; more is refused with the limit in the message."""
+
+    max_upload_mb: float = Field(64.0, gt=0, description="largest request body, in MB")
+    max_clips: int = Field(64, ge=1, description="clips of one request")
+    max_call_s: float = Field(3600.0, gt=0, description="longest call, in seconds")
+    request_timeout_s: float = Field(
+        300.0, gt=0, description="a request that takes longer is answered with 408"
+    )
+    max_queued: int = Field(
+        64, ge=1, description="requests waiting for one deployment; more are answered with 503"
+    )
+    max_live_calls: int = Field(64, ge=1, description="live calls of one ingress replica")
+    max_jobs: int = Field(1000, ge=1, description="calls of one batch of calls")
+
+
+class BatchConfig(Section):
+    """Dynamic batches of a model's deployment."""
+
+    max_s: float = Field(
+        60.0, gt=0, description="audio seconds of one batch, padding included; one longer clip fits"
+    )
+    wait_s: float = Field(
+        0.005, ge=0, description="how long the first of a batch waits for others, in seconds"
+    )
+
+
+class ScaleConfig(Section):
+    """Replicas of one deployment and what each is given."""
+
+    min_replicas: int = Field(1, ge=0, description="kept when nothing is asked")
+    max_replicas: int = Field(1, ge=1, description="at most so many")
+    ongoing_requests: float = Field(
+        4.0, gt=0, description="requests per replica that autoscaling aims at"
+    )
+    cpus: float = Field(0.5, ge=0, description="logical processors of one replica")
+    gpus: float = Field(0.0, ge=0, description="GPUs of one replica, a share is fine")
+    threads: int = Field(1, ge=1, description="processor threads of one replica's model")
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> ScaleConfig:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas {self.min_replicas} > max_replicas {self.max_replicas}: "
+                "raise max_replicas, or lower min_replicas"
+            )
+        return self
+
+
+class LiveConfig(Section):
+    """Live calls."""
+
+    end_gap_s: float = Field(0.6, ge=0.5, description="silence that ends an utterance, in seconds")
+    max_utterance_s: float = Field(
+        12.0, gt=1, description="an utterance without a pause is cut at this length, in seconds"
+    )
+    partial_every_s: float = Field(
+        1.0, ge=0, description="seconds of speech between two partial texts; 0: none"
+    )
+    idle_timeout_s: float = Field(
+        30.0, gt=0, description="a line that sends no audio for so long is closed, resumably"
+    )
+    resume_s: float = Field(
+        600.0, gt=0, description="how long a live call that broke off can be gone on with"
+    )
+    send_queue: int = Field(
+        256, ge=8, description="events waiting for a slow client; then it is closed, resumably"
+    )
+
+
+class KeysConfig(Section):
+    """Who may ask."""
+
+    required: bool = Field(
+        True, description="requests need a bearer key; false only where nobody else can connect"
+    )
+    requests_per_minute: int = Field(600, ge=1, description="of a key without a limit of its own")
+
+
+class RolloutConfig(Section):
+    """A challenger beside the champion."""
+
+    challenger: str = Field("", description="bundle: a folder or models:/persona@challenger")
+    shadow_share: float = Field(
+        0.0, ge=0, le=1, description="share of requests that the challenger sees, unanswered"
+    )
+    canary_share: float = Field(
+        0.0, ge=0, le=1, description="share of requests that the challenger answers"
+    )
+    min_requests: int = Field(50, ge=1, description="seen before anything is decided")
+    significance: float = Field(
+        0.01, gt=0, lt=0.5, description="of the tests by which a canary is rolled back"
+    )
+    max_disagreement: float = Field(
+        0.3, ge=0, le=1, description="share of other colours than the champion's that is borne"
+    )
+    max_slowdown: float = Field(1.5, ge=1, description="median latency against the champion's")
+
+
+class ServingConfig(Section):
+    """The service."""
+
+    host: str = Field("127.0.0.1", description="address it listens on")
+    port: int = Field(8600, ge=1, le=65535, description="port it listens on")
+    bundle: str = Field(
+        "",
+        description="a folder or models:/persona@champion; empty: the registry's champion, or "
+        "where there is none the workspace's bundle",
+    )
+    fused: bool = Field(
+        True,
+        description="both encoders and the classifier in one deployment; false: one each, which "
+        "scale by themselves",
+    )
+    limits: LimitsConfig = LimitsConfig()
+    batch: BatchConfig = BatchConfig()
+    ingress: ScaleConfig = ScaleConfig(ongoing_requests=32)
+    asr: ScaleConfig = ScaleConfig()
+    speech: ScaleConfig = ScaleConfig()
+    text: ScaleConfig = ScaleConfig()
+    classifier: ScaleConfig = ScaleConfig()
+    live: LiveConfig = LiveConfig()
+    keys: KeysConfig = KeysConfig()
+    rollout: RolloutConfig = RolloutConfig()

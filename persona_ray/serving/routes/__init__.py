@@ -1,0 +1,1 @@
+"""What the ingress answers, one module for each part of it."""
