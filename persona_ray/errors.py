@@ -25,6 +25,7 @@
     │   └── BundleError           a bundle is damaged or its contract does not fit
     ├── TrainingError             a training run cannot start or go on
     ├── ServiceError              the service cannot answer
+    │   ├── RequestError          a request asks for what is not given: its field and the fix
     │   ├── ServiceBusyError      its queues are full: ask again later
     │   └── ServiceLostError      a replica died while it answered: ask again
     ├── TrackingError             the MLflow store or server cannot be reached
@@ -183,6 +184,28 @@ class TrainingError(PersonaRayError):
 
 class ServiceError(PersonaRayError):
     """The service cannot start or cannot answer."""
+
+
+class RequestError(ServiceError):
+    """A request is refused. `code` names the kind of mistake, `field` what of the request is wrong,
+    `fix` how to mend it, `status` is HTTP's; `retry_after_s` where waiting is the fix."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 422,
+        field: str | None = None,
+        fix: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.field = field
+        self.fix = fix
+        self.retry_after_s = retry_after_s
 
 
 class ServiceBusyError(ServiceError):
