@@ -1,15 +1,25 @@
-"""The product's own database: annotations and split assignments."""
+"""The product's own database: annotations, split assignments, colours of the archive."""
 
 from persona_ray.store.annotations import Annotation, AnnotationRepository, SaveCounts
 from persona_ray.store.open import Forgotten, Store, open_store
+from persona_ray.store.recognitions import (
+    ArchivedCall,
+    ArchivedCustomer,
+    RecognitionModel,
+    RecognitionRepository,
+)
 from persona_ray.store.splits import Assignment, SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
 __all__ = [
     "Annotation",
     "AnnotationRepository",
+    "ArchivedCall",
+    "ArchivedCustomer",
     "Assignment",
     "Forgotten",
+    "RecognitionModel",
+    "RecognitionRepository",
     "SaveCounts",
     "SplitRepository",
     "Store",

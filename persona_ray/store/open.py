@@ -17,6 +17,8 @@ from sqlalchemy import Connection
 from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.annotations import AnnotationRepository
 from persona_ray.store.database import Database
+from persona_ray.store.keys import KeyRepository
+from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -29,6 +31,7 @@ class Forgotten:
 
     annotations: int
     splits: int
+    recognitions: int
 
 
 class Store:
@@ -38,6 +41,8 @@ class Store:
         self._database = database
         self.annotations = AnnotationRepository(database)
         self.splits = SplitRepository(database)
+        self.recognitions = RecognitionRepository(database)
+        self.keys = KeyRepository(database)
 
     @property
     def url(self) -> str:
@@ -54,6 +59,7 @@ class Store:
             forgotten = Forgotten(
                 annotations=self.annotations.forget(session, customer_id, call_ids),
                 splits=self.splits.forget(session, customer_id),
+                recognitions=self.recognitions.forget(session, customer_id, call_ids),
             )
         self._database.flush_deleted()
         return forgotten

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Float, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Float,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -83,3 +92,54 @@ class SplitRow(Base):
     split: Mapped[str] = mapped_column(String)
     label: Mapped[str] = mapped_column(String)
     assigned_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RecognitionModelRow(Base):
+    """A model that recognised calls; `fingerprint` is its bundle's digest."""
+
+    __tablename__ = "recognition_models"
+
+    fingerprint: Mapped[str] = mapped_column(String, primary_key=True)
+    name: Mapped[str] = mapped_column(String)
+    version: Mapped[str] = mapped_column(String)
+    noted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AnswerColumns:
+    """What a model said of a call or customer: `primary_label` NULL means no colour, `reason` why.
+
+    The labels stand beside the probabilities so that SQL can count colours.
+    """
+
+    customer_id: Mapped[str] = mapped_column(String)
+    primary_label: Mapped[str | None] = mapped_column(String)
+    secondary_label: Mapped[str | None] = mapped_column(String)
+    probabilities: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
+    clips: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text)
+    recognised_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CallRecognitionRow(AnswerColumns, Base):
+    """What one model said of one call of the archive."""
+
+    __tablename__ = "call_recognitions"
+    __table_args__ = (Index(None, "customer_id"),)
+
+    fingerprint: Mapped[str] = mapped_column(String, primary_key=True)
+    call_id: Mapped[str] = mapped_column(String, primary_key=True)
+    status: Mapped[str] = mapped_column(String)
+    detail: Mapped[str] = mapped_column(Text)
+    flags: Mapped[list[str]] = mapped_column(JSON)
+
+
+class CustomerRecognitionRow(AnswerColumns, Base):
+    """What one model said of one customer over all calls; `calls_used` of `calls` had a colour."""
+
+    __tablename__ = "customer_recognitions"
+    __table_args__ = (Index(None, "customer_id"),)
+
+    fingerprint: Mapped[str] = mapped_column(String, primary_key=True)
+    customer_id: Mapped[str] = mapped_column(String, primary_key=True)
+    calls: Mapped[int]
+    calls_used: Mapped[int]
