@@ -61,11 +61,11 @@ def run_alone(work: Work, arm: str, folder: Path) -> Told:
 def _run(work: Work, arm: str, folder: Path) -> Told:
     import torch
 
-    from persona_ray.config.pretraining import EngineConfig
     from persona_ray.training.context import PlainContext
+    from persona_ray.training.finetune.encode import Pass
     from persona_ray.training.finetune.inputs import LabelledClips
     from persona_ray.training.finetune.metrics import score
-    from persona_ray.training.finetune.predict import predict_alone
+    from persona_ray.training.finetune.predict import predict_as_is
 
     torch.set_num_threads(work.threads)
     job = work.job
@@ -86,7 +86,7 @@ def _run(work: Work, arm: str, folder: Path) -> Told:
     held_out = None
     if work.held_out:
         clips = LabelledClips(work.held_out, job.source, model)
-        rows = predict_alone(clips, job.training.micro_batch_s, EngineConfig(), PlainContext())
+        rows = predict_as_is(clips, Pass.alone(job.training.micro_batch_s, PlainContext()))
         held_out = score(work.held_out, rows, model.labels)
     return Told(seconds, processor, memory, gpu, loss, updates, dev, held_out)
 

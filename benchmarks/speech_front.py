@@ -33,10 +33,10 @@ from persona_ray.models.convolution import Way, way_for
 from persona_ray.models.small import small_speech_encoder
 from persona_ray.models.speech import SpeechEncoder
 from persona_ray.objectives.classification import TERM
-from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import PlainContext
 from persona_ray.training.engine.base import build_engine
 from persona_ray.training.finetune.classifier import Classifier, groups_of
+from persona_ray.training.finetune.encode import Pass
 from persona_ray.training.finetune.front_cache import FrontCache
 from persona_ray.training.finetune.fronts import with_fronts
 from persona_ray.training.finetune.inputs import LabelledClips
@@ -150,9 +150,7 @@ def compare_epochs(
     config = EngineConfig(precision=kind)
     started = time.perf_counter()
     nobody = LabelledClips([], clips.source, clips.model)
-    kept, _ = with_fronts(
-        (clips, nobody), micro_s, config, context, Agreement(1), FrontCache(folder)
-    )
+    kept, _ = with_fronts((clips, nobody), Pass.alone(micro_s, context, config), FrontCache(folder))
     filled = time.perf_counter() - started
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
     classifier = Classifier(clips.model)

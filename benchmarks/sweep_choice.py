@@ -57,14 +57,14 @@ def run_job(job: Job, out: Path) -> float:
     """Train, answer; seconds that it took."""
     import torch
 
-    from persona_ray.config.pretraining import EngineConfig
     from persona_ray.evaluation.scores import Prediction
     from persona_ray.launch.encoders import pretrained
     from persona_ray.launch.labelled import open_labelled
     from persona_ray.models.build import build_model
     from persona_ray.training.context import PlainContext
+    from persona_ray.training.finetune.encode import Pass
     from persona_ray.training.finetune.inputs import LabelledClips
-    from persona_ray.training.finetune.predict import predict_alone
+    from persona_ray.training.finetune.predict import predict_as_is
     from persona_ray.training.finetune.run import Known, fit
     from persona_ray.training.finetune.vectors import VectorCache
     from persona_ray.types import Split
@@ -88,7 +88,7 @@ def run_job(job: Job, out: Path) -> float:
     for split in SPLITS:
         judged = data.of(Split(split))
         clips = LabelledClips(judged, data.dataset, model)
-        answers = predict_alone(clips, training.micro_batch_s, EngineConfig(), context)
+        answers = predict_as_is(clips, Pass.alone(training.micro_batch_s, context))
         for example, found in zip(judged, answers, strict=True):
             probabilities = dict(zip(labels, found.tolist(), strict=True))
             answer = Prediction(example.clip_id, example.customer_id, example.label, probabilities)

@@ -24,7 +24,6 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from persona_ray.launch.job import TrainingJob
 from persona_ray.models.bimodal import BimodalModel, Encoded
-from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import PlainContext
 from persona_ray.training.engine.base import computes_in
 from persona_ray.training.feed import Course
@@ -35,7 +34,7 @@ from persona_ray.training.finetune.classifier import (
     rates_of,
     set_phase,
 )
-from persona_ray.training.finetune.encode import encode_once
+from persona_ray.training.finetune.encode import Pass, encode_once
 from persona_ray.training.finetune.history import Phase
 from persona_ray.training.finetune.inputs import LabelledClips, tokens_of
 from persona_ray.training.finetune.metrics import Scores, score
@@ -131,10 +130,8 @@ def standardise(train: LabelledClips, job: TrainingJob) -> None:
     featurizer = train.model.featurizer
     if featurizer is None or not featurizer.standardises:
         return
-    worker = PlainContext()
-    spoken = encode_once(
-        train, job.training.micro_batch_s, job.engine, worker, Agreement(worker.world_size)
-    ).speech
+    how = Pass.alone(job.training.micro_batch_s, PlainContext(), job.engine)
+    spoken = encode_once(train, how).speech
     assert spoken is not None
     featurizer.fit(spoken)
 

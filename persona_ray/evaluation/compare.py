@@ -126,10 +126,10 @@ def fit_and_predict(
 
     `untrained_speech` of all clips, by `hear`: no fold then runs a frozen speech encoder.
     """
-    from persona_ray.config.pretraining import EngineConfig
     from persona_ray.training.context import PlainContext
+    from persona_ray.training.finetune.encode import Pass
     from persona_ray.training.finetune.inputs import LabelledClips, speech_of
-    from persona_ray.training.finetune.predict import predict_alone
+    from persona_ray.training.finetune.predict import predict_as_is
     from persona_ray.training.finetune.run import Known, fit
 
     fitted = _build(fold.arm.modality, fold.train, model, training, labels, source)
@@ -140,7 +140,7 @@ def fit_and_predict(
     untouched = "speech" in training.kept_frozen or training.frozen_epochs == training.epochs
     if untrained_speech is not None and fitted.speech is not None and untouched:
         clips = clips.with_vectors(speech_of(fold.held_out, untrained_speech))
-    rows = predict_alone(clips, training.micro_batch_s, EngineConfig(), context)
+    rows = predict_as_is(clips, Pass.alone(training.micro_batch_s, context))
     return [
         Prediction(
             example.clip_id,
@@ -163,18 +163,15 @@ def hear(
     """What the untrained speech encoder says of `examples`: the same in every fold and arm, since
     its weights come from its folder or the seed, not from the clips. What `vectors` has is not
     heard again."""
-    from persona_ray.config.pretraining import EngineConfig
-    from persona_ray.training.agreement import Agreement
     from persona_ray.training.context import PlainContext
+    from persona_ray.training.finetune.encode import Pass
     from persona_ray.training.finetune.inputs import LabelledClips
     from persona_ray.training.finetune.vectors import heard
 
     clips = LabelledClips(
         examples, source, _build(Modality.SPEECH, examples, model, training, labels, source)
     )
-    return heard(
-        clips, training.micro_batch_s, EngineConfig(), PlainContext(), Agreement(1), vectors
-    )
+    return heard(clips, Pass.alone(training.micro_batch_s, PlainContext()), vectors)
 
 
 def gather_arms(

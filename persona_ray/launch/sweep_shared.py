@@ -169,16 +169,16 @@ def _needs_vectors(run: SweepRun) -> bool:
 
 
 def _hear(plan: SweepPlan, run: SweepRun, clips: Sequence[Example]) -> Vectors:
-    from persona_ray.training.agreement import Agreement
     from persona_ray.training.context import PlainContext
+    from persona_ray.training.finetune.encode import Pass
     from persona_ray.training.finetune.inputs import LabelledClips
     from persona_ray.training.finetune.vectors import encoded
 
     use_threads(plan)
     items = LabelledClips(clips, plan.source, plan.job(run).build_model())
     context = PlainContext(device=_cpu())
-    batch_s = run.training.micro_batch_s
-    return encoded(items, batch_s, run.engine, context, Agreement(1), plan.vectors)
+    how = Pass.alone(run.training.micro_batch_s, context, run.engine)
+    return encoded(items, how, plan.vectors)
 
 
 def _joined(clips: Sequence[Example], parts: Sequence[Vectors]) -> Heard:

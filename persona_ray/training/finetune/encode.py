@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,16 +28,39 @@ from persona_ray.training.plan import plan_passes
 Answer = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
 
-def encode_once(
-    clips: LabelledClips,
-    batch_s: float,
-    engine: EngineConfig,
-    worker: Worker,
-    agreement: Agreement,
-) -> Vectors:
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """How clips pass a model once: in batches of `batch_s` audio seconds, computed as `engine`
+    says, each worker its share, which `agreement` hands to the others."""
+
+    batch_s: float
+    engine: EngineConfig
+    worker: Worker
+    agreement: Agreement
+
+    @classmethod
+    def alone(cls, batch_s: float, worker: Worker, engine: EngineConfig | None = None) -> Pass:
+        """In one process."""
+        return cls(batch_s, engine or EngineConfig(), worker, Agreement(1))
+
+    @property
+    def products_in(self) -> torch.dtype:
+        """The number format of matrix products."""
+        return computes_in(self.engine, self.worker.device)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """No gradients, and matrix products in the engine's format."""
+        in_bf16 = self.products_in == torch.bfloat16
+        kind = self.worker.device.type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=in_bf16):
+            yield
+
+
+def encode_once(clips: LabelledClips, how: Pass) -> Vectors:
     """Vectors of every clip, by the towers in evaluation mode; each worker encodes its share and
     receives the others'. Towers whose vectors `clips` has already do not run again."""
-    model = clips.model.to(worker.device)
+    model = clips.model.to(how.worker.device)
     classifier = Classifier(model).eval()
 
     def answer(inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
@@ -44,33 +68,24 @@ def encode_once(
         parts = {"speech": encoded.speech, "text": encoded.text}
         return {name: part for name, part in parts.items() if part is not None}
 
-    with inference(engine, worker.device):
-        rows = pass_over(clips, batch_s, answer, worker, agreement)
+    with how.inference():
+        rows = pass_over(clips, answer, how)
     return Vectors(speech=rows.get("speech"), text=rows.get("text"))
 
 
-def pass_over(
-    clips: LabelledClips, batch_s: float, answer: Answer, worker: Worker, agreement: Agreement
-) -> dict[str, Tensor]:
+def pass_over(clips: LabelledClips, answer: Answer, how: Pass) -> dict[str, Tensor]:
     """What `answer` says of every clip, by name (clips, ...) float32 on the CPU, the same on every
     worker. Every worker calls `answer` as often as the others."""
     mine: dict[int, dict[str, NDArray[np.float32]]] = {}
-    for positions in plan_passes(clips.sizes(), batch_s, worker.world_size)[worker.rank]:
+    worker = how.worker
+    for positions in plan_passes(clips.sizes(), how.batch_s, worker.world_size)[worker.rank]:
         inputs = clips.inputs(positions)
         on_device = {name: value.to(worker.device) for name, value in inputs.items()}
         outputs = {name: rows.float().cpu().numpy() for name, rows in answer(on_device).items()}
         for at, position in enumerate(positions):
             mine[position] = {name: rows[at] for name, rows in outputs.items()}
-    everyone = {at: row for part in agreement.gathered(mine) for at, row in part.items()}
+    everyone = {at: row for part in how.agreement.gathered(mine) for at, row in part.items()}
     if not everyone:
         return {}
     ordered = [everyone[at] for at in range(len(clips.examples))]
     return {name: torch.tensor(np.stack([row[name] for row in ordered])) for name in ordered[0]}
-
-
-@contextmanager
-def inference(engine: EngineConfig, device: torch.device) -> Iterator[None]:
-    """No gradients, and matrix products in the engine's format."""
-    in_bf16 = computes_in(engine, device) == torch.bfloat16
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=in_bf16):
-        yield

@@ -22,13 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.tower import SpeechTower
-from persona_ray.training.agreement import Agreement
-from persona_ray.training.context import Worker
-from persona_ray.training.engine.base import computes_in
+from persona_ray.training.finetune.encode import Pass
 from persona_ray.training.finetune.front_cache import ClipFrames, FrontCache, Place, Reader
 from persona_ray.training.finetune.inputs import LabelledClips
 from persona_ray.training.plan import plan_passes
@@ -40,18 +37,13 @@ FILE_BYTES = 128 * 2**20
 
 
 def with_fronts(
-    parts: tuple[LabelledClips, LabelledClips],
-    batch_s: float,
-    engine: EngineConfig,
-    worker: Worker,
-    agreement: Agreement,
-    cache: FrontCache,
+    parts: tuple[LabelledClips, LabelledClips], how: Pass, cache: FrontCache
 ) -> tuple[LabelledClips, LabelledClips]:
     """`parts`, both for one model, fed with front frames instead of audio. Those that are not there
     are computed now, each worker its share. Every worker calls this, before the model is handed to
     an engine. Raises TrainingError where they find no room."""
     clips = replace(parts[0], examples=[one for part in parts for one in part.examples])
-    products_in = computes_in(engine, worker.device)
+    worker, agreement, products_in = how.worker, how.agreement, how.products_in
     key = key_of(clips.model, products_in)
     position_of = {
         clips.source.digest(example.clip_id): at for at, example in enumerate(clips.examples)
@@ -62,7 +54,7 @@ def with_fronts(
         if not missing:
             return {}
         positions = [position_of[digest] for digest in missing]
-        return _compute(clips, positions, missing, batch_s, worker, products_in, cache, key)
+        return _compute(clips, positions, missing, how, cache, key)
 
     there = cache.places(key, digests)
     # Each clip's are read by one worker before all rely upon them.
@@ -145,20 +137,18 @@ def _compute(
     clips: LabelledClips,
     positions: Sequence[int],
     digests: Sequence[str],
-    batch_s: float,
-    worker: Worker,
-    products_in: torch.dtype,
+    how: Pass,
     cache: FrontCache,
     key: str,
 ) -> dict[str, Place]:
     """Frames of the clips at `positions`, which have `digests`, into `cache`."""
-    speech = _hearing(clips.model).to(worker.device)
+    speech = _hearing(clips.model).to(how.worker.device)
     sizes = [clips.sizes()[position] for position in positions]
     places: dict[str, Place] = {}
     waiting: dict[str, ClipFrames] = {}
-    for batch in plan_passes(sizes, batch_s, 1)[0]:
+    for batch in plan_passes(sizes, how.batch_s, 1)[0]:
         at = [positions[one] for one in batch]
-        frames = _run_front(speech, clips, at, products_in)
+        frames = _run_front(speech, clips, at, how.products_in)
         waiting |= dict(zip((digests[one] for one in batch), frames, strict=True))
         if not places and len(waiting) == len(batch):
             bytes_a_second = sum(_bytes(one) for one in frames) / sum(sizes[one] for one in batch)

@@ -32,6 +32,7 @@ from persona_ray.training.finetune.classifier import (
     groups_of,
     set_phase,
 )
+from persona_ray.training.finetune.encode import Pass
 from persona_ray.training.finetune.examples import check_examples
 from persona_ray.training.finetune.front_cache import FrontCache
 from persona_ray.training.finetune.fronts import with_fronts
@@ -137,6 +138,7 @@ class _Run:
         self._model = model.to(context.device)
         self._config = config
         self._context, self._agreement, self._engine = context, agreement, engine
+        self._pass = Pass(config.micro_batch_s, engine, context, agreement)
         self._known = known
         self._on_epoch, self._on_frozen = on_epoch, on_frozen
         self._train = LabelledClips(train, source, model)
@@ -253,10 +255,7 @@ class _Run:
         cache = self._known.cache
         if not (hears and self._config.cache_front and cache):
             return clips
-        return with_fronts(
-            clips, self._config.micro_batch_s, self._engine, self._context, self._agreement,
-            FrontCache(cache.folder / "front"),
-        )  # fmt: skip
+        return with_fronts(clips, self._pass, FrontCache(cache.folder / "front"))
 
     def _encoded(self, clips: LabelledClips) -> Vectors:
         if not clips.examples:
@@ -264,17 +263,12 @@ class _Run:
         known = self._known.untrained_speech
         if known is not None and self._model.speech is not None:
             clips = clips.with_vectors(speech_of(clips.examples, known))
-        return encoded(
-            clips, self._config.micro_batch_s, self._engine, self._context, self._agreement,
-            self._known.cache,
-        )  # fmt: skip
+        return encoded(clips, self._pass, self._known.cache)
 
     def _judge(self, dev: LabelledClips, running: Engine) -> Scores | None:
         if not dev.examples:
             return None
-        probabilities = predict(
-            dev, self._config.micro_batch_s, running.answer, self._context, self._agreement
-        )
+        probabilities = predict(dev, running.answer, self._pass)
         return score(dev.examples, probabilities, self._model.labels)
 
     def _save(self, progress: Progress, running: Engine) -> None:

@@ -24,13 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.files import draft
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.training.agreement import Agreement
-from persona_ray.training.context import Worker
-from persona_ray.training.engine.base import computes_in
-from persona_ray.training.finetune.encode import encode_once
+from persona_ray.training.finetune.encode import Pass, encode_once
 from persona_ray.training.finetune.inputs import LabelledClips, SpeechVectors, Vectors
 
 # Raised when the code behind a vector changes what it says.
@@ -90,80 +86,51 @@ def key_of(tower: Tower, model: BimodalModel, products_in: torch.dtype) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def heard(
-    clips: LabelledClips,
-    batch_s: float,
-    engine: EngineConfig,
-    worker: Worker,
-    agreement: Agreement,
-    cache: VectorCache | None,
-) -> SpeechVectors:
+def heard(clips: LabelledClips, how: Pass, cache: VectorCache | None) -> SpeechVectors:
     """By clip id, the vectors of all clips by the speech tower of their model as it is now."""
-    known = _through("speech", clips, batch_s, engine, worker, agreement, cache)
+    known = _through("speech", clips, how, cache)
     ids = [example.clip_id for example in clips.examples]
     return dict(zip(ids, (row.numpy() for row in known), strict=True))
 
 
-def encoded(
-    clips: LabelledClips,
-    batch_s: float,
-    engine: EngineConfig,
-    worker: Worker,
-    agreement: Agreement,
-    cache: VectorCache | None,
-) -> Vectors:
+def encoded(clips: LabelledClips, how: Pass, cache: VectorCache | None) -> Vectors:
     """Vectors of all clips by both towers as they are now: those that `clips` has, those in
     `cache`, and the rest from the towers, each worker its share; what is new is kept."""
     vectors = clips.vectors
     for tower in ("speech", "text"):
         there = getattr(clips.model, tower) is not None
         if there and getattr(vectors, tower) is None:
-            found = _through(tower, clips, batch_s, engine, worker, agreement, cache)
+            found = _through(tower, clips, how, cache)
             vectors = replace(vectors, **{tower: found})
     return vectors
 
 
-def _through(
-    tower: Tower,
-    clips: LabelledClips,
-    batch_s: float,
-    engine: EngineConfig,
-    worker: Worker,
-    agreement: Agreement,
-    cache: VectorCache | None,
-) -> Tensor:
+def _through(tower: Tower, clips: LabelledClips, how: Pass, cache: VectorCache | None) -> Tensor:
     if cache is None:
-        return _encode(tower, clips, batch_s, engine, worker, agreement)
+        return _encode(tower, clips, how)
     digests = _digests(tower, clips)
-    key = key_of(tower, clips.model, computes_in(engine, worker.device))
+    key = key_of(tower, clips.model, how.products_in)
     found = cache.read(key, digests)
     # Workers on machines without a common file system know different clips.
-    common = set.intersection(*(set(names) for names in agreement.gathered(list(found))))
+    common = set.intersection(*(set(names) for names in how.agreement.gathered(list(found))))
     known = {name: found[name] for name in common}
     first_at = {digest: at for at, digest in reversed(list(enumerate(digests)))}
     missing = sorted(at for digest, at in first_at.items() if digest not in known)
     if missing:
         part = replace(clips, examples=[clips.examples[at] for at in missing])
-        rows = _encode(tower, part, batch_s, engine, worker, agreement).numpy()
+        rows = _encode(tower, part, how).numpy()
         fresh = {digests[at]: row for at, row in zip(missing, rows, strict=True)}
-        if worker.rank == 0:
+        if how.worker.rank == 0:
             cache.add(key, fresh)
         known |= fresh
     return torch.tensor(np.stack([known[digest] for digest in digests]))
 
 
-def _encode(
-    tower: Tower,
-    clips: LabelledClips,
-    batch_s: float,
-    engine: EngineConfig,
-    worker: Worker,
-    agreement: Agreement,
-) -> Tensor:
+def _encode(tower: Tower, clips: LabelledClips, how: Pass) -> Tensor:
     # The other tower is not asked: it is said to have said nothing.
     nothing = torch.zeros(len(clips.examples), 0)
     other = Vectors(text=nothing) if tower == "speech" else Vectors(speech=nothing)
-    vectors = encode_once(clips.with_vectors(other), batch_s, engine, worker, agreement)
+    vectors = encode_once(clips.with_vectors(other), how)
     rows = vectors.speech if tower == "speech" else vectors.text
     assert rows is not None
     return rows

@@ -18,6 +18,7 @@ from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import PlainContext
+from persona_ray.training.finetune.encode import Pass
 from persona_ray.training.finetune.front_cache import FrontCache
 from persona_ray.training.finetune.fronts import key_of, with_fronts
 from persona_ray.training.finetune.inputs import LabelledClips
@@ -69,9 +70,8 @@ def feed(
     """`clips` behind the cache, and who was heard for it."""
     source = Counting()
     parts = LabelledClips(clips, source, model), LabelledClips([], source, model)
-    fed, _ = with_fronts(
-        parts, 5.0, engine, PlainContext(device=CPU), Agreement(1), FrontCache(folder)
-    )
+    how = Pass.alone(5.0, PlainContext(device=CPU), engine)
+    fed, _ = with_fronts(parts, how, FrontCache(folder))
     return fed, source
 
 
@@ -146,7 +146,7 @@ def test_a_clip_is_known_by_its_audio(tmp_path: Path) -> None:
     # The same clips recorded anew.
     source = Counting(sample_rate_hz=16_000)
     parts = LabelledClips(clips, source, model), LabelledClips([], source, model)
-    with_fronts(parts, 5.0, FP32, PlainContext(device=CPU), Agreement(1), FrontCache(tmp_path))
+    with_fronts(parts, Pass.alone(5.0, PlainContext(device=CPU), FP32), FrontCache(tmp_path))
     assert len(source.asked) == 6
 
 
@@ -248,7 +248,7 @@ def work(rank: int, root: Path, shared: bool) -> None:
     cache = FrontCache(root / ("frames" if shared else f"frames-{rank}"))
     parts = LabelledClips(CLIPS[:8], source, model), LabelledClips(CLIPS[8:], source, model)
     agreement = Agreement(2)
-    train, dev = with_fronts(parts, 5.0, FP32, context, agreement, cache)
+    train, dev = with_fronts(parts, Pass(5.0, FP32, context, agreement), cache)
     asked = list(source.asked)
     both = torch.cat([pooled(train, model), pooled(dev, model)])
     close = torch.allclose(both, from_audio(model, CLIPS), atol=1e-5)

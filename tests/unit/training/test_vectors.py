@@ -12,13 +12,12 @@ import torch
 
 from persona_ray.config import RunConfig
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.evaluation.compare import hear
 from persona_ray.launch.compare import compare_modalities
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.progress import SilentProgress
-from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import PlainContext
+from persona_ray.training.finetune.encode import Pass
 from persona_ray.training.finetune.inputs import LabelledClips, SpeechVectors
 from persona_ray.training.finetune.run import Known, fit
 from persona_ray.training.finetune.vectors import VectorCache, heard, key_of
@@ -124,8 +123,7 @@ def asked_for(cache: VectorCache, model: BimodalModel, clips: list[Example]) -> 
 
 
 def hear_now(clips: LabelledClips, cache: VectorCache | None) -> SpeechVectors:
-    engine, context = EngineConfig(), PlainContext(device=CPU)
-    return heard(clips, 12.0, engine, context, Agreement(1), cache)
+    return heard(clips, Pass.alone(12.0, PlainContext(device=CPU)), cache)
 
 
 def test_another_encoder_or_cut_hears_for_itself(tmp_path: Path) -> None:
