@@ -8,6 +8,7 @@ from persona_ray.store.recognitions import (
     RecognitionModel,
     RecognitionRepository,
 )
+from persona_ray.store.rollouts import RolloutRecord, RolloutRepository
 from persona_ray.store.splits import Assignment, SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -20,6 +21,8 @@ __all__ = [
     "Forgotten",
     "RecognitionModel",
     "RecognitionRepository",
+    "RolloutRecord",
+    "RolloutRepository",
     "SaveCounts",
     "SplitRepository",
     "Store",

@@ -19,6 +19,7 @@ from persona_ray.store.annotations import AnnotationRepository
 from persona_ray.store.database import Database
 from persona_ray.store.keys import KeyRepository
 from persona_ray.store.recognitions import RecognitionRepository
+from persona_ray.store.rollouts import RolloutRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -43,6 +44,7 @@ class Store:
         self.splits = SplitRepository(database)
         self.recognitions = RecognitionRepository(database)
         self.keys = KeyRepository(database)
+        self.rollouts = RolloutRepository(database)
 
     @property
     def url(self) -> str:
