@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from persona_ray.asr.build import build_recognizer
@@ -24,6 +25,8 @@ class LazyRecognizer:
         self._config = config
         self._build = build
         self._loaded: Recognizer | None = None
+        # Asked from several threads at once, it is still loaded once.
+        self._lock = Lock()
 
     @property
     def name(self) -> str:
@@ -34,15 +37,19 @@ class LazyRecognizer:
         return self._recognizer().transcribe(samples, rate_hz, speech)
 
     def _recognizer(self) -> Recognizer:
-        if self._loaded is None:
-            try:
-                self._loaded = self._build(self._config)
-            except PersonaRayError:
-                raise
-            except Exception as error:
-                said = " ".join(f"{type(error).__name__}: {error}".split())
-                raise EngineUnavailableError(
-                    f"recogniser {self._config.engine} '{self._config.model}' cannot be loaded "
-                    f"({said}): check asr.model, asr.device and asr.compute_type"
-                ) from error
-        return self._loaded
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._made()
+            return self._loaded
+
+    def _made(self) -> Recognizer:
+        try:
+            return self._build(self._config)
+        except PersonaRayError:
+            raise
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise EngineUnavailableError(
+                f"recogniser {self._config.engine} '{self._config.model}' cannot be loaded "
+                f"({said}): check asr.model, asr.device and asr.compute_type"
+            ) from error

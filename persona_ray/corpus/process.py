@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from persona_ray.asr.base import Recognizer
     from persona_ray.audio.vad import Span
     from persona_ray.config import RunConfig
+    from persona_ray.config.corpus import CutConfig
     from persona_ray.types import Samples
 
 # So many different agent phrases on one channel make it the agent's.
@@ -88,17 +89,22 @@ def _is_said(phrase: str, text: str) -> bool:
 
 
 def process_call(
-    call: CallRecord | BadRow, recognizer: Recognizer, vad: SpeechDetector, config: RunConfig
+    call: CallRecord | BadRow,
+    recognizer: Recognizer,
+    vad: SpeechDetector,
+    config: RunConfig,
+    audio: DecodedAudio | None = None,
 ) -> CallResult:
     """Clips of the customer of one call, or why there are none.
 
-    A call that cannot be used never raises: it comes back quarantined. What concerns every call
-    (EngineUnavailableError: the recogniser cannot be loaded) is raised.
+    `audio`: of a call that is decoded already; None reads `call.audio_uri`. A call that cannot be
+    used never raises: it comes back quarantined. What concerns every call (EngineUnavailableError:
+    the recogniser cannot be loaded) is raised.
     """
     if isinstance(call, BadRow):
         return quarantined(call, call.reason, call.detail)
     try:
-        return _process(call, recognizer, vad, config)
+        return _process(call, recognizer, vad, config, audio)
     except CallError as error:
         return quarantined(call, error.reason, error.detail)
     except PersonaRayError:
@@ -109,31 +115,31 @@ def process_call(
 
 
 def _process(
-    call: CallRecord, recognizer: Recognizer, vad: SpeechDetector, config: RunConfig
+    call: CallRecord,
+    recognizer: Recognizer,
+    vad: SpeechDetector,
+    config: RunConfig,
+    audio: DecodedAudio | None,
 ) -> CallResult:
-    audio = read_audio(
-        call.audio_uri,
-        root=config.archive.audio_root,
-        max_s=config.archive.max_call_s,
-        truncated_below=config.audio.truncated_below,
-    )
+    if audio is None:
+        audio = read_audio(
+            call.audio_uri,
+            root=config.archive.audio_root,
+            max_s=config.archive.max_call_s,
+            truncated_below=config.audio.truncated_below,
+        )
     heard = _hear(audio, call, recognizer, vad, config)
     heard, flags = _mend_swap(heard, audio, call, recognizer, vad, config)
-    sentences = cut_sentences(heard.transcript, heard.speech, config.cut)
-    dropped: Counter[str] = Counter()
-    clips = []
-    for sentence in sentences:
-        reason = _drop_reason(sentence, heard, config)
-        if reason is not None:
-            dropped[reason.value] += 1
-        else:
-            clips.append(_clip(sentence, heard.track, call, flags))
+    sentences, dropped = usable_sentences(
+        heard.transcript, heard.speech, heard.track.duration_s, config.cut
+    )
+    clips = [_clip(sentence, heard.track, call, flags) for sentence in sentences]
     outcome = CallOutcome(
         call_id=call.call_id,
         customer_id=call.customer_id,
         audio_uri=call.audio_uri,
         status=CallStatus.OK if clips else CallStatus.NOTHING_USABLE,
-        detail="" if clips else _why_nothing(dropped),
+        detail="" if clips else why_nothing(dropped),
         channel=heard.track.channel,
         clips=len(clips),
         dropped=dict(dropped),
@@ -199,23 +205,48 @@ def _mend_swap(
     return swapped, (*swapped.track.flags, CHANNEL_SWAPPED)
 
 
-def _drop_reason(sentence: Sentence, heard: _Heard, config: RunConfig) -> DropReason | None:
-    if sentence.words[-1].end_s > heard.track.duration_s + _BEYOND_S:
+def usable_sentences(
+    transcript: Transcript, speech: Sequence[Span], duration_s: float, config: CutConfig
+) -> tuple[list[Sentence], Counter[str]]:
+    """The sentences that become clips, in order, and how many were dropped for which reason.
+
+    `duration_s`: of the audio that `transcript` and `speech` are of.
+    """
+    kept = []
+    dropped: Counter[str] = Counter()
+    for sentence in cut_sentences(transcript, speech, config):
+        reason = _drop_reason(sentence, duration_s, config)
+        if reason is not None:
+            dropped[reason.value] += 1
+        else:
+            kept.append(sentence)
+    return kept, dropped
+
+
+def _drop_reason(sentence: Sentence, duration_s: float, config: CutConfig) -> DropReason | None:
+    if sentence.words[-1].end_s > duration_s + _BEYOND_S:
         return DropReason.OUTSIDE_AUDIO
     if sentence.speech_s <= 0:
         return DropReason.NO_SPEECH
-    if count_characters(sentence.text) < config.cut.min_chars:
+    if count_characters(sentence.text) < config.min_chars:
         return DropReason.SHORT
     return None
+
+
+def clip_samples(
+    sentence: Sentence, samples: Samples, rate_hz: int
+) -> tuple[float, float, Samples]:
+    """Start and end of a sentence's clip, in whole milliseconds, and its part of samples (n,)."""
+    start_s = round(sentence.start_s, 3)
+    end_s = round(min(sentence.end_s, len(samples) / rate_hz), 3)
+    return start_s, end_s, samples[round(start_s * rate_hz) : round(end_s * rate_hz)]
 
 
 def _clip(
     sentence: Sentence, track: Track, call: CallRecord, flags: tuple[str, ...]
 ) -> EncodedClip:
-    start_s = round(sentence.start_s, 3)
-    end_s = round(min(sentence.end_s, track.duration_s), 3)
     rate_hz = track.sample_rate_hz
-    samples = track.samples[round(start_s * rate_hz) : round(end_s * rate_hz)]
+    start_s, end_s, samples = clip_samples(sentence, track.samples, rate_hz)
 
     def inside(moment_s: float) -> float:
         return min(max(round(moment_s, 3), start_s), end_s)
@@ -238,7 +269,8 @@ def _clip(
     return EncodedClip(info, encode_flac(samples, rate_hz))
 
 
-def _why_nothing(dropped: Counter[str]) -> str:
+def why_nothing(dropped: Counter[str]) -> str:
+    """For a call without one sentence to use."""
     if not dropped:
         return "no words recognised"
     counts = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.audio.channels import customer_track
-from persona_ray.audio.coding import decode_flac
+from persona_ray.audio.coding import as_stored, decode_flac
 from persona_ray.audio.decode import read_audio
 from persona_ray.audio.vad import Span
-from persona_ray.corpus.process import SpeechDetector, process_call
+from persona_ray.corpus.process import (
+    SpeechDetector,
+    clip_samples,
+    process_call,
+    usable_sentences,
+    why_nothing,
+)
 from persona_ray.errors import (
     CallError,
     ChannelError,
@@ -26,9 +32,10 @@ from persona_ray.types import CallRecord, CallStatus, QuarantineReason
 
 if TYPE_CHECKING:
     from persona_ray.asr.base import Recognizer
+    from persona_ray.audio.decode import DecodedAudio
     from persona_ray.config import RunConfig
     from persona_ray.config.corpus import CutConfig
-    from persona_ray.types import Samples
+    from persona_ray.types import Samples, Transcript
 
 # Without text, sentences that cannot have the fewest characters even of a fast speaker are left
 # out, as they are from the corpus.
@@ -68,14 +75,18 @@ class Pieces:
 
 
 def read_sentences(
-    record: CallRecord, recognizer: Recognizer, voice: SpeechDetector, config: RunConfig
+    record: CallRecord,
+    recognizer: Recognizer,
+    voice: SpeechDetector,
+    config: RunConfig,
+    audio: DecodedAudio | None = None,
 ) -> Pieces:
     """Sentences with text, by the very code that made the clips of training.
 
-    Silence is a result. Raises the CallError that says why the file cannot be used, and
-    RecognitionError where the recogniser failed.
+    `audio`: decoded already; None reads the record's. Silence is a result. Raises the CallError
+    that says why the file cannot be used, and RecognitionError where the recogniser failed.
     """
-    result = process_call(record, recognizer, voice, config)
+    result = process_call(record, recognizer, voice, config, audio)
     outcome = result.outcome
     if outcome.status is CallStatus.QUARANTINED:
         if outcome.reason is QuarantineReason.SILENT:
@@ -91,32 +102,65 @@ def read_sentences(
     return Pieces(tuple(pieces), outcome.detail, outcome.flags)
 
 
-def hear_sentences(record: CallRecord, voice: SpeechDetector, config: RunConfig) -> Pieces:
+def hear_sentences(
+    record: CallRecord,
+    voice: SpeechDetector,
+    config: RunConfig,
+    audio: DecodedAudio | None = None,
+) -> Pieces:
     """Sentences without text, from detected speech alone; raises CallError as above."""
-    audio = read_audio(
-        record.audio_uri,
-        root=config.archive.audio_root,
-        max_s=config.archive.max_call_s,
-        truncated_below=config.audio.truncated_below,
-    )
+    if audio is None:
+        audio = read_audio(
+            record.audio_uri,
+            root=config.archive.audio_root,
+            max_s=config.archive.max_call_s,
+            truncated_below=config.audio.truncated_below,
+        )
     try:
         track = customer_track(audio, record, config.archive, config.audio)
     except SilentError as error:
         return Pieces((), error.detail, audio.flags)
-    rate_hz = track.sample_rate_hz
-    speech = voice.speech(track.samples, rate_hz)
+    speech = voice.speech(track.samples, track.sample_rate_hz)
+    return heard_pieces(track.samples, track.sample_rate_hz, speech, config, track.flags)
+
+
+def heard_pieces(
+    samples: Samples,
+    rate_hz: int,
+    speech: Sequence[Span],
+    config: RunConfig,
+    flags: tuple[str, ...] = (),
+) -> Pieces:
+    """Pieces of samples (n,) without text, by the spans of `speech` in it."""
     pieces = tuple(
         Piece(
             span.start_s,
             span.end_s,
             None,
-            track.samples[round(span.start_s * rate_hz) : round(span.end_s * rate_hz)],
+            samples[round(span.start_s * rate_hz) : round(span.end_s * rate_hz)],
             rate_hz,
         )
         for span in cut_spans(speech, config.cut)
     )
     reason = "" if pieces else "no speech detected" if not speech else "no sentence is long enough"
-    return Pieces(pieces, reason, track.flags)
+    return Pieces(pieces, reason, flags)
+
+
+def read_pieces(
+    samples: Samples,
+    rate_hz: int,
+    speech: Sequence[Span],
+    transcript: Transcript,
+    config: RunConfig,
+) -> Pieces:
+    """Pieces of samples (n,) by the words of `transcript`: cut, dropped and rounded as the clips
+    of a call are."""
+    sentences, dropped = usable_sentences(transcript, speech, len(samples) / rate_hz, config.cut)
+    pieces = []
+    for sentence in sentences:
+        start_s, end_s, part = clip_samples(sentence, samples, rate_hz)
+        pieces.append(Piece(start_s, end_s, sentence.text, as_stored(part), rate_hz))
+    return Pieces(tuple(pieces), "" if pieces else why_nothing(dropped), ())
 
 
 def cut_spans(speech: Sequence[Span], config: CutConfig) -> list[Span]:

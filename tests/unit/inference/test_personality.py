@@ -94,12 +94,12 @@ def clips() -> list[ClipInput]:
 def test_a_clips_result_does_not_depend_on_its_neighbours(
     modality: Modality, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from persona_ray.inference import personality
+    from persona_ray.inference import judge as stage
 
     judge = recognizer(modality)
     together = judge.clips(clips())
-    monkeypatch.setattr(personality, "BATCH_S", 3.0)
-    monkeypatch.setattr(personality, "BATCH_TEXTS", 4)
+    monkeypatch.setattr(stage, "BATCH_S", 3.0)
+    monkeypatch.setattr(stage, "BATCH_TEXTS", 4)
     in_small_batches = judge.clips(clips())
     alone = [judge.clip(clip) for clip in clips()]
     for results in zip(together, in_small_batches, alone, strict=True):
