@@ -11,6 +11,7 @@ writer still lives. Writers on other hosts are let be.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import os
@@ -93,6 +94,17 @@ def put_folder(written: Path, path: Path) -> None:
             aside.rename(path)
             raise
         _remove(aside)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The file `path`, made where it is missing, is this process's alone within the block.
+
+    Raises BlockingIOError where another has it. The lock goes with the process, however it ends.
+    """
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def settle(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -23,9 +22,9 @@ from persona_ray.corpus.manifest import (
 )
 from persona_ray.corpus.staging import Staging
 from persona_ray.errors import CorpusError
-from persona_ray.files import write_whole
+from persona_ray.files import locked, write_whole
 
-_STAGING = "staging"
+STAGING = "staging"
 _SETTINGS = "settings.json"
 _LOCK = ".lock"
 
@@ -48,40 +47,54 @@ def open_build(config: RunConfig, fresh: bool = False) -> Iterator[CorpusBuild]:
     """
     folder = config.corpus_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            # The lock goes with the process, however it ends.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CorpusError(f"another build is at work in {folder}: wait for its end") from None
+    with alone_in(folder, "build"):
         if fresh:
             _clear(folder)
         yield _prepare(folder, corpus_settings(config))
 
 
+@contextmanager
+def alone_in(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes of the kind `what` out of `folder`; CorpusError where one is at work."""
+    try:
+        with locked(folder / _LOCK):
+            yield
+    except BlockingIOError:
+        raise CorpusError(f"another {what} is at work in {folder}: wait for its end") from None
+
+
 def _prepare(folder: Path, settings: dict[str, Any]) -> CorpusBuild:
-    digest = settings_hash(settings)
     if (folder / MANIFEST).exists():
         manifest = CorpusDataset.open(folder).manifest
-        _check_settings(folder, "corpus", manifest.settings, settings)
+        refuse_changed(folder, "corpus", manifest.settings, settings)
     else:
-        manifest = Manifest(settings=settings, settings_hash=digest)
-    staging = Staging(folder / _STAGING / f"{digest}-{manifest.generation:04d}")
-    for other in sorted((folder / _STAGING).glob("*")):
+        manifest = Manifest(settings=settings, settings_hash=settings_hash(settings))
+    staging = open_staging(folder, "corpus", settings, manifest.generation)
+    return CorpusBuild(folder, manifest, staging)
+
+
+def open_staging(folder: Path, what: str, settings: dict[str, Any], generation: int) -> Staging:
+    """Where calls wait that will be the shards after `generation`; those of a killed run are there.
+
+    CorpusError where a killed first run had other settings; `what` it was making.
+    """
+    staging = Staging(folder / STAGING / f"{settings_hash(settings)}-{generation:04d}")
+    for other in sorted((folder / STAGING).glob("*")):
         if other == staging.folder:
             continue
         note = other / _SETTINGS
-        if manifest.generation == 0 and note.exists():
+        if generation == 0 and note.exists():
             old = json.loads(note.read_text(encoding="utf-8"))
-            _check_settings(folder, "unfinished corpus", old, settings)
+            refuse_changed(folder, f"unfinished {what}", old, settings)
         # A kill came after its calls were in shards, or before it had any.
         shutil.rmtree(other)
     staging.folder.mkdir(parents=True, exist_ok=True)
     write_whole(staging.folder / _SETTINGS, json.dumps(settings, ensure_ascii=False, indent=1))
-    return CorpusBuild(folder, manifest, staging)
+    return staging
 
 
-def _check_settings(folder: Path, what: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+def refuse_changed(folder: Path, what: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raises CorpusError, naming the settings, where `old` and `new` differ."""
     changed = changed_settings(old, new)
     if changed:
         raise CorpusError(
@@ -96,4 +109,4 @@ def _clear(folder: Path) -> None:
     for pattern in ("clips-*.parquet*", "calls-*.parquet*", QUARANTINE):
         for path in folder.glob(pattern):
             path.unlink()
-    shutil.rmtree(folder / _STAGING, ignore_errors=True)
+    shutil.rmtree(folder / STAGING, ignore_errors=True)

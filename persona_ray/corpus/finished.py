@@ -1,29 +1,29 @@
-"""Which calls a corpus has already."""
+"""Which calls stand in shards already."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from persona_ray.corpus.manifest import Manifest
+from persona_ray.corpus.manifest import Shard
 
 _CACHED_GROUPS = 8
 
 
 class FinishedCalls:
-    """Which calls stand in the shards of `manifest`. Pickles; keeps a few row groups of ids."""
+    """Which calls stand in `shards` of `folder`. Pickles; keeps a few row groups of ids."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
         self._folder = folder
-        self._manifest = manifest
+        self._shards = tuple(shards)
         self._ids = lru_cache(maxsize=_CACHED_GROUPS)(self._read_ids)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FinishedCalls, (self._folder, self._manifest)
+        return FinishedCalls, (self._folder, self._shards)
 
     def among(self, call_ids: Collection[str]) -> set[str]:
         """Those of `call_ids` that are finished."""
@@ -41,7 +41,7 @@ class FinishedCalls:
     def _bounds(self) -> list[tuple[str, int, str, str]]:
         """(shard, row group, first call id, last call id): within a build, calls are in order."""
         bounds = []
-        for shard in self._manifest.call_shards:
+        for shard in self._shards:
             for group in range(pq.ParquetFile(self._folder / shard.name).num_row_groups):
                 ids = self._read_ids(shard.name, group)
                 bounds.append((shard.name, group, min(ids), max(ids)))

@@ -1,4 +1,4 @@
-"""The calls of the archive that a corpus has not yet."""
+"""The calls of the archive that are not done yet."""
 
 from __future__ import annotations
 

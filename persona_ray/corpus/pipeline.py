@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from persona_ray.asr.build import build_recognizer
@@ -74,7 +75,7 @@ def build_corpus(
     if total == 0:
         raise ArchiveError("archive.query gives no calls: nothing to build a corpus from")
     with open_build(config, fresh=fresh) as work:
-        finished = FinishedCalls(work.folder, work.manifest)
+        finished = FinishedCalls(work.folder, work.manifest.call_shards)
         pending = PendingCalls(archive, work.staging, finished)
         tally = _Tally()
         if next(iter(pending), None) is not None:
@@ -133,11 +134,13 @@ class _Tally:
 def _processed(
     config: RunConfig, staging: Staging, pending: PendingCalls, build: BuildRecognizer
 ) -> Iterator[CallFigures]:
+    make = partial(CallWorker, config, staging, uuid.uuid4().hex, build)
     if config.launch.backend == "ray":
-        from persona_ray.corpus.pipeline_ray import stream_calls
+        from persona_ray.corpus.pipeline_ray import Pool, stream_calls
 
-        yield from stream_calls(config, staging, pending, build)
+        pool = Pool(config.corpus.workers, config.corpus.gpus_per_worker)
+        yield from stream_calls(pending, make, pool)
         return
-    worker = CallWorker(config, staging, uuid.uuid4().hex, build)
+    worker = make()
     for call in pending:
         yield worker.finish(call)

@@ -1,33 +1,32 @@
-"""The calls stage on Ray Data: one task reads the archive, actors hold recognisers.
+"""The calls stage of a job on Ray Data: one task reads the archive, actors hold the models.
 
-    read the archive (task, a generator) -> packets of calls -> recognisers (actors) -> figures
+    read the archive (task, a generator) -> packets of calls -> workers (actors) -> figures
 
-Clips do not pass through Ray: an actor writes them to the staging, which for several machines
-lies on a file system that they share (as the checkpoints of training do).
+What becomes of a call does not pass through Ray: an actor writes it to the staging, which for
+several machines lies on a file system that they share (as the checkpoints of training do).
 """
 
 from __future__ import annotations
 
 import logging
 import pickle
-import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 import ray
 from ray.data import DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
-from persona_ray.asr.lazy import BuildRecognizer
-from persona_ray.config import RunConfig
-from persona_ray.config.corpus import CorpusConfig
 from persona_ray.corpus.pending import Call, PendingCalls
-from persona_ray.corpus.staging import Staging
-from persona_ray.corpus.worker import CallFigures, CallWorker
 from persona_ray.errors import PersonaRayError
+
+FiguresT = TypeVar("FiguresT")
+FiguresT_co = TypeVar("FiguresT_co", covariant=True)
 
 # Calls that travel together: enough to make Ray's cost per task small beside theirs, few enough
 # to keep all workers busy at the end.
@@ -38,12 +37,29 @@ _READER_CPUS = 0.1
 _WORKER_CPUS = 0.5
 
 
+class Worker(Protocol[FiguresT_co]):
+    """Takes a call and commits what became of it."""
+
+    def finish(self, call: Call) -> FiguresT_co:
+        """What the call adds to the figures of the job. PersonaRayError ends the job."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """At most so many workers side by side; `gpus` of one worker, a share is fine."""
+
+    workers: int
+    gpus: float = 0.0
+
+
 def stream_calls(
-    config: RunConfig, staging: Staging, pending: PendingCalls, build: BuildRecognizer
-) -> Iterator[CallFigures]:
+    pending: PendingCalls, make: Callable[[], Worker[FiguresT]], pool: Pool
+) -> Iterator[FiguresT]:
     """Process the pending calls on the connected cluster; figures of each as it is committed.
 
-    Raises the PersonaRayError that a worker or the reader raised.
+    Each actor makes a worker of its own by `make`, which is pickled, as figures are. Raises the
+    PersonaRayError that a worker or the reader raised.
     """
     with _context():
         calls = ray.data.read_datasource(
@@ -52,33 +68,32 @@ def stream_calls(
             num_cpus=_READER_CPUS,
         )
         figures = calls.map_batches(
-            _Recogniser,
-            fn_constructor_args=(config, staging, uuid.uuid4().hex, build),
+            _Actor,
+            fn_constructor_args=(make,),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(
-                min_size=_at_once(config.corpus), max_size=config.corpus.workers
-            ),
+            compute=ray.data.ActorPoolStrategy(min_size=_at_once(pool), max_size=pool.workers),
             num_cpus=_WORKER_CPUS,
-            num_gpus=config.corpus.gpus_per_worker or None,
+            num_gpus=pool.gpus or None,
         )
         for batch in figures.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for row in batch.to_pylist():
-                if row["error"] is not None:
-                    raise pickle.loads(row["error"])
-                yield CallFigures(row["audio_s"], row["recognised"])
+            for data in batch.column("figures").to_pylist():
+                found = pickle.loads(data)
+                if isinstance(found, PersonaRayError):
+                    raise found
+                yield found
 
 
-def _at_once(config: CorpusConfig) -> int:
+def _at_once(pool: Pool) -> int:
     """Workers that the cluster has room for now, beside the reader; more may come if it grows.
 
     Asking for all of them could leave the reader without a processor: nobody would ever work.
     """
     resources = ray.cluster_resources()
     room = (resources.get("CPU", 0.0) - _READER_CPUS) / _WORKER_CPUS
-    if config.gpus_per_worker:
-        room = min(room, resources.get("GPU", 0.0) / config.gpus_per_worker)
-    return max(1, min(config.workers, int(room)))
+    if pool.gpus:
+        room = min(room, resources.get("GPU", 0.0) / pool.gpus)
+    return max(1, min(pool.workers, int(room)))
 
 
 class _Packets(Datasource):  # type: ignore[misc]
@@ -105,22 +120,20 @@ class _Packets(Datasource):  # type: ignore[misc]
             calls = iter(pending)
             try:
                 while packet := list(islice(calls, _PACKET_CALLS)):
-                    yield _packet_table(packet)
+                    yield _table("calls", packet)
             except PersonaRayError as error:
                 # As a value: what is raised in a task comes out wrapped and lengthened by Ray.
-                yield _packet_table(error)
+                yield _table("calls", error)
 
         metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [ReadTask(read, metadata, per_task_row_limit=per_task_row_limit)]
 
 
-class _Recogniser:
-    """The actor: one recogniser and speech detector for all its calls."""
+class _Actor:
+    """One worker for all calls that come to it."""
 
-    def __init__(
-        self, config: RunConfig, staging: Staging, run: str, build: BuildRecognizer
-    ) -> None:
-        self._worker = CallWorker(config, staging, run, build)
+    def __init__(self, make: Callable[[], Worker[Any]]) -> None:
+        self._worker = make()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         for data in batch.column("calls").to_pylist():
@@ -129,24 +142,13 @@ class _Recogniser:
                 if isinstance(packet, PersonaRayError):
                     raise packet
                 for call in packet:
-                    yield _figures_table(self._worker.finish(call), None)
+                    yield _table("figures", self._worker.finish(call))
             except PersonaRayError as error:
-                yield _figures_table(CallFigures(), error)
+                yield _table("figures", error)
 
 
-def _packet_table(packet: list[Call] | PersonaRayError) -> pa.Table:
-    return pa.table({"calls": pa.array([pickle.dumps(packet)], pa.binary())})
-
-
-def _figures_table(call: CallFigures, error: PersonaRayError | None) -> pa.Table:
-    data = None if error is None else pickle.dumps(error)
-    return pa.table(
-        {
-            "audio_s": [call.audio_s],
-            "recognised": [call.recognised],
-            "error": pa.array([data], pa.binary()),
-        }
-    )
+def _table(column: str, value: object) -> pa.Table:
+    return pa.table({column: pa.array([pickle.dumps(value)], pa.binary())})
 
 
 @contextmanager

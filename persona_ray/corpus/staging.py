@@ -1,6 +1,7 @@
 """Where finished calls wait for their shards: one file per call, there or not there, never half.
 
-A call is committed by a rename, so that a kill at any moment loses at most the calls in flight.
+What a file holds is the business of who stages: a table whose metadata name the call. It is
+committed by a rename, so that a kill at any moment loses at most the calls in flight.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from persona_ray.corpus.records import CallResult
-from persona_ray.corpus.tables import result_table
 from persona_ray.errors import CorpusError
 from persona_ray.files import write_whole
 
@@ -45,12 +44,12 @@ class Staging:
     def has(self, call_id: str) -> bool:
         return self.path(call_id).exists()
 
-    def commit(self, result: CallResult) -> None:
+    def commit(self, table: pa.Table) -> None:
         """Write what became of one call. Afterwards `has` is true, in this process and others."""
-        path = self.path(result.outcome.call_id)
+        path = self.path(call_id_of(table.schema))
         path.parent.mkdir(exist_ok=True)
         buffer = pa.BufferOutputStream()
-        pq.write_table(result_table(result), buffer, compression="snappy")
+        pq.write_table(table, buffer, compression="snappy")
         write_whole(path, buffer.getvalue().to_pybytes())
 
     def count(self) -> int:
@@ -102,8 +101,13 @@ def _call_id(path: Path) -> str:
     call_id = unquote(name, errors="replace")
     if hashlib.sha256(call_id.encode()).hexdigest().startswith(digest):
         return call_id
-    inside: bytes = _read(path).schema.metadata[b"call_id"]
-    return inside.decode()
+    return call_id_of(_read(path).schema)
+
+
+def call_id_of(schema: pa.Schema) -> str:
+    """The call that a staged table is about; KeyError where it does not say."""
+    call_id: bytes = schema.metadata[b"call_id"]
+    return call_id.decode()
 
 
 def _read(path: Path) -> pa.Table:

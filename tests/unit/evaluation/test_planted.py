@@ -24,6 +24,7 @@ from persona_ray.corpus.dataset import CorpusDataset
 from persona_ray.corpus.manifest import Manifest, corpus_settings, settings_hash
 from persona_ray.corpus.process import process_call
 from persona_ray.corpus.staging import Staging
+from persona_ray.corpus.tables import result_table
 from persona_ray.errors import ArchiveError
 from persona_ray.evaluation.quality import Quality, measure_quality
 from persona_ray.progress import SilentProgress
@@ -105,7 +106,7 @@ def build(archive: Path, folder: Path, config: RunConfig) -> CorpusDataset:
             on_channel = [row for row in own if row.channel == channel]
             other = [row for row in own if row.channel == 1 - channel]
             recogniser = TwoSides(KnowingRecogniser(on_channel), KnowingRecogniser(other))
-            staging.commit(process_call(call, recogniser, LoudIsSpeech(), config))
+            staging.commit(result_table(process_call(call, recogniser, LoudIsSpeech(), config)))
     settings = corpus_settings(config)
     manifest = Manifest(settings=settings, settings_hash=settings_hash(settings))
     with SilentProgress().stage("shards", None) as stage:
