@@ -1,0 +1,1 @@
+"""A challenger beside the champion: shadow traffic, a canary, and the way back."""
