@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import queue
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -52,14 +52,7 @@ def small_trial(config: Mapping[str, Any], work: Work) -> None:
     plan: SweepPlan = ray.get(work.plan)
     use_threads(plan)
     teller = _Teller(plan)
-    for run in _runs(config, work, plan):
-        known = work.known.get(run.key)
-        if known is not None:
-            teller.tell(run, known.epochs)
-            if known.ended is None:
-                # It was given up, and with it the trial.
-                return
-            continue
+    for run in _to_train(config, work, plan, teller):
         shared = known_of(plan, run, work.shared)
         if shared.start is not None:
             teller.tell(run, shared.start.progress.history.epochs)
@@ -75,14 +68,7 @@ def large_trial(config: Mapping[str, Any], work: Work) -> None:
 
     plan: SweepPlan = ray.get(work.plan)
     teller = _Teller(plan)
-    for run in _runs(config, work, plan):
-        known = work.known.get(run.key)
-        if known is not None:
-            teller.tell(run, known.epochs)
-            if known.ended is None:
-                # It was given up, and with it the trial.
-                return
-            continue
+    for run in _to_train(config, work, plan, teller):
         folder = work.folder / run.key
         teller.tell(run, _done_before(folder))
         news: queue.SimpleQueue[EpochResult] = queue.SimpleQueue()
@@ -132,6 +118,21 @@ class _Teller:
         sweep, keep = self._plan.sweep, run.training.keep
         scores = [score_of(told, keep, sweep.metric) for told in self._told.values()]
         return mean_score(scores)
+
+
+def _to_train(
+    config: Mapping[str, Any], work: Work, plan: SweepPlan, teller: _Teller
+) -> Iterator[SweepRun]:
+    """The trial's runs without those that are known, which are told as they are passed."""
+    for run in _runs(config, work, plan):
+        known = work.known.get(run.key)
+        if known is None:
+            yield run
+            continue
+        teller.tell(run, known.epochs)
+        if known.ended is None:
+            # It was given up, and with it the trial.
+            return
 
 
 def _runs(config: Mapping[str, Any], work: Work, plan: SweepPlan) -> Sequence[SweepRun]:

@@ -40,6 +40,18 @@ def kept(workspace: Path) -> dict[str, int]:
     }
 
 
+def killed_and_finished(
+    workspace: Path, kind: str, after: int
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The driver is killed once `after` runs have ended, and starts again: what was kept at the
+    kill, and what came out in the end."""
+    driver = start(workspace, kind)
+    wait_for(lambda: len(kept(workspace)) >= after, RUN_S, "no run ended")
+    driver.kill()
+    driver.wait()
+    return kept(workspace), finish(start(workspace, kind), workspace)
+
+
 @pytest.mark.parametrize(
     ("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
 )
@@ -62,12 +74,7 @@ def test_what_has_ended_is_not_trained_again(tmp_path: Path, ending: int, code: 
 
 def test_a_killed_sweep_with_a_scheduler_goes_on(tmp_path: Path) -> None:
     workspace = tmp_path / "run"
-    driver = start(workspace, "asha")
-    wait_for(lambda: len(kept(workspace)) >= 2, RUN_S, "no run ended")
-    driver.kill()
-    driver.wait()
-    before = kept(workspace)
-    outcome = finish(start(workspace, "asha"), workspace)
+    before, outcome = killed_and_finished(workspace, "asha", after=2)
     assert outcome["found"] == len(before)
     after = kept(workspace)
     assert all(after[name] == at for name, at in before.items())
@@ -77,12 +84,7 @@ def test_a_killed_sweep_with_a_scheduler_goes_on(tmp_path: Path) -> None:
 
 def test_large_trials_share_a_cluster_and_go_on_after_a_kill(tmp_path: Path) -> None:
     workspace = tmp_path / "run"
-    driver = start(workspace, "large")
-    wait_for(lambda: len(kept(workspace)) >= 1, RUN_S, "no run ended")
-    driver.kill()
-    driver.wait()
-    before = kept(workspace)
-    outcome = finish(start(workspace, "large"), workspace)
+    before, outcome = killed_and_finished(workspace, "large", after=1)
     assert (outcome["found"], outcome["trained"]) == (len(before), 3 - len(before))
     assert [row[3] for row in outcome["rows"]] == [True] * 3
     assert outcome["rows"][0][0] == {"training.learning_rate": RATES[0]}

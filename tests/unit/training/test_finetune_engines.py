@@ -9,7 +9,6 @@ and two dozen steps of Adam at a rate of 0.02 carry them on.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,12 @@ from torch import Tensor, multiprocessing
 from torch import distributed as dist
 
 from persona_ray.config.pretraining import EngineConfig
-from persona_ray.training.context import PlainContext
 from persona_ray.training.finetune.history import History, Phase
 from persona_ray.training.finetune.outcome import load_finetuned
 from persona_ray.training.finetune.run import fit
 from persona_ray.training.run_folder import RunFolder
 from persona_ray.types import Split
+from tests.unit.training.cases import context_of
 from tests.unit.training.toys import Tones, examples, still, tiny_model, training_config
 
 TORCH = EngineConfig()
@@ -53,18 +52,8 @@ class Case:
         return f"{kind}{blocks}-{self.workers}-{self.stopped}-{self.after}"
 
     def run(self, root: Path, rank: int) -> None:
-        folder = root / self.name
-        if self.after and rank == 0:
-            shutil.copytree(root / self.after, folder)
-        if self.workers > 1:
-            dist.barrier()
-        asked = iter(range(1, 10_000))
-        context = PlainContext(
-            folder,
-            rank=rank,
-            world_size=self.workers,
-            device=torch.device("cpu"),
-            stop=lambda: bool(self.stopped) and rank == 0 and next(asked) >= self.stopped,
+        context = context_of(
+            root, self.name, rank, self.workers, after=self.after, stopped_after=self.stopped
         )
         model = still(tiny_model())
         history = fit(model, TRAIN, DEV, Tones(), CONFIG, context, engine=self.engine)

@@ -10,7 +10,6 @@ within 1e-5. A micro-batch or rank that were counted wrongly moves either by 1e-
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves
 from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
+from tests.unit.training.cases import context_of
 from tests.unit.training.pretrain.toys import (
     SETTINGS,
     TOY,
@@ -59,19 +59,9 @@ class Case:
         return "-".join([*parts, "stopped" if self.stopped else self.after])
 
     def run(self, root: Path, rank: int) -> None:
-        folder = root / self.name
-        if self.after and rank == 0:
-            shutil.copytree(root / self.after, folder)
-        if self.workers > 1:
-            dist.barrier()
-        asked = iter(range(1, 10_000))
-        context = PlainContext(
-            folder,
-            rank=rank,
-            world_size=self.workers,
-            device=torch.device("cpu"),
-            # One worker alone is asked; both stop.
-            stop=lambda: self.stopped and rank == 0 and next(asked) >= STOPPED_AFTER,
+        stopped_after = STOPPED_AFTER if self.stopped else 0
+        context = context_of(
+            root, self.name, rank, self.workers, after=self.after, stopped_after=stopped_after
         )
         curve = pretrain(TOY, self.settings, self.engine, context, unheard)
         if rank == 0:
