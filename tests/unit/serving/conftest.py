@@ -1,0 +1,10 @@
+"""Tests of asynchronous code run on asyncio, the loop that serves."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
