@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
 
 from persona_ray import __version__
+from persona_ray.serving.boundary import Boundary
+from persona_ray.serving.failures import install_failures
+from persona_ray.serving.gate import Gate
+from persona_ray.serving.limits import BodyLimit, TimeLimit
+from persona_ray.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.serving.service import PersonalityService
     from persona_ray.store import Store
+
+_ABOUT = """\
+The personality colour (FPA: red, blue, yellow, green) of a caller, from what the caller says and
+how. Every answer that is no success has the shape of `ErrorAnswer`: its `code` never changes its
+meaning, `field` names what is wrong, `fix` says how to mend it. `trace_id` is that of the header
+`x-trace-id`, or of W3C's `traceparent`, if the request had one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +34,31 @@ class Services:
     config: RunConfig
     personality: PersonalityService
     store: Store
+    metrics: Metrics = field(default_factory=Metrics)
+    gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gate", Gate(self.store, self.config.serving.keys))
 
 
 BuildRouter = Callable[[Services], APIRouter]
 
 
 def build_app(services: Services, routers: Sequence[BuildRouter]) -> FastAPI:
-    """The application with the routes of `routers`."""
-    app = FastAPI(title="persona-ray", version=__version__)
+    """The application with the routes of `routers`.
+
+    FastAPI's own pages of documentation load scripts from elsewhere, so there are none:
+    /openapi.json is for any tool.
+    """
+    limits = services.config.serving.limits
+    app = FastAPI(
+        title="persona-ray", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None
+    )
     for build in routers:
         app.include_router(build(services))
+    install_failures(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_bytes=int(limits.max_upload_mb * 1e6))
+    app.add_middleware(TimeLimit, seconds=limits.request_timeout_s)
+    app.add_middleware(Boundary, metrics=services.metrics)
     return app

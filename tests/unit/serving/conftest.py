@@ -1,10 +1,34 @@
-"""Tests of asynchronous code run on asyncio, the loop that serves."""
+"""The web application over a service without a model, and a key to ask it with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from persona_ray.config import RunConfig, load_config
+from persona_ray.store import Store, open_store
+from tests.unit.serving.fakes import FakeService
 
 
 @pytest.fixture
 def anyio_backend() -> str:
+    """Tests of asynchronous code run on asyncio, the loop that serves."""
     return "asyncio"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    return load_config(None, [f"workspace={tmp_path}"])

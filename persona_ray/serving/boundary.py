@@ -1,0 +1,112 @@
+"""The outermost shell of the application: trace id, log line, metrics, and the last resort.
+
+Whatever an inner layer did not foresee ends here as a 500 in the one JSON shape. The server behind
+gets no exception: it would write the message into a log.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.websockets import WebSocket
+
+from persona_ray.serving.failures import close_of, refuse_websocket, unexpected
+from persona_ray.serving.logs import log_event, log_exception
+from persona_ray.serving.tracing import HEADER, trace_id_of, traced
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from persona_ray.serving.metrics import Metrics
+
+# Asked for by machines every few seconds: counted, not logged.
+_QUIET = frozenset({"/health", "/health/ready", "/metrics"})
+
+
+class Boundary:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        # One connection's state is its own; servers may share theirs between requests.
+        scope["state"] = dict(scope.get("state", {}))
+        with traced(trace_id_of(Headers(scope=scope))) as trace_id:
+            answer = _Answer(send, trace_id)
+            begun = time.perf_counter()
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception as error:
+                scope["state"]["error_code"] = "service.failed"
+                log_exception("request failed", error, route=_route(scope))
+                await _last_resort(scope, receive, answer)
+            self._note(scope, answer.status, time.perf_counter() - begun)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route, state = _route(scope), scope["state"]
+        method = str(scope.get("method", "WEBSOCKET"))
+        code = str(state.get("error_code", ""))
+        self._metrics.request(route, method, status, seconds)
+        if code:
+            self._metrics.refused(code)
+        if route not in _QUIET or status >= 400:
+            log_event(
+                "request",
+                route=route,
+                method=method,
+                status=status,
+                seconds=round(seconds, 4),
+                code=code,
+                key_id=str(state.get("key_id", "")),
+            )
+
+
+class _Answer:
+    """Notes the status that was sent and puts the trace id beside it."""
+
+    def __init__(self, send: Send, trace_id: str) -> None:
+        self._send = send
+        self._trace_id = trace_id
+        self.status = 0
+        self.closed = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            self.status = message["status"]
+            MutableHeaders(scope=message)[HEADER] = self._trace_id
+        elif message["type"] == "websocket.accept":
+            self.status = 101
+            message.setdefault("headers", [])
+            MutableHeaders(scope=message)[HEADER] = self._trace_id
+        elif message["type"] == "websocket.close":
+            self.status = self.status or 403
+            self.closed = True
+        await self._send(message)
+
+
+async def _last_resort(scope: Scope, receive: Receive, answer: _Answer) -> None:
+    failure = unexpected()
+    if scope["type"] == "websocket":
+        if not answer.status:
+            await refuse_websocket(WebSocket(scope, receive, answer.send), failure)
+        elif not answer.closed:
+            code, reason = close_of(failure)
+            await answer.send({"type": "websocket.close", "code": code, "reason": reason})
+    elif not answer.status:
+        await failure.response()(scope, receive, answer.send)
+    else:
+        # Half an answer is out: only a broken connection tells the client. Without the cause, which
+        # a server would log with its message.
+        raise ConnectionAbortedError("the answer broke off") from None
+
+
+def _route(scope: Scope) -> str:
+    """The route's template: a path itself may hold ids."""
+    return str(getattr(scope.get("route"), "path", "none"))

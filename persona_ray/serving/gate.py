@@ -1,0 +1,239 @@
+"""Who may ask, and how often.
+
+A caller names a key: `Authorization: Bearer pr_...`. A browser cannot set that header on a
+WebSocket; it offers two subprotocols instead, `persona-ray` and `key.pr_...`, and the server takes
+the first (`chosen_subprotocol`). No key ever stands in an address, where logs would keep it.
+
+Keys live in the store by their digest, with scopes and a limit of requests per minute. A key is
+asked for in the store at most every few seconds: a revoked one stops working within `KEY_AGE_S`.
+Each ingress replica counts by itself, so that a key's limit is per replica.
+
+The first run on a laptop is safe by default and asks for nothing: `persona-ray serve` on a loopback
+address makes a session key (`session_key`: all scopes, one day, those of earlier sessions revoked)
+and prints the address of the pages with it behind a `#`, which browsers do not send: the page keeps
+it in its session storage. On any other address no key is made: `persona-ray keys create` does it.
+
+`serving.keys.required=false` opens everything, on a loopback address alone: the configuration is
+refused otherwise (`check_open`), and each request must come from this machine, be addressed to it,
+and come from no foreign page. Another site's page in the same browser could ask, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pyrate_limiter import Duration, InMemoryBucket, Rate, RateItem
+
+from persona_ray.errors import ConfigError, RequestError
+from persona_ray.store.keys import SCOPES
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from persona_ray.config.serving import KeysConfig, ServingConfig
+    from persona_ray.store import Store
+    from persona_ray.store.keys import ApiKey
+
+SUBPROTOCOL = "persona-ray"
+SESSION = "session"
+KEY_AGE_S = 5.0
+_KEY_SUBPROTOCOL = "key."
+_KEPT_KEYS = 1024
+_SESSION_LIFETIME = timedelta(days=1)
+_HOW = (
+    "send 'Authorization: Bearer KEY' (a browser's WebSocket: the subprotocols 'persona-ray' and "
+    "'key.KEY'); `persona-ray keys create` makes keys"
+)
+_SCHEME = HTTPBearer(auto_error=False, description="A key made by `persona-ray keys create`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `key_id` is empty where no key is needed."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+
+    def allows(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+_ANYONE = Caller("", "", frozenset(SCOPES))
+
+
+class Gate:
+    """Admits requests and WebSockets."""
+
+    def __init__(self, store: Store, config: KeysConfig) -> None:
+        self._store = store
+        self._config = config
+        self._keys: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._buckets: OrderedDict[str, InMemoryBucket] = OrderedDict()
+
+    async def admit(self, connection: HTTPConnection, scope: str) -> Caller:
+        """The caller of a request or WebSocket (before it is accepted), if it may do `scope`.
+
+        Raises RequestError: 401 without a valid key, 403 without the scope, 429 beyond its limit.
+        """
+        if not self._config.required:
+            _check_local(connection)
+            return _ANYONE
+        token = _token(connection)
+        if token is None:
+            raise RequestError("key.missing", "no key", status=401, field="authorization", fix=_HOW)
+        key = await self._key(token)
+        if key is None:
+            raise RequestError(
+                "key.unknown", "there is no such key", status=401, field="authorization", fix=_HOW
+            )
+        state = key.state(datetime.now(UTC))
+        if state != "valid":
+            raise RequestError(
+                f"key.{state}",
+                f"key {key.key_id} is {state}",
+                status=401,
+                field="authorization",
+                fix="use another key: `persona-ray keys create` makes one",
+            )
+        connection.scope.setdefault("state", {})["key_id"] = key.key_id
+        if not key.allows(scope):
+            raise RequestError(
+                "key.scope",
+                f"key {key.key_id} lacks the scope '{scope}'",
+                status=403,
+                field="authorization",
+                fix=f"`persona-ray keys create NAME --scope {scope}` makes a key that has it",
+            )
+        self._spend(key)
+        return Caller(key.key_id, key.name, key.scopes)
+
+    def requires(self, scope: str) -> Callable[..., Awaitable[Caller]]:
+        """A dependency of routes: the caller, admitted with `scope`."""
+
+        async def dependency(
+            request: Request,
+            _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)],
+        ) -> Caller:
+            return await self.admit(request, scope)
+
+        return dependency
+
+    async def _key(self, token: str) -> ApiKey | None:
+        now = time.monotonic()
+        known = self._keys.get(token)
+        if known is not None and now - known[0] < KEY_AGE_S:
+            return known[1]
+        key = await asyncio.to_thread(self._store.keys.find, token)
+        # What is no key is not remembered: it must not push out what is one.
+        self._keys.pop(token, None)
+        if key is not None:
+            self._keys[token] = (now, key)
+            while len(self._keys) > _KEPT_KEYS:
+                self._keys.popitem(last=False)
+        return key
+
+    def _spend(self, key: ApiKey) -> None:
+        limit = key.requests_per_minute or self._config.requests_per_minute
+        bucket = self._buckets.get(key.key_id)
+        if bucket is None:
+            bucket = InMemoryBucket([Rate(limit, Duration.MINUTE)])
+            self._buckets[key.key_id] = bucket
+            while len(self._buckets) > _KEPT_KEYS:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key.key_id)
+        now_ms = time.monotonic_ns() // 1_000_000
+        bucket.leak(now_ms)
+        item = RateItem(key.key_id, now_ms)
+        if not bucket.put(item):
+            waiting = bucket.waiting(item)
+            wait_s = waiting / 1000 if isinstance(waiting, int) else 60.0
+            raise RequestError(
+                "key.rate",
+                f"key {key.key_id} has had its {limit} requests of this minute",
+                status=429,
+                field="authorization",
+                fix=f"wait {wait_s:.0f} s, or have its limit raised",
+                retry_after_s=wait_s,
+            )
+
+
+def chosen_subprotocol(connection: HTTPConnection) -> str | None:
+    """What to accept a WebSocket with: `persona-ray` where the client offers it."""
+    return SUBPROTOCOL if SUBPROTOCOL in _offered(connection) else None
+
+
+def session_key(store: Store) -> str:
+    """The token of a new session's key; keys of earlier sessions end."""
+    store.keys.revoke(name=SESSION)
+    return store.keys.create(SESSION, ["admin"], lifetime=_SESSION_LIFETIME).token
+
+
+def check_open(config: ServingConfig) -> None:
+    """Raises ConfigError where everything would be open to other machines."""
+    if not config.keys.required and not is_loopback(config.host):
+        raise ConfigError(
+            f"serving.keys.required=false with serving.host={config.host}: anyone who reaches this "
+            "machine could ask; leave keys required, or listen on 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _token(connection: HTTPConnection) -> str | None:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    for name in _offered(connection):
+        if name.startswith(_KEY_SUBPROTOCOL):
+            return name.removeprefix(_KEY_SUBPROTOCOL)
+    return None
+
+
+def _offered(connection: HTTPConnection) -> list[str]:
+    if connection.scope["type"] != "websocket":
+        return []
+    return [
+        name.strip() for name in connection.headers.get("sec-websocket-protocol", "").split(",")
+    ]
+
+
+def _check_local(connection: HTTPConnection) -> None:
+    """Without keys: from this machine, to this machine, and from no page of elsewhere."""
+    host = connection.headers.get("host", "")
+    origin = connection.headers.get("origin")
+    client = connection.client
+    local = client is not None and is_loopback(client.host) and is_loopback(_hostname(host))
+    if not local or (origin is not None and origin.partition("://")[2] != host):
+        raise RequestError(
+            "key.local_only",
+            "without keys the service answers this machine alone",
+            status=403,
+            field="authorization",
+            fix="ask from the machine that it runs on, or set serving.keys.required=true",
+        )
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
