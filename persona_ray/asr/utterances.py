@@ -47,13 +47,14 @@ def _split(samples: Samples, rate_hz: int, span: Span, max_s: float) -> list[Spa
     parts = []
     start_s = span.start_s
     while span.end_s - start_s > max_s:
-        cut_s = _quietest(samples, rate_hz, Span(start_s + max_s / 2, start_s + max_s))
+        cut_s = quietest(samples, rate_hz, Span(start_s + max_s / 2, start_s + max_s))
         parts.append(Span(start_s, cut_s))
         start_s = cut_s
     return [*parts, Span(start_s, span.end_s)]
 
 
-def _quietest(samples: Samples, rate_hz: int, span: Span) -> float:
+def quietest(samples: Samples, rate_hz: int, span: Span) -> float:
+    """The middle of the quietest tenth of a second of `span`, in seconds."""
     step = max(1, round(_ENERGY_STEP_S * rate_hz))
     part = samples[round(span.start_s * rate_hz) : round(span.end_s * rate_hz)]
     power = np.square(part[: len(part) // step * step].reshape(-1, step)).mean(axis=1)
