@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from persona_ray.corpus.dataset import CorpusDataset
@@ -71,7 +72,12 @@ def compact(
             "call_shards": (*manifest.call_shards, *call_writer.shards),
         }
     )
-    _write_quarantine(folder, grown)
+    aside = (
+        {name: getattr(outcome, name) for name in QUARANTINE_COLUMNS}
+        for outcome in CorpusDataset(folder, grown).calls()
+        if outcome.status is CallStatus.QUARANTINED
+    )
+    write_quarantine(folder, aside)
     write_manifest(folder, grown)
     staging.remove()
     return grown
@@ -92,13 +98,12 @@ def _count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]
     seconds["clips"] += outcome.clips_s
 
 
-def _write_quarantine(folder: Path, manifest: Manifest) -> None:
+def write_quarantine(folder: Path, calls: Iterable[Mapping[str, object]]) -> None:
+    """quarantine.csv of a folder: the calls that were set aside and why."""
     with (
         draft(folder / QUARANTINE) as written,
         written.open("w", encoding="utf-8", newline="") as file,
     ):
         table = csv.writer(file)
         table.writerow(QUARANTINE_COLUMNS)
-        for outcome in CorpusDataset(folder, manifest).calls():
-            if outcome.status is CallStatus.QUARANTINED:
-                table.writerow([getattr(outcome, name) for name in QUARANTINE_COLUMNS])
+        table.writerows([call[name] for name in QUARANTINE_COLUMNS] for call in calls)

@@ -123,7 +123,22 @@ class CorpusDataset:
     def calls(self) -> Iterator[CallOutcome]:
         """What became of every call."""
         for name, group in self._groups(self._manifest.call_shards):
-            yield from map(call_outcome, self._read_group(name, group, None).to_pylist())
+            yield from map(call_outcome, self.read_group(name, group, None).to_pylist())
+
+    def call_bounds(self, shards: Iterable[Shard]) -> Iterator[tuple[str, int, str, str]]:
+        """(name of the shard, row group, first and last call id in it) of clip or call shards."""
+        for name, group in self._groups(shards):
+            metadata = self._file(name).metadata.row_group(group)
+            column = next(
+                metadata.column(number)
+                for number in range(metadata.num_columns)
+                if metadata.column(number).path_in_schema == "call_id"
+            )
+            if column.statistics is not None and column.statistics.has_min_max:
+                yield name, group, column.statistics.min, column.statistics.max
+            else:
+                ids = self.read_group(name, group, ["call_id"])["call_id"].to_pylist()
+                yield name, group, min(ids), max(ids)
 
     def verify(self) -> None:
         """Compare every shard with its hash; CorpusError names the first that differs."""
@@ -139,7 +154,7 @@ class CorpusDataset:
                 yield shard.name, group
 
     def _infos(self, name: str, group: int) -> list[ClipInfo]:
-        rows = self._read_group(name, group, INFO_COLUMNS).to_pylist()
+        rows = self.read_group(name, group, INFO_COLUMNS).to_pylist()
         return [clip_info(row) for row in rows]
 
     def _samples(self, name: str, group: int, row: int) -> Samples:
@@ -151,9 +166,10 @@ class CorpusDataset:
 
     def _read_audio(self, name: str, group: int) -> pa.ChunkedArray:
         """FLAC bytes (clips of the row group,)."""
-        return self._read_group(name, group, ["audio"]).column("audio")
+        return self.read_group(name, group, ["audio"]).column("audio")
 
-    def _read_group(self, name: str, group: int, columns: list[str] | None) -> pa.Table:
+    def read_group(self, name: str, group: int, columns: list[str] | None) -> pa.Table:
+        """A row group of a shard; CorpusError where it is damaged. `columns` None: all."""
         try:
             return self._file(name).read_row_group(group, columns=columns)
         except (pa.ArrowException, OSError) as error:
@@ -172,7 +188,7 @@ class CorpusDataset:
     def _index(self) -> _ClipIndex:
         ids = {
             (name, group): np.array(
-                self._read_group(name, group, ["clip_id"])["clip_id"].to_pylist(), dtype=_ID_TYPE
+                self.read_group(name, group, ["clip_id"])["clip_id"].to_pylist(), dtype=_ID_TYPE
             )
             for name, group in self._groups(self._manifest.clip_shards)
         }

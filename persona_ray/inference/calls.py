@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from persona_ray.audio.channels import customer_track
@@ -67,11 +67,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The usable sentences in order of time; `reason` says why there are none."""
+    """The usable sentences in order of time; `reason` says why there are none.
+
+    `silent`: nobody speaks at all. `audio_s`: length of the customer's track, 0 where none is used.
+    """
 
     pieces: tuple[Piece, ...]
     reason: str
     flags: tuple[str, ...]
+    silent: bool = False
+    audio_s: float = 0.0
 
 
 def read_sentences(
@@ -90,7 +95,7 @@ def read_sentences(
     outcome = result.outcome
     if outcome.status is CallStatus.QUARANTINED:
         if outcome.reason is QuarantineReason.SILENT:
-            return Pieces((), outcome.detail, outcome.flags)
+            return Pieces((), outcome.detail, outcome.flags, silent=True)
         # Of a file that can be used the recogniser failed.
         kind = _UNUSABLE.get(outcome.reason, RecognitionError)
         raise kind(f"call {record.call_id}: {outcome.detail}")
@@ -99,7 +104,7 @@ def read_sentences(
         samples, rate_hz = decode_flac(clip.audio)
         info = clip.info
         pieces.append(Piece(info.start_s, info.end_s, info.text, samples, rate_hz))
-    return Pieces(tuple(pieces), outcome.detail, outcome.flags)
+    return Pieces(tuple(pieces), outcome.detail, outcome.flags, audio_s=outcome.audio_s)
 
 
 def hear_sentences(
@@ -119,9 +124,10 @@ def hear_sentences(
     try:
         track = customer_track(audio, record, config.archive, config.audio)
     except SilentError as error:
-        return Pieces((), error.detail, audio.flags)
+        return Pieces((), error.detail, audio.flags, silent=True)
     speech = voice.speech(track.samples, track.sample_rate_hz)
-    return heard_pieces(track.samples, track.sample_rate_hz, speech, config, track.flags)
+    found = heard_pieces(track.samples, track.sample_rate_hz, speech, config, track.flags)
+    return replace(found, silent=not speech, audio_s=round(track.duration_s, 3) if speech else 0.0)
 
 
 def heard_pieces(

@@ -60,6 +60,11 @@ class Hearing:
         """
         return self._sentences(record, self.config, None)
 
+    def cuts_by_words(self, record: CallRecord) -> bool:
+        """Whether sentences of the call come from words, as the corpus's do, or from speech."""
+        known = record.customer_channel in record.transcripts
+        return self.reads or (known and self.config.asr.reuse_transcripts)
+
     def recording(self, uri: str, channel: int, transcript: Transcript | None = None) -> Pieces:
         """The same for a recording outside any database: who speaks on `channel` (from 0)?
 
@@ -92,12 +97,16 @@ class Hearing:
         transcript = self._recognizer.transcribe(samples, native_hz, speech)
         return read_pieces(samples, native_hz, speech, transcript, self.config)
 
+    def find(self, samples: Samples, rate_hz: int) -> tuple[Span, ...]:
+        """Where somebody speaks in samples (n,)."""
+        return self._voice.speech(samples, rate_hz)
+
     def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span] | None = None) -> str:
         """What is said in samples (n,), empty where nothing is; `speech` None: it is looked for."""
         if len(samples) == 0:
             return ""
         if speech is None:
-            speech = self._voice.speech(samples, rate_hz)
+            speech = self.find(samples, rate_hz)
         if not speech:
             return ""
         return self._recognizer.transcribe(samples, rate_hz, speech).text
@@ -124,10 +133,9 @@ class Hearing:
     def _sentences(
         self, record: CallRecord, config: RunConfig, audio: DecodedAudio | None
     ) -> Pieces:
-        known = record.customer_channel in record.transcripts
-        if not self.reads and not (known and config.asr.reuse_transcripts):
-            return hear_sentences(record, self._voice, config, audio)
-        return read_sentences(record, self._recognizer, self._voice, config, audio)
+        if self.cuts_by_words(record):
+            return read_sentences(record, self._recognizer, self._voice, config, audio)
+        return hear_sentences(record, self._voice, config, audio)
 
 
 def _record(name: str, uri: str, channel: int, transcript: Transcript | None) -> CallRecord:

@@ -32,24 +32,16 @@ class RecognitionModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivedCall:
-    """One call's result; `quarantine` where it could not be used at all.
-
-    `recognised_at` None: not saved yet.
-    """
+    """One call's result. `reason` is set where the call could not be used (`status` quarantined)
+    or nobody speaks in it. `recognised_at` None: not saved yet."""
 
     call_id: str
     customer_id: str
+    status: CallStatus
     result: Recognition | NothingUsable
-    quarantine: QuarantineReason | None = None
+    reason: QuarantineReason | None = None
     flags: tuple[str, ...] = ()
     recognised_at: datetime | None = None
-
-    @property
-    def status(self) -> CallStatus:
-        if self.quarantine is not None:
-            return CallStatus.QUARANTINED
-        usable = isinstance(self.result, Recognition)
-        return CallStatus.OK if usable else CallStatus.NOTHING_USABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +204,7 @@ def _call_values(model: RecognitionModel, call: ArchivedCall) -> dict[str, Any]:
         "customer_id": call.customer_id,
         **_answer_values(call.result),
         "status": call.status.value,
-        "reason": "" if call.quarantine is None else call.quarantine.value,
+        "reason": "" if call.reason is None else call.reason.value,
         "detail": call.result.reason if isinstance(call.result, NothingUsable) else "",
         "flags": list(call.flags),
     }
@@ -247,7 +239,8 @@ def _call(row: RowMapping) -> ArchivedCall:
         call_id=row["call_id"],
         customer_id=row["customer_id"],
         result=_result(row, row["detail"]),
-        quarantine=QuarantineReason(row["reason"]) if row["reason"] else None,
+        status=CallStatus(row["status"]),
+        reason=QuarantineReason(row["reason"]) if row["reason"] else None,
         flags=tuple(row["flags"]),
         recognised_at=row["recognised_at"],
     )

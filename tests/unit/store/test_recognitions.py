@@ -25,7 +25,10 @@ OTHER = Recognition({"red": 0.4, "blue": 0.2, "yellow": 0.3, "green": 0.1}, clip
 
 def call(number: int, customer: str = "", **changes: object) -> ArchivedCall:
     plain = ArchivedCall(
-        call_id=f"call-{number}", customer_id=customer or f"customer-{number}", result=COLOURS
+        call_id=f"call-{number}",
+        customer_id=customer or f"customer-{number}",
+        status=CallStatus.OK,
+        result=COLOURS,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
@@ -36,14 +39,22 @@ def customer(name: str, **changes: object) -> ArchivedCustomer:
 
 
 def test_a_result_comes_back_as_it_went_in(store: Store) -> None:
-    silent = call(2, result=NothingUsable("没有人说话; 50 %"), flags=("mulaw",))
-    aside = call(3, result=NothingUsable("no file"), quarantine=QuarantineReason.UNREADABLE)
+    silent = call(
+        2,
+        status=CallStatus.NOTHING_USABLE,
+        result=NothingUsable("没有人说话; 50 %"),
+        reason=QuarantineReason.SILENT,
+        flags=("mulaw",),
+    )
+    aside = call(
+        3,
+        status=CallStatus.QUARANTINED,
+        result=NothingUsable("no file"),
+        reason=QuarantineReason.UNREADABLE,
+    )
     store.recognitions.save_calls(NEW, [call(1), silent, aside])
     found = list(store.recognitions.calls(NEW.fingerprint))
     assert [replace(one, recognised_at=None) for one in found] == [call(1), silent, aside]
-    assert [one.status for one in found] == [
-        CallStatus.OK, CallStatus.NOTHING_USABLE, CallStatus.QUARANTINED
-    ]  # fmt: skip
     first = found[0].result
     assert isinstance(first, Recognition)
     # To the last bit, and in the order of the model's labels.
