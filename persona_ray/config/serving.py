@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from persona_ray.config.base import Section
 
@@ -12,7 +12,13 @@ class LimitsConfig(Section):
 
     max_upload_mb: float = Field(64.0, gt=0, description="largest request body, in MB")
     max_clips: int = Field(64, ge=1, description="clips of one request")
+    max_clip_s: float = Field(60.0, gt=0, description="longest clip (one sentence), in seconds")
     max_call_s: float = Field(3600.0, gt=0, description="longest call, in seconds")
+    uri_roots: tuple[str, ...] = Field(
+        (),
+        description="folders whose recordings clients may name by URI: absolute paths, or fsspec "
+        "URIs such as s3://recordings/calls; empty: clients upload everything",
+    )
     request_timeout_s: float = Field(
         300.0, gt=0, description="a request that takes longer is answered with 408"
     )
@@ -21,6 +27,25 @@ class LimitsConfig(Section):
     )
     max_live_calls: int = Field(64, ge=1, description="live calls of one ingress replica")
     max_jobs: int = Field(1000, ge=1, description="calls of one batch of calls")
+    job_calls_at_once: int = Field(
+        2, ge=1, description="calls of jobs that one ingress replica has under way at a time"
+    )
+
+    @field_validator("uri_roots")
+    @classmethod
+    def _roots_are_whole(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            scheme, separator, rest = root.partition("://")
+            if scheme in ("http", "https") and separator:
+                raise ValueError(
+                    f"'{root}': web servers may lead on to any other address; name a folder or a "
+                    "bucket, or let clients upload"
+                )
+            if not root.startswith("/") and not (separator and rest.strip("/")):
+                raise ValueError(
+                    f"'{root}' is no absolute path and no URI such as s3://recordings/calls"
+                )
+        return roots
 
 
 class BatchConfig(Section):
@@ -104,6 +129,21 @@ class RolloutConfig(Section):
         0.3, ge=0, le=1, description="share of other colours than the champion's that is borne"
     )
     max_slowdown: float = Field(1.5, ge=1, description="median latency against the champion's")
+    max_shadows: int = Field(
+        4, ge=1, description="comparisons under way in one ingress replica; more are left out"
+    )
+    patience_s: float = Field(
+        5.0,
+        gt=0,
+        description="a canary that has not answered after so many seconds: the champion is asked "
+        "too, and the first answer is taken",
+    )
+    sync_s: float = Field(
+        5.0, gt=0, description="seconds after which ingress replicas tell each other what they saw"
+    )
+    poll_s: float = Field(
+        30.0, gt=0, description="seconds between two looks whether an alias names another version"
+    )
 
 
 class ServingConfig(Section):
@@ -120,6 +160,13 @@ class ServingConfig(Section):
         True,
         description="both encoders and the classifier in one deployment; false: one each, which "
         "scale by themselves",
+    )
+    abstain_below: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="no colour is named where the confidence is below this; the evaluation "
+        "report's table of abstaining says what each value gives and costs",
     )
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()
