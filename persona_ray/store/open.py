@@ -18,6 +18,7 @@ from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.annotations import AnnotationRepository
 from persona_ray.store.database import Database
 from persona_ray.store.keys import KeyRepository
+from persona_ray.store.live_calls import LiveCallRepository
 from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.rollouts import RolloutRepository
 from persona_ray.store.splits import SplitRepository
@@ -33,6 +34,7 @@ class Forgotten:
     annotations: int
     splits: int
     recognitions: int
+    live_calls: int
 
 
 class Store:
@@ -44,6 +46,7 @@ class Store:
         self.splits = SplitRepository(database)
         self.recognitions = RecognitionRepository(database)
         self.keys = KeyRepository(database)
+        self.live_calls = LiveCallRepository(database)
         self.rollouts = RolloutRepository(database)
 
     @property
@@ -62,6 +65,7 @@ class Store:
                 annotations=self.annotations.forget(session, customer_id, call_ids),
                 splits=self.splits.forget(session, customer_id),
                 recognitions=self.recognitions.forget(session, customer_id, call_ids),
+                live_calls=self.live_calls.forget(session, customer_id, call_ids),
             )
         self._database.flush_deleted()
         return forgotten
