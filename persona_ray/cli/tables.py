@@ -120,9 +120,8 @@ def print_sweep(result: SweepResult, console: Console | None = None) -> None:
     last = [key.rpartition(".")[2] for key in keys]
     names = last if len(set(last)) == len(last) else keys
     heads = [*names, result.metric, "±", "clips", "customers", "runs", "epochs", ""]
-    table = Table(*(Column(head, overflow="fold") for head in heads))
-    for row in result.rows[:_SHOWN_ROWS]:
-        table.add_row(
+    rows = [
+        (
             *(short(row.values[key]) for key in keys),
             f"{row.score:.3f}",
             "" if row.spread is None else f"{row.spread:.3f}",
@@ -132,6 +131,13 @@ def print_sweep(result: SweepResult, console: Console | None = None) -> None:
             f"{row.epochs:.3g}",
             "" if row.whole else "given up",
         )
+        for row in result.rows[:_SHOWN_ROWS]
+    ]
+    # One seed has no spread, and without a scheduler nothing is given up.
+    told = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    table = Table(*(Column(heads[at], overflow="fold") for at in told))
+    for row in rows:
+        table.add_row(*(row[at] for at in told))
     (console or Console()).print(table)
 
 
