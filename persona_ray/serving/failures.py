@@ -13,12 +13,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketState
 
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 # Of a WebSocket that is refused: the application's own range of codes, read as 4000 + status.
 CLOSE_OFFSET = 4000
 _SHOWN_MISTAKES = 3
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class ErrorDetail(BaseModel):
@@ -97,8 +95,8 @@ class Failure:
         trace_id = current_trace_id()
         detail = ErrorDetail(
             code=self.code,
-            message=" ".join(self.message.split()),
-            field=self.field,
+            message=_encodable(" ".join(self.message.split())),
+            field=None if self.field is None else _encodable(self.field),
             fix=self.fix,
             trace_id=trace_id,
         )
@@ -180,15 +178,6 @@ def field_named(field: str) -> Iterator[None]:
         ) from None
 
 
-def checked(model: type[ModelT], value: object) -> ModelT:
-    """A body that is read by hand, checked as FastAPI checks others. Raises RequestError."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        found = validation_failure(error.errors())
-        raise RequestError(found.code, found.message, field=found.field, fix=found.fix) from None
-
-
 def validation_failure(errors: Sequence[Any]) -> Failure:
     """The first mistakes of a request; its values are not repeated."""
     found = [(_field(error["loc"]), str(error["msg"])) for error in errors]
@@ -233,6 +222,11 @@ def close_of(failure: Failure) -> tuple[int, str]:
     """Code and reason (at most 123 bytes) that a WebSocket is closed with."""
     reason = f"{failure.code}: {failure.message}".encode()[:120].decode(errors="ignore")
     return CLOSE_OFFSET + failure.status, reason
+
+
+def _encodable(text: str) -> str:
+    """Names of files and fields may hold what no encoding has."""
+    return text.encode(errors="replace").decode()
 
 
 def _audio_failure(error: CallError, field: str | None) -> Failure:
