@@ -84,6 +84,12 @@ DRIFT = Instrument(
     "0.25 is taken as a changed population",
 )
 LIVE_CALLS = Instrument("persona_live_calls", Kind.GAUGE, "live calls held now")
+ROLLOUT = Instrument(
+    "persona_rollout_total",
+    Kind.COUNTER,
+    "requests beside a challenger, by what became of them; rolled_back: a challenger was",
+    ("event",),
+)
 INSTRUMENTS = (
     REQUESTS,
     REQUEST_SECONDS,
@@ -95,6 +101,7 @@ INSTRUMENTS = (
     CONFIDENCE,
     DRIFT,
     LIVE_CALLS,
+    ROLLOUT,
 )
 
 
@@ -213,6 +220,10 @@ class Metrics:
 
     def live_calls(self, count: int) -> None:
         self._record(LIVE_CALLS, count)
+
+    def rollout(self, event: str) -> None:
+        """`event`: a field of the rollout's `Counts`, or rolled_back."""
+        self._record(ROLLOUT, 1, event=event)
 
     def answers(self, results: Iterable[Recognition | NothingUsable]) -> None:
         """Results of single sentences: evaluation measured their confidence, too."""

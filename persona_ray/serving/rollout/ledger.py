@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,9 +32,16 @@ class Pair:
 class Ledger:
     """Counts of one pair of models at a time."""
 
-    def __init__(self, rollouts: RolloutRepository, config: RolloutConfig) -> None:
+    def __init__(
+        self,
+        rollouts: RolloutRepository,
+        config: RolloutConfig,
+        count: Callable[[str], None] = lambda _event: None,
+    ) -> None:
+        """`count` hears "rolled_back" once where this replica learns of it."""
         self._rollouts = rollouts
         self._config = config
+        self._count = count
         self._lock = asyncio.Lock()
         self._pair: Pair | None = None
         self._pending = Counts()
@@ -119,6 +126,7 @@ class Ledger:
     def _settle(self, verdict: Verdict, pair: Pair) -> None:
         before, self._verdict = self._verdict, verdict
         if isinstance(verdict, RollBack) and before != verdict:
+            self._count("rolled_back")
             log_event(
                 "rollout.rolled_back",
                 logging.WARNING,

@@ -88,7 +88,7 @@ class RolloutService:
         self._config = config
         self._timeout_s = timeout_s
         self._count_metric = count
-        self._ledger = Ledger(rollouts, config)
+        self._ledger = Ledger(rollouts, config, count)
         self._chooser = Chooser(config.shadow_share, config.canary_share, seed)
         self._once = Once()
         self._comparisons: set[asyncio.Task[None]] = set()

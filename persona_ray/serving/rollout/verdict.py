@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from persona_ray.serving.rollout.evidence import log_e_above, log_e_below
 
@@ -87,16 +87,6 @@ class Finding:
     def p_value(self) -> float:
         """Valid whenever one looks: 1 / e, at most 1."""
         return math.exp(-max(self.log_e, 0.0))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "question": self.question.value,
-            "seen": self.seen,
-            "rate": self.total / self.seen if self.seen else None,
-            "limit": self.limit,
-            "e_value": self.e_value,
-            "p_value": self.p_value,
-        }
 
 
 @dataclass(frozen=True, slots=True)
