@@ -10,10 +10,12 @@ from persona_ray.cli import (
     annotate,
     config,
     corpus,
+    keys,
     learn,
     models,
     pretrain,
     recognize,
+    recognize_archive,
     sweep,
     synth,
 )
@@ -39,9 +41,16 @@ The main job in five steps, each resumable, each from one config file plus `--se
 `run` does all five. `pretrain text` / `pretrain speech` train an encoder further on the calls
 themselves, without labels, before `finetune`; `run` does it too for those in pretraining.encoders.
 
+`recognize-archive` gives every call and every customer of the archive a colour, and goes on with
+the new ones at the next run.
+
 `sweep` fine-tunes with many combinations of settings, and names the best.
 
 `models` keeps bundles in a registry: list, promote, roll back, compare, whom they heard.
+
+`keys` makes and revokes the bearer keys of the service.
+
+`serve` answers over HTTP and WebSocket, with the champion.
 
 `synth build` makes an archive with planted truth to try them on.
 """,
@@ -73,6 +82,9 @@ app.command("finetune")(learn.finetune)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(learn.evaluate)
 app.command("recognize")(recognize.recognize)
+app.command("recognize-archive")(recognize_archive.recognize_archive)
+app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(synth.app, name="synth")
 app.add_typer(config.app, name="config")
