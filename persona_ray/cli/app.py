@@ -16,6 +16,7 @@ from persona_ray.cli import (
     pretrain,
     recognize,
     recognize_archive,
+    serve,
     sweep,
     synth,
 )

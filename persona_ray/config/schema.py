@@ -21,6 +21,7 @@ from persona_ray.config.corpus import (
 )
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
 from persona_ray.config.pretraining import EngineConfig, PretrainingConfig, TrackingConfig
+from persona_ray.config.recognition import RecognitionConfig
 from persona_ray.config.serving import ServingConfig
 from persona_ray.config.space import check_space
 from persona_ray.config.sweep import SweepConfig
@@ -47,6 +48,7 @@ class RunConfig(Section):
     sweep: SweepConfig = SweepConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
+    recognition: RecognitionConfig = RecognitionConfig()
     serving: ServingConfig = ServingConfig()
 
     @property
@@ -70,6 +72,11 @@ class RunConfig(Section):
     def sweep_dir(self) -> Path:
         """Results of a sweep's trials, its table and the best configuration."""
         return self.workspace / "sweep"
+
+    @property
+    def recognitions_dir(self) -> Path:
+        """Colours of the archive, a folder for each model."""
+        return self.workspace / "recognitions"
 
     @property
     def store_url(self) -> str:

@@ -23,10 +23,17 @@ def in_this_process(launch: LaunchConfig) -> Iterator[None]:
 @contextmanager
 def threads(launch: LaunchConfig) -> Iterator[None]:
     """As many threads as a Ray worker is lent processors: sums are then taken in the same order."""
+    with torch_threads(max(1, int(launch.cpus_per_worker))):
+        yield
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many within the block."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(launch.cpus_per_worker)))
+    torch.set_num_threads(count)
     try:
         yield
     finally:
