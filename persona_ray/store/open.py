@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.annotations import AnnotationRepository
 from persona_ray.store.database import Database
+from persona_ray.store.jobs import JobRepository
 from persona_ray.store.keys import KeyRepository
 from persona_ray.store.live_calls import LiveCallRepository
 from persona_ray.store.recognitions import RecognitionRepository
@@ -35,6 +36,7 @@ class Forgotten:
     splits: int
     recognitions: int
     live_calls: int
+    job_calls: int
 
 
 class Store:
@@ -46,6 +48,7 @@ class Store:
         self.splits = SplitRepository(database)
         self.recognitions = RecognitionRepository(database)
         self.keys = KeyRepository(database)
+        self.jobs = JobRepository(database)
         self.live_calls = LiveCallRepository(database)
         self.rollouts = RolloutRepository(database)
 
@@ -66,6 +69,7 @@ class Store:
                 splits=self.splits.forget(session, customer_id),
                 recognitions=self.recognitions.forget(session, customer_id, call_ids),
                 live_calls=self.live_calls.forget(session, customer_id, call_ids),
+                job_calls=self.jobs.forget(session, call_ids),
             )
         self._database.flush_deleted()
         return forgotten

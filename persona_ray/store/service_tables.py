@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ForeignKeyConstraint, Index, Integer, String, Text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from persona_ray.store.tables import Base, UtcDateTime
@@ -61,3 +70,46 @@ class LiveResultRow(Base):
     call_id: Mapped[str] = mapped_column(String, primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     body: Mapped[str] = mapped_column(Text)
+
+
+class JobRow(Base):
+    """A batch of calls; `owner` is the key that asked. `fingerprint` tells whether a request that
+    comes again under one `idempotency_key` is the same."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (UniqueConstraint("owner", "idempotency_key"), Index(None, "ended_at"))
+
+    job_id: Mapped[str] = mapped_column(String, primary_key=True)
+    owner: Mapped[str] = mapped_column(String)
+    idempotency_key: Mapped[str | None] = mapped_column(String)
+    fingerprint: Mapped[str] = mapped_column(String)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancelled: Mapped[bool] = mapped_column(Boolean)
+
+
+class JobCallRow(Base):
+    """One call of a job. `lease` names who works on it, until `until`; of one that waits, `until`
+    is when it may be tried again."""
+
+    __tablename__ = "job_calls"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["job_id"], ["jobs.job_id"], name="fk_job_calls_job_id_jobs", ondelete="CASCADE"
+        ),
+        Index(None, "name"),
+        Index(None, "state"),
+    )
+
+    job_id: Mapped[str] = mapped_column(String, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String)
+    uri: Mapped[str] = mapped_column(String)
+    uploaded: Mapped[bool] = mapped_column(Boolean)
+    channel: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String)
+    attempts: Mapped[int] = mapped_column(Integer)
+    lease: Mapped[str] = mapped_column(String)
+    until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
