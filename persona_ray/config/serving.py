@@ -30,6 +30,9 @@ class LimitsConfig(Section):
     job_calls_at_once: int = Field(
         2, ge=1, description="calls of jobs that one ingress replica has under way at a time"
     )
+    job_days: float = Field(
+        7.0, gt=0, description="days after its end that a job and its answers are kept"
+    )
 
     @field_validator("uri_roots")
     @classmethod
@@ -66,6 +69,12 @@ class ScaleConfig(Section):
     max_replicas: int = Field(1, ge=1, description="at most so many")
     ongoing_requests: float = Field(
         4.0, gt=0, description="requests per replica that autoscaling aims at"
+    )
+    upscale_delay_s: float = Field(
+        5.0, ge=0, description="how long more must be asked before a replica is added, in seconds"
+    )
+    downscale_delay_s: float = Field(
+        120.0, ge=0, description="how long less must be asked before one is taken, in seconds"
     )
     cpus: float = Field(0.5, ge=0, description="logical processors of one replica")
     gpus: float = Field(0.0, ge=0, description="GPUs of one replica, a share is fine")
@@ -158,8 +167,8 @@ class ServingConfig(Section):
     )
     fused: bool = Field(
         True,
-        description="both encoders and the classifier in one deployment; false: one each, which "
-        "scale by themselves",
+        description="both encoders and the classifier in one deployment, which scales as "
+        "serving.speech says; false: one each, which scale by themselves",
     )
     abstain_below: float = Field(
         0.0,

@@ -72,6 +72,14 @@ class Judge:
     def reads(self) -> bool:
         return self.model.text is not None
 
+    def keep(self, speech: bool, text: bool) -> None:
+        """Let go of the weights of the towers that are not kept: their stage is asked elsewhere."""
+        import torch
+
+        for tower, kept in ((self.model.speech, speech), (self.model.text, text)):
+            if tower is not None and not kept:
+                tower.model = torch.nn.Module()
+
     def judge(self, clips: Sequence[ClipInput]) -> list[Recognition | NothingUsable]:
         """Each clip by itself, in the order given; its result depends on no other clip.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from persona_ray.errors import BundleError, RegistryError, TrackingError
 from persona_ray.files import sha256_file
 from persona_ray.launch.tracking import OFF, create_run, mlflow_client
 from persona_ray.launch.tracking_store import TrackingStore, open_store
-from persona_ray.launch.versions import Alias, Change, Version
+from persona_ray.launch.versions import Alias, Change, Version, parse_reference
 from persona_ray.models import manifest as bundles
 from persona_ray.models.lineage import LINEAGE, Lineage
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 ARTIFACT = "bundle"
 PREFIX = "persona_ray."
 _HISTORY = f"{PREFIX}history."
-_URI = re.compile(r"models:/([A-Za-z0-9_.-]+)(?:/([0-9]+)|@([A-Za-z0-9_.-]+))")
 
 
 class Registry:
@@ -287,13 +285,9 @@ def resolve_bundle(config: RunConfig, reference: str | Path) -> Path:
     text = str(reference)
     if not text.startswith("models:"):
         return Path(reference)
-    found = _URI.fullmatch(text)
-    if found is None:
-        raise RegistryError(
-            f"'{text}' names no registered bundle: write models:/NAME@ALIAS or models:/NAME/VERSION"
-        )
-    registry = Registry.open(config, found[1])
-    return registry.fetch(registry.find(found[2] or found[3]))
+    model, version = parse_reference(text)
+    registry = Registry.open(config, model)
+    return registry.fetch(registry.find(version))
 
 
 def _check(folder: Path, version: Version) -> None:

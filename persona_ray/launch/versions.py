@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 from persona_ray.errors import RegistryError
 
 SCHEME = "models:/"
+_URI = re.compile(r"models:/([A-Za-z0-9_.-]+)(?:/([0-9]+)|@([A-Za-z0-9_.-]+))")
 
 
 class Alias(StrEnum):
@@ -127,3 +129,13 @@ def _up_to(line: list[int], version: int) -> list[int]:
         return []
     last = len(line) - 1 - line[::-1].index(version)
     return line[:last]
+
+
+def parse_reference(text: str) -> tuple[str, str]:
+    """The model's name, and a version's number or alias. Raises RegistryError."""
+    found = _URI.fullmatch(text)
+    if found is None:
+        raise RegistryError(
+            f"'{text}' names no registered bundle: write models:/NAME@ALIAS or models:/NAME/VERSION"
+        )
+    return found[1], found[2] or found[3]

@@ -1,0 +1,82 @@
+"""Which bundle is served, and where a replica finds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray.errors import BundleError
+from persona_ray.launch.versions import SCHEME, Alias, parse_reference
+from persona_ray.models import manifest
+from persona_ray.serving.stages import BundleChoice
+
+if TYPE_CHECKING:
+    from persona_ray.config import RunConfig
+    from persona_ray.launch.versions import Version
+
+
+def choose_bundle(config: RunConfig, reference: str = "") -> BundleChoice:
+    """The bundle of `reference`, else of serving.bundle, else the registry's champion, else the
+    workspace's. An alias is resolved here, once for all replicas.
+
+    Raises BundleError, RegistryError, TrackingError.
+    """
+    reference = reference or config.serving.bundle
+    if not reference:
+        champion = _champion(config)
+        if champion is not None:
+            return _registered(config, champion)
+        if not config.bundle_dir.exists():
+            raise BundleError(
+                f"nothing to serve: the registry has no champion and {config.bundle_dir} is no "
+                "bundle; train one (`persona-ray run`), or name one: --set serving.bundle=FOLDER"
+            )
+        reference = str(config.bundle_dir)
+    if reference.startswith(SCHEME):
+        return _registered(config, _version(config, reference))
+    folder = Path(reference).absolute()
+    digest = manifest.digest(folder)
+    return BundleChoice(str(folder), config.tracking.model, digest[:12], digest, str(folder))
+
+
+def find_bundle(config: RunConfig, choice: BundleChoice) -> Path:
+    """The folder of `choice` on this machine: where it lay if it is there, else as registered."""
+    from persona_ray.launch.registry import resolve_bundle
+
+    folder = Path(choice.folder)
+    if not choice.reference.startswith(SCHEME):
+        if manifest.digest(folder) != choice.digest:
+            raise BundleError(
+                f"{folder} holds another bundle than when the service was started: start it anew, "
+                "or serve registered versions (models:/NAME/VERSION), which do not change"
+            )
+        return folder
+    if folder.is_dir() and manifest.digest(folder) == choice.digest:
+        return folder
+    return resolve_bundle(config, choice.reference)
+
+
+def _champion(config: RunConfig) -> Version | None:
+    from persona_ray.launch.registry import Registry
+    from persona_ray.launch.tracking import OFF
+
+    local = config.workspace / "mlflow.db"
+    if config.tracking.url == OFF or (not config.tracking.url and not local.exists()):
+        return None
+    return Registry.open(config).holder(Alias.CHAMPION)
+
+
+def _version(config: RunConfig, reference: str) -> Version:
+    from persona_ray.launch.registry import Registry
+
+    model, version = parse_reference(reference)
+    return Registry.open(config, model).find(version)
+
+
+def _registered(config: RunConfig, version: Version) -> BundleChoice:
+    from persona_ray.launch.registry import Registry
+
+    folder = Registry.open(config, version.model).fetch(version)
+    return BundleChoice(
+        version.uri, version.model, str(version.number), version.digest, str(folder.absolute())
+    )

@@ -1,0 +1,168 @@
+"""The service that tells a caller's colour: `serve run serve_configs/personality.yaml`, or
+`persona-ray serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persona_ray.apps.bundles import choose_bundle, find_bundle
+from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import ConfigError, ServiceError
+from persona_ray.models.manifest import read_contract
+from persona_ray.types import Modality
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from ray.serve import Application
+
+    from persona_ray.serving.application import BuildRouter
+    from persona_ray.serving.graph import Served
+    from persona_ray.serving.service import PersonalityService
+    from persona_ray.serving.stages import BundleChoice
+
+NAME = "personality"
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+# How long what was begun may take after that; Serve's replicas are given a minute.
+_END_S = 75.0
+_ARGS = ("config", "set")
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Of Serve's application: `config` is a YAML file, `set` a list of KEY=VALUE."""
+    unknown = sorted(set(args) - set(_ARGS))
+    if unknown:
+        raise ConfigError(
+            f"args of {__name__}:build: unknown key '{unknown[0]}': there are {', '.join(_ARGS)}"
+        )
+    path = args.get("config")
+    config = load_config(Path(path) if path else None, args.get("set") or ())
+    return build_for(config, choose_bundle(config))
+
+
+def build_for(config: RunConfig, choice: BundleChoice) -> Application:
+    """The application of a configuration with this bundle."""
+    from persona_ray.serving.graph import application
+
+    # Replicas may run in another folder.
+    config = config.model_copy(update={"workspace": config.workspace.absolute()})
+    challenger = None
+    if config.serving.rollout.challenger:
+        challenger = _served(config, choose_bundle(config, config.serving.rollout.challenger))
+    return application(config, _served(config, choice), challenger, find_bundle, make_app)
+
+
+def routers() -> tuple[BuildRouter, ...]:
+    """All routes, in the order in which they are looked through."""
+    from persona_ray.serving.routes.health import health
+    from persona_ray.serving.routes.recognitions import recognitions
+
+    return (health, recognitions)
+
+
+def make_app(
+    config: RunConfig, champion: PersonalityService, challenger: PersonalityService | None
+) -> FastAPI:
+    """The web application of one replica of the ingress."""
+    from persona_ray.serving.application import Services, build_app
+    from persona_ray.store import open_store
+
+    del challenger
+    store = open_store(config.store_url)
+    return build_app(Services(config, champion, store), routers())
+
+
+def serve_here(config: RunConfig, say: Callable[[str], None]) -> None:
+    """Serve on this machine, or on the cluster that launch.address names, until interrupted.
+
+    Raises ServiceError where the port is taken or a deployment does not start.
+    """
+    from persona_ray.launch.cluster import connect
+
+    _check_port(config)
+    with ThreadPoolExecutor(1) as beside:
+        # Reading the registry takes as long as starting Ray.
+        choosing = beside.submit(choose_bundle, config)
+        with connect(config.launch):
+            _start(config, choosing.result, say)
+
+
+def _start(
+    config: RunConfig, choose: Callable[[], BundleChoice], say: Callable[[str], None]
+) -> None:
+    import logging
+
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    http = {"host": config.serving.host, "port": config.serving.port}
+    former = {number: signal.signal(number, _interrupt) for number in _ENDING}
+    try:
+        serve.start(proxy_location="HeadOnly", http_options=http)
+        choice = choose()
+        say(f"loading {choice.name} {choice.version} ({choice.reference})")
+        try:
+            serve.run(
+                build_for(config, choice),
+                name=NAME,
+                logging_config={"enable_access_log": False},
+            )
+        except RuntimeError as error:
+            raise ServiceError(
+                f"the deployments did not start: {_last_line(error)}; Ray's logs of this session "
+                "(/tmp/ray/session_latest/logs/serve) say more"
+            ) from None
+        host = f"[{http['host']}]" if ":" in config.serving.host else config.serving.host
+        say(f"listening on http://{host}:{config.serving.port} (Ctrl-C ends it)")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        say("ending: what was begun is answered first")
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        # Where the cluster went before this process, nobody answers any more.
+        late = threading.Timer(_END_S, os._exit, (1,))
+        late.daemon = True
+        late.start()
+        # Ray tells of each of its actors that ends here.
+        with contextlib.redirect_stderr(io.StringIO()):
+            serve.shutdown()
+        late.cancel()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _served(config: RunConfig, choice: BundleChoice) -> Served:
+    from persona_ray.serving.graph import Served
+
+    modality = read_contract(find_bundle(config, choice)).modality
+    return Served(choice, modality is not Modality.TEXT, modality is not Modality.SPEECH)
+
+
+def _check_port(config: RunConfig) -> None:
+    host, port = config.serving.host, config.serving.port
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise ServiceError(
+            f"{host}:{port} cannot be listened on ({error.strerror or error}): name another, "
+            f"--set serving.port={port + 1 if port < 65535 else port - 1}"
+        ) from None
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,204 @@
+"""The service by deployments on Ray Serve, asked by their handles.
+
+Responses go from deployment to deployment without being awaited here, so that audio passes the
+ingress once. A request is repeated once when a replica died under it: every one may be, for nothing
+is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ray.exceptions import ObjectLostError, RayActorError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+)
+
+from persona_ray.errors import ServiceBusyError, ServiceError, ServiceLostError
+from persona_ray.inference.clips import ClipRecognition
+from persona_ray.inference.personality import summed_up
+from persona_ray.serving.service import Answered
+from persona_ray.serving.stages import Failed, Heard, Judged, Stale
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+    from persona_ray.audio.vad import Span
+    from persona_ray.inference.clips import CallRecognition, ClipInput, SentenceRecognition
+    from persona_ray.serving.service import Recording, ServedModel
+    from persona_ray.types import Samples
+
+T = TypeVar("T")
+
+# While a bundle is swapped, deployments that are apart disagree for as long as they load.
+_SWAP_S = 120.0
+_SWAP_STEP_S = 0.2
+_TRIES = 2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Handles:
+    """Of the deployments; either `fused`, or `classifier` and the towers that the model has."""
+
+    asr: DeploymentHandle
+    fused: DeploymentHandle | None = None
+    speech: DeploymentHandle | None = None
+    text: DeploymentHandle | None = None
+    classifier: DeploymentHandle | None = None
+
+    @property
+    def judge(self) -> DeploymentHandle:
+        """Whoever says which model answers."""
+        found = self.fused or self.classifier
+        if found is None:
+            raise ServiceError("neither a fused deployment nor a classifier: name one of them")
+        return found
+
+    def judged(self, heard: DeploymentResponse | Heard) -> DeploymentResponse:
+        """The chain behind `heard`, begun and not awaited."""
+        if self.fused is not None:
+            return self.fused.judge.remote(heard)
+        speech = None if self.speech is None else self.speech.vectors.remote(heard)
+        text = None if self.text is None else self.text.vectors.remote(heard)
+        return self.judge.judge.remote(speech, text)
+
+
+class DeployedService:
+    """PersonalityService over `Handles`."""
+
+    def __init__(self, handles: Handles) -> None:
+        self._handles = handles
+        self._known: ServedModel | None = None
+
+    async def model(self) -> ServedModel:
+        self._known = await _asked(lambda: self._handles.judge.model.remote())
+        return self._known
+
+    async def clips(self, clips: Sequence[ClipInput]) -> Answered[list[ClipRecognition]]:
+        if not clips:
+            return Answered([], await self.model())
+        judged = await self._judged(lambda reads: self._clips_heard(clips, reads))
+        pairs = zip(judged.results, judged.heard.clips, strict=True)
+        found = [ClipRecognition(result, clip.text) for result, clip in pairs]
+        return Answered(found, judged.model, judged.timings_s)
+
+    async def call(self, recording: Recording) -> Answered[CallRecognition]:
+        judged = await self._judged(lambda reads: self._handles.asr.call.remote(recording, reads))
+        return _as_call(judged)
+
+    async def utterance(
+        self, samples: Samples, rate_hz: int, speech: Sequence[Span]
+    ) -> Answered[list[SentenceRecognition]]:
+        judged = await self._judged(
+            lambda reads: self._handles.asr.utterance.remote(samples, rate_hz, speech, reads)
+        )
+        found = _as_call(judged)
+        return Answered(list(found.result.sentences), found.model, found.timings_s)
+
+    async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
+        said = await _asked(lambda: self._handles.asr.text.remote(samples, rate_hz, speech))
+        if isinstance(said, Failed):
+            raise said.error
+        return str(said)
+
+    def _begun(
+        self, hear: Callable[[bool], DeploymentResponse | Heard], reads: bool
+    ) -> DeploymentResponse:
+        return self._handles.judged(hear(reads))
+
+    def _clips_heard(self, clips: Sequence[ClipInput], reads: bool) -> DeploymentResponse | Heard:
+        if reads and any(clip.text is None for clip in clips):
+            return self._handles.asr.clips.remote(list(clips), reads)
+        # Nothing is to be written down: the hop is spared.
+        ready = tuple(
+            replace(clip, text=(clip.text or "").strip() if reads else None) for clip in clips
+        )
+        return Heard.of_clips(ready, reads, {})
+
+    async def _judged(self, hear: Callable[[bool], DeploymentResponse | Heard]) -> Judged:
+        """The answer to what `hear` begins, told whether the model reads."""
+        model = self._known or await self.model()
+        until = monotonic() + _SWAP_S
+        while True:
+            found = await _asked(partial(self._begun, hear, model.reads))
+            if isinstance(found, Judged):
+                self._known = found.model
+                return found
+            if isinstance(found, Failed):
+                raise found.error
+            if not isinstance(found, Stale):
+                raise TypeError(f"a deployment answered with {type(found).__name__}")
+            if monotonic() > until:
+                raise ServiceBusyError(
+                    f"{found.why}, for {_SWAP_S:.0f} s: a bundle is being swapped; ask again later"
+                )
+            await asyncio.sleep(_SWAP_STEP_S)
+            model = await self.model()
+
+
+def _as_call(judged: Judged) -> Answered[CallRecognition]:
+    found = summed_up(judged.heard.pieces(), judged.results)
+    return Answered(found, judged.model, judged.timings_s)
+
+
+async def _asked(begin: Callable[[], DeploymentResponse]) -> Any:
+    """What deployments answer to what `begin` begins; begun again where a replica died."""
+    for left in reversed(range(_TRIES)):
+        response = begin()
+        try:
+            return await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except Exception as error:
+            _refused(error)
+            if not _died(error):
+                raise
+            if not left:
+                raise ServiceLostError(
+                    "a replica died while it answered, and so did the one that was asked in its "
+                    "place: ask again"
+                ) from None
+            _log.warning("a replica died while it answered: it is asked once more")
+    raise AssertionError("unreachable")
+
+
+def _refused(error: Exception) -> None:
+    """Raise what a caller can be told, where deployments took nothing."""
+    for one in _causes(error):
+        if isinstance(one, BackPressureError):
+            raise ServiceBusyError(
+                f"{one.args[0]} requests are waiting already (serving.limits.max_queued "
+                f"{one.args[1]}): ask again later"
+            ) from None
+        if isinstance(one, DeploymentUnavailableError):
+            raise ServiceError("a deployment could not start: its replicas' logs say why") from None
+
+
+def _died(error: Exception) -> bool:
+    return any(
+        isinstance(one, (RayActorError, ReplicaUnavailableError, ObjectLostError))
+        for one in _causes(error)
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those behind it: Ray wraps what happened in a deployment before this one."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        left += [getattr(one, "cause", None), one.__cause__]

@@ -1,0 +1,108 @@
+"""From configuration to an application on Ray Serve: which deployments, how many, how bounded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from persona_ray.serving.deployments import Asr, Classifier, Fused, SpeechEncoder, TextEncoder
+from persona_ray.serving.ingress import IngressDeployment
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+    from persona_ray.config import RunConfig
+    from persona_ray.config.serving import ScaleConfig
+    from persona_ray.serving.ingress import MakeApp
+    from persona_ray.serving.stages import BundleChoice, FindBundle
+
+# Requests that a replica takes at once, for each that autoscaling aims at: room for a burst, and
+# for batches, while another replica starts.
+_BURST = 2
+# The ingress only waits: its limits are those of the routes, answered in the routes' shape.
+_INGRESS_ONGOING = 2000
+_DRAIN_S = 60.0
+# More than the interval in which Serve counts, 10 s.
+_LOOK_BACK_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A bundle to serve, and which towers it has."""
+
+    choice: BundleChoice
+    hears: bool
+    reads: bool
+
+
+def application(
+    config: RunConfig,
+    champion: Served,
+    challenger: Served | None,
+    find: FindBundle,
+    make_app: MakeApp,
+) -> Application:
+    """All deployments, bound. Champion and challenger share the recognisers."""
+    reads = champion.reads or (challenger is not None and challenger.reads)
+    scales = config.serving
+    asr = (
+        serve.deployment(Asr)
+        .options(name="asr", **_options(config, scales.asr))
+        .bind(config, _ongoing(scales.asr), reads)
+    )
+    beside = {} if challenger is None else model_nodes(config, challenger, find, "challenger_")
+    options = _options(config, scales.ingress) | {"max_ongoing_requests": _INGRESS_ONGOING}
+    return (
+        serve.deployment(IngressDeployment)
+        .options(name="ingress", **options)
+        .bind(config, make_app, asr, model_nodes(config, champion, find), beside)
+    )
+
+
+def model_nodes(
+    config: RunConfig, served: Served, find: FindBundle, prefix: str = ""
+) -> dict[str, Application]:
+    """The deployments that hold a bundle, by the names that `Handles` has for them; `prefix` stands
+    before their own names."""
+    scales = config.serving
+    if scales.fused:
+        wanted: dict[str, tuple[type, ScaleConfig]] = {"fused": (Fused, scales.speech)}
+    else:
+        wanted = {"classifier": (Classifier, scales.classifier)}
+        if served.hears:
+            wanted["speech"] = (SpeechEncoder, scales.speech)
+        if served.reads:
+            wanted["text"] = (TextEncoder, scales.text)
+    return {
+        name: serve.deployment(kind)
+        .options(name=prefix + name, user_config=served.choice.to_dict(), **_options(config, scale))
+        .bind(config, scale, find)
+        for name, (kind, scale) in wanted.items()
+    }
+
+
+def _ongoing(scale: ScaleConfig) -> int:
+    return max(2, math.ceil(_BURST * scale.ongoing_requests))
+
+
+def _options(config: RunConfig, scale: ScaleConfig) -> dict[str, Any]:
+    return {
+        "max_ongoing_requests": _ongoing(scale),
+        "max_queued_requests": config.serving.limits.max_queued,
+        "autoscaling_config": {
+            "min_replicas": scale.min_replicas,
+            "max_replicas": scale.max_replicas,
+            "target_ongoing_requests": scale.ongoing_requests,
+            "look_back_period_s": _LOOK_BACK_S,
+            "upscale_delay_s": scale.upscale_delay_s,
+            "downscale_delay_s": scale.downscale_delay_s,
+        },
+        "ray_actor_options": {"num_cpus": scale.cpus, "num_gpus": scale.gpus},
+        # New replicas stand before old ones go, and those end what they began.
+        "max_surge_percent": 100,
+        "graceful_shutdown_timeout_s": _DRAIN_S,
+        "graceful_shutdown_wait_loop_s": 0.5,
+    }

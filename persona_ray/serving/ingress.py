@@ -1,0 +1,48 @@
+"""The ingress on Ray Serve: the web application, made in each replica from its handles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ray import serve
+
+from persona_ray.serving.deployed import DeployedService, Handles
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from ray.serve.handle import DeploymentHandle
+
+    from persona_ray.config import RunConfig
+    from persona_ray.serving.service import PersonalityService
+
+# The application over a champion and, where there is one, a challenger; `apps` says which.
+MakeApp = Callable[["RunConfig", "PersonalityService", "PersonalityService | None"], "FastAPI"]
+
+
+class Ingress:
+    """Holds no state that another replica would miss."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        make_app: MakeApp,
+        asr: DeploymentHandle,
+        champion: Mapping[str, DeploymentHandle],
+        challenger: Mapping[str, DeploymentHandle],
+    ) -> None:
+        """`champion` and `challenger`: handles by the names that `Handles` has for them; empty: no
+        challenger."""
+        self._config = config
+        self._make_app = make_app
+        self._champion = DeployedService(Handles(asr, **champion))
+        self._challenger = DeployedService(Handles(asr, **challenger)) if challenger else None
+
+    async def __serve_build_asgi_app__(self) -> FastAPI:
+        return await asyncio.to_thread(
+            self._make_app, self._config, self._champion, self._challenger
+        )
+
+
+IngressDeployment = serve.ingress()(Ingress)
