@@ -1,8 +1,8 @@
 """Following aliases: when the registry's champion or challenger changes, so do the deployments.
 
 Somebody looks every few seconds which versions the aliases name, and gives the deployments that
-hold bundles another `user_config`: their replicas load the new bundle beside the old one and lose no
-request; nothing is started anew. `persona-ray serve` looks by itself (`RunDeployments`); an
+hold bundles another `user_config`: their replicas load the new bundle beside the old one and lose
+no request; nothing is started anew. `persona-ray serve` looks by itself (`RunDeployments`); an
 application of `serve deploy` has a small deployment that does (`AliasDeployment`).
 """
 
