@@ -13,7 +13,9 @@ _MEANINGS = {
     400: "the body cannot be read",
     401: "no key, or none that is valid",
     403: "the key may not do this, or the URI is not allowed",
+    404: "there is no such thing",
     408: "it took too long",
+    409: "it contradicts an earlier request",
     413: "too large, too long or too many",
     415: "a body of another kind",
     422: "a field or a recording is wrong",
@@ -21,9 +23,14 @@ _MEANINGS = {
     500: "the service failed; report the trace id",
     503: "full, or a replica was lost; see Retry-After",
 }
-ERRORS: dict[int | str, dict[str, Any]] = {
+_OF_SOME = frozenset({404, 409})
+_ALL: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": meaning} for status, meaning in _MEANINGS.items()
 }
+# Every route may answer these.
+ERRORS = {status: answer for status, answer in _ALL.items() if status not in _OF_SOME}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: _ALL[404]}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: _ALL[409]}
 
 
 def body(

@@ -91,16 +91,18 @@ class Failure:
     fix: str = ""
     retry_after_s: float | None = None
 
-    def response(self) -> JSONResponse:
-        trace_id = current_trace_id()
-        detail = ErrorDetail(
+    def detail(self) -> ErrorDetail:
+        return ErrorDetail(
             code=self.code,
             message=_encodable(" ".join(self.message.split())),
             field=None if self.field is None else _encodable(self.field),
             fix=self.fix,
-            trace_id=trace_id,
+            trace_id=current_trace_id(),
         )
-        headers = {HEADER: trace_id}
+
+    def response(self) -> JSONResponse:
+        detail = self.detail()
+        headers = {HEADER: detail.trace_id}
         if self.retry_after_s is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
         if self.status == 401:

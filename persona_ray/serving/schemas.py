@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
 
+from persona_ray.serving.failures import ErrorDetail
 from persona_ray.types import Recognition
 
 if TYPE_CHECKING:
@@ -149,6 +151,90 @@ class CallAnswer(_Answer):
 
     sentences: list[SentenceAnswer]
     flags: list[str]
+
+
+class JobCallSource(CallRequest):
+    """One call of a job."""
+
+    name: str = Field(
+        "",
+        max_length=200,
+        description="what the results call it, such as a call's id; empty: its URI",
+    )
+
+
+class JobRequest(_Strict):
+    """Calls to recognise in the background."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "calls": [
+                    {"name": "K00046", "uri": "s3://recordings/2026-02/K00046.ogg", "channel": 1}
+                ]
+            }
+        }
+    )
+
+    calls: list[JobCallSource] = Field(min_length=1)
+
+
+class JobCounts(BaseModel):
+    """Calls of a job by state."""
+
+    total: int
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+
+
+class JobAnswer(BaseModel):
+    """A job. `state`: queued (nothing begun), running, done (every call was tried; `failed` of
+    them in vain), cancelled."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "0f2b6c1e9a7d4c35",
+                "state": "running",
+                "calls": {
+                    "total": 3,
+                    "waiting": 1,
+                    "running": 1,
+                    "done": 1,
+                    "failed": 0,
+                    "cancelled": 0,
+                },
+                "created_at": "2026-03-02T08:15:00Z",
+                "ended_at": None,
+            }
+        }
+    )
+
+    id: str
+    state: Literal["queued", "running", "done", "cancelled"]
+    calls: JobCounts
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class JobCallAnswer(BaseModel):
+    """One call of a job: its answer, or what is wrong with it, or neither yet."""
+
+    number: int = Field(description="from 0, in the order of the request")
+    name: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
+    answer: CallAnswer | None
+    error: ErrorDetail | None
+
+
+class JobResults(BaseModel):
+    """A page of results; `next` is the `after` of the following one, null on the last."""
+
+    calls: list[JobCallAnswer]
+    next: int | None
 
 
 class HealthAnswer(BaseModel):

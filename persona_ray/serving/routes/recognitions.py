@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.clips import combine
+from persona_ray.serving.answers import call_answer, note_call, timings
 from persona_ray.serving.documents import ERRORS, body
 from persona_ray.serving.failures import field_named
 from persona_ray.serving.intake import (
@@ -34,19 +35,15 @@ from persona_ray.serving.schemas import (
     clip_answer,
     colour_of,
     model_answer,
-    sentence_answer,
 )
 from persona_ray.serving.service import Recording
 from persona_ray.serving.tracing import current_trace_id
 from persona_ray.serving.uris import allowed_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from persona_ray.config import RunConfig
-    from persona_ray.inference.clips import CallRecognition, ClipInput
+    from persona_ray.inference.clips import ClipInput
     from persona_ray.serving.application import Services
-    from persona_ray.serving.service import Answered
 
 _CLIPS_FORM = {
     "files": {
@@ -123,35 +120,6 @@ def recognitions(services: Services) -> APIRouter:
         return call_answer(answered, services.config, timings_s)
 
     return router
-
-
-def call_answer(
-    answered: Answered[CallRecognition], config: RunConfig, timings_s: Mapping[str, float]
-) -> CallAnswer:
-    """What is answered about a call, at once or by a job."""
-    threshold, found = config.serving.abstain_below, answered.result
-    return CallAnswer(
-        together=colour_of(found.result, threshold),
-        sentences=[sentence_answer(sentence, threshold) for sentence in found.sentences],
-        flags=list(found.flags),
-        model=model_answer(answered.model),
-        timings_s=dict(timings_s),
-        trace_id=current_trace_id(),
-    )
-
-
-def note_call(services: Services, found: CallRecognition, timings_s: Mapping[str, float]) -> None:
-    """Count a call."""
-    spoken_s = sum(sentence.end_s - sentence.start_s for sentence in found.sentences)
-    services.metrics.audio("call", spoken_s)
-    services.metrics.answers(sentence.result for sentence in found.sentences)
-    services.metrics.stages(timings_s)
-
-
-def timings(answered: Answered[Any], read_s: float, begun: float) -> dict[str, float]:
-    """Seconds by stage, the reading of the request and all in all besides."""
-    stages = {"reading": read_s, **answered.timings_s, "total": time.perf_counter() - begun}
-    return {stage: round(seconds, 4) for stage, seconds in stages.items()}
 
 
 async def _clips(request: Request, services: Services) -> tuple[list[ClipInput], float]:

@@ -1,0 +1,45 @@
+"""From what models gave to what is answered and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from persona_ray.serving.schemas import CallAnswer, colour_of, model_answer, sentence_answer
+from persona_ray.serving.tracing import current_trace_id
+
+if TYPE_CHECKING:
+    from persona_ray.config import RunConfig
+    from persona_ray.inference.clips import CallRecognition
+    from persona_ray.serving.application import Services
+    from persona_ray.serving.service import Answered
+
+
+def call_answer(
+    answered: Answered[CallRecognition], config: RunConfig, timings_s: Mapping[str, float]
+) -> CallAnswer:
+    """What is answered about a call, at once or by a job."""
+    threshold, found = config.serving.abstain_below, answered.result
+    return CallAnswer(
+        together=colour_of(found.result, threshold),
+        sentences=[sentence_answer(sentence, threshold) for sentence in found.sentences],
+        flags=list(found.flags),
+        model=model_answer(answered.model),
+        timings_s=dict(timings_s),
+        trace_id=current_trace_id(),
+    )
+
+
+def note_call(services: Services, found: CallRecognition, timings_s: Mapping[str, float]) -> None:
+    """Count a call."""
+    spoken_s = sum(sentence.end_s - sentence.start_s for sentence in found.sentences)
+    services.metrics.audio("call", spoken_s)
+    services.metrics.answers(sentence.result for sentence in found.sentences)
+    services.metrics.stages(timings_s)
+
+
+def timings(answered: Answered[Any], read_s: float, begun: float) -> dict[str, float]:
+    """Seconds by stage, the reading of the request and all in all besides."""
+    stages = {"reading": read_s, **answered.timings_s, "total": time.perf_counter() - begun}
+    return {stage: round(seconds, 4) for stage, seconds in stages.items()}
