@@ -19,6 +19,8 @@ from persona_ray.launch.versions import SCHEME, Alias, parse_reference
 from persona_ray.serving.stages import BundleChoice
 
 if TYPE_CHECKING:
+    from ray.serve import Application
+
     from persona_ray.config import RunConfig
 
 UserConfig = Mapping[str, str]
@@ -55,10 +57,7 @@ class AliasFollower:
     def __init__(self, config: RunConfig, versions: Versions, deployments: Deployments) -> None:
         self._versions = versions
         self._deployments = deployments
-        champion = config.serving.bundle or f"{SCHEME}{config.tracking.model}@{Alias.CHAMPION}"
-        self._champion = champion if is_alias(champion) else ""
-        challenger = config.serving.rollout.challenger
-        self._challenger = challenger if is_alias(challenger) else ""
+        self._champion, self._challenger = _followed(config)
 
     @property
     def follows(self) -> bool:
@@ -98,6 +97,13 @@ class AliasFollower:
         return dict.fromkeys(behind, choice)
 
 
+def _followed(config: RunConfig) -> tuple[str, str]:
+    """The aliases of champion and challenger; empty for one that does not move."""
+    champion = config.serving.bundle or f"{SCHEME}{config.tracking.model}@{Alias.CHAMPION}"
+    challenger = config.serving.rollout.challenger
+    return champion if is_alias(champion) else "", challenger if is_alias(challenger) else ""
+
+
 def choose_challenger(config: RunConfig, champion: BundleChoice) -> BundleChoice | None:
     """The configured one; None where none is. Where its alias names no version yet it is the
     champion, which is no challenger of itself and sees no requests until the alias does."""
@@ -111,8 +117,9 @@ def choose_challenger(config: RunConfig, champion: BundleChoice) -> BundleChoice
     return choose_bundle(config, reference)
 
 
-def follow(follower: AliasFollower, poll_s: float, stop: Event) -> None:
-    """Look again and again until `stop` is set; what goes wrong is logged and tried again."""
+def follow(follower: AliasFollower, poll_s: float | None, stop: Event) -> None:
+    """Look every `poll_s` seconds (None: never) until `stop` is set; what goes wrong is logged and
+    tried again."""
     while not stop.wait(poll_s):
         try:
             changed = follower.check()
@@ -252,3 +259,13 @@ class AliasDeployment:
     def check_health(self) -> None:
         if not self._thread.is_alive():
             raise ServiceError("nobody follows the aliases any more")
+
+
+def alias_node(config: RunConfig) -> Application | None:
+    """The deployment that follows the aliases of `config`; None where it names none."""
+    from ray import serve
+
+    if not any(_followed(config)):
+        return None
+    options = {"num_replicas": 1, "ray_actor_options": {"num_cpus": 0}}
+    return serve.deployment(AliasDeployment).options(name="alias", **options).bind(config)

@@ -9,11 +9,20 @@ import os
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_ray.apps.alias import (
+    AliasFollower,
+    RegistryVersions,
+    RunDeployments,
+    alias_node,
+    choose_challenger,
+    follow,
+)
 from persona_ray.apps.bundles import choose_bundle, find_bundle
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError, ServiceError
@@ -45,27 +54,41 @@ def build(args: dict[str, Any]) -> Application:
         )
     path = args.get("config")
     config = load_config(Path(path) if path else None, args.get("set") or ())
-    return build_for(config, choose_bundle(config))
+    champion = choose_bundle(config)
+    return build_for(config, champion, choose_challenger(config, champion), followed=True)
 
 
-def build_for(config: RunConfig, choice: BundleChoice) -> Application:
-    """The application of a configuration with this bundle."""
+def build_for(
+    config: RunConfig,
+    champion: BundleChoice,
+    challenger: BundleChoice | None = None,
+    followed: bool = False,
+    version: str = "",
+) -> Application:
+    """The application of a configuration with these bundles. `followed`: a deployment of its own
+    sees to it that they are what their aliases name. `version`: as `application` has it."""
     from persona_ray.serving.graph import application
 
     # Replicas may run in another folder.
     config = config.model_copy(update={"workspace": config.workspace.absolute()})
-    challenger = None
-    if config.serving.rollout.challenger:
-        challenger = _served(config, choose_bundle(config, config.serving.rollout.challenger))
-    return application(config, _served(config, choice), challenger, find_bundle, make_app)
+    return application(
+        config,
+        _served(config, champion),
+        None if challenger is None else _served(config, challenger),
+        find_bundle,
+        make_app,
+        alias_node(config) if followed else None,
+        version,
+    )
 
 
 def routers() -> tuple[BuildRouter, ...]:
     """All routes, in the order in which they are looked through."""
     from persona_ray.serving.routes.health import health
     from persona_ray.serving.routes.recognitions import recognitions
+    from persona_ray.serving.routes.rollout import rollout
 
-    return (health, recognitions)
+    return (health, recognitions, rollout)
 
 
 def make_app(
@@ -73,11 +96,22 @@ def make_app(
 ) -> FastAPI:
     """The web application of one replica of the ingress."""
     from persona_ray.serving.application import Services, build_app
+    from persona_ray.serving.metrics import Metrics
+    from persona_ray.serving.rollout.service import RolloutService
     from persona_ray.store import open_store
 
-    del challenger
-    store = open_store(config.store_url)
-    return build_app(Services(config, champion, store), routers())
+    store, metrics, personality = open_store(config.store_url), Metrics(), champion
+    if challenger is not None:
+        serving = config.serving
+        personality = RolloutService(
+            champion,
+            challenger,
+            store.rollouts,
+            serving.rollout,
+            serving.limits.request_timeout_s,
+            count=metrics.rollout,
+        )
+    return build_app(Services(config, personality, store, metrics), routers())
 
 
 def serve_here(config: RunConfig, say: Callable[[str], None]) -> None:
@@ -108,13 +142,20 @@ def _start(
     try:
         serve.start(proxy_location="HeadOnly", http_options=http)
         choice = choose()
+        challenger = choose_challenger(config, choice)
         say(f"loading {choice.name} {choice.version} ({choice.reference})")
-        try:
+        # The same for every run of this process: only what a deployment is told anew changes.
+        version = uuid.uuid4().hex
+
+        def run(champion: BundleChoice, beside: BundleChoice | None) -> None:
             serve.run(
-                build_for(config, choice),
+                build_for(config, champion, beside, version=version),
                 name=NAME,
                 logging_config={"enable_access_log": False},
             )
+
+        try:
+            run(choice, challenger)
         except RuntimeError as error:
             raise ServiceError(
                 f"the deployments did not start: {_last_line(error)}; Ray's logs of this session "
@@ -122,7 +163,10 @@ def _start(
             ) from None
         host = f"[{http['host']}]" if ":" in config.serving.host else config.serving.host
         say(f"listening on http://{host}:{config.serving.port} (Ctrl-C ends it)")
-        threading.Event().wait()
+        deployments = RunDeployments(choice, challenger, run)
+        follower = AliasFollower(config, RegistryVersions(config), deployments)
+        poll_s = config.serving.rollout.poll_s if follower.follows else None
+        follow(follower, poll_s, threading.Event())
     except KeyboardInterrupt:
         say("ending: what was begun is answered first")
     finally:

@@ -44,26 +44,33 @@ def application(
     challenger: Served | None,
     find: FindBundle,
     make_app: MakeApp,
+    follower: Application | None = None,
+    version: str = "",
 ) -> Application:
-    """All deployments, bound. Champion and challenger share the recognisers."""
+    """All deployments, bound. Champion and challenger share the recognisers. `follower`: a
+    deployment that runs beside them. `version`: deployments that are run again with the same one
+    keep their replicas, which are told another `user_config`; empty: all start anew."""
     reads = champion.reads or (challenger is not None and challenger.reads)
     scales = config.serving
     asr = (
         serve.deployment(Asr)
-        .options(name="asr", **_options(config, scales.asr))
+        .options(name="asr", **_options(config, scales.asr, version))
         .bind(config, _ongoing(scales.asr), reads)
     )
-    beside = {} if challenger is None else model_nodes(config, challenger, find, "challenger_")
-    options = _options(config, scales.ingress) | {"max_ongoing_requests": _INGRESS_ONGOING}
+    nodes = model_nodes(config, champion, find, version=version)
+    beside = {}
+    if challenger is not None:
+        beside = model_nodes(config, challenger, find, "challenger_", version)
+    options = _options(config, scales.ingress, version) | {"max_ongoing_requests": _INGRESS_ONGOING}
     return (
         serve.deployment(IngressDeployment)
         .options(name="ingress", **options)
-        .bind(config, make_app, asr, model_nodes(config, champion, find), beside)
+        .bind(config, make_app, asr, nodes, beside, follower)
     )
 
 
 def model_nodes(
-    config: RunConfig, served: Served, find: FindBundle, prefix: str = ""
+    config: RunConfig, served: Served, find: FindBundle, prefix: str = "", version: str = ""
 ) -> dict[str, Application]:
     """The deployments that hold a bundle, by the names that `Handles` has for them; `prefix` stands
     before their own names."""
@@ -78,7 +85,11 @@ def model_nodes(
             wanted["text"] = (TextEncoder, scales.text)
     return {
         name: serve.deployment(kind)
-        .options(name=prefix + name, user_config=served.choice.to_dict(), **_options(config, scale))
+        .options(
+            name=prefix + name,
+            user_config=served.choice.to_dict(),
+            **_options(config, scale, version),
+        )
         .bind(config, scale, find)
         for name, (kind, scale) in wanted.items()
     }
@@ -88,8 +99,10 @@ def _ongoing(scale: ScaleConfig) -> int:
     return max(2, math.ceil(_BURST * scale.ongoing_requests))
 
 
-def _options(config: RunConfig, scale: ScaleConfig) -> dict[str, Any]:
-    return {
+def _options(config: RunConfig, scale: ScaleConfig, version: str) -> dict[str, Any]:
+    # Where it is given none, `serve.run` makes one up: whatever changed, all replicas would go.
+    kept: dict[str, Any] = {"version": version, "_internal": True} if version else {}
+    return kept | {
         "max_ongoing_requests": _ongoing(scale),
         "max_queued_requests": config.serving.limits.max_queued,
         "autoscaling_config": {

@@ -31,9 +31,11 @@ class Ingress:
         asr: DeploymentHandle,
         champion: Mapping[str, DeploymentHandle],
         challenger: Mapping[str, DeploymentHandle],
+        follower: DeploymentHandle | None = None,
     ) -> None:
         """`champion` and `challenger`: handles by the names that `Handles` has for them; empty: no
-        challenger."""
+        challenger. `follower` is not asked: Serve runs what the ingress has a handle of."""
+        del follower
         self._config = config
         self._make_app = make_app
         self._champion = DeployedService(Handles(asr, **champion))
