@@ -101,7 +101,7 @@ class LiveCallRepository:
         bodies: Sequence[str] = (),
         ended: bool = False,
     ) -> None:
-        """Note that the call is settled up to `checkpoint`, with `bodies` as the results that follow.
+        """Note that the call is settled up to `checkpoint`, with `bodies` as its next results.
 
         All or nothing. `before`: the number of results until now. Raises SupersededError where
         another connection went on with the call, or where it is gone.

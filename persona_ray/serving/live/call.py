@@ -1,0 +1,353 @@
+"""One live call: frames in, sentences and the running colour out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from persona_ray.errors import PersonaRayError, ServiceBusyError
+from persona_ray.inference.clips import combine
+from persona_ray.serving.failures import failure_of, unexpected
+from persona_ray.serving.live.endpoint import Endpointer
+from persona_ray.serving.live.frames import FrameIntake
+from persona_ray.serving.live.protocol import (
+    WINDOW_S,
+    Ack,
+    AnyEvent,
+    Ended,
+    Failed,
+    Partial,
+    Result,
+    RunningColour,
+    Sentence,
+    Sound,
+    Started,
+    error_body,
+    read_result,
+)
+from persona_ray.serving.live.state import LiveState, read_state
+from persona_ray.serving.logs import log_exception
+from persona_ray.serving.schemas import colour_of as named_colour
+from persona_ray.serving.schemas import model_answer, sentence_answer
+from persona_ray.types import NothingUsable, Recognition
+
+if TYPE_CHECKING:
+    from persona_ray.audio.vad import VoiceActivity
+    from persona_ray.inference.clips import SentenceRecognition
+    from persona_ray.serving.application import Services
+    from persona_ray.serving.live.endpoint import Cut, Utterance
+    from persona_ray.serving.service import Answered, ServedModel
+    from persona_ray.store.live_calls import LiveCallRecord
+
+# Utterances that wait to be judged; then frames are no longer taken.
+_WAITING = 4
+# A full service is asked again after so many seconds, then after twice as many, ...
+_BUSY_WAIT_S, _TRIES = 0.25, 6
+# How often a client is told what has come.
+_RECEIVED_EVERY_S = 5.0
+
+Emit = Callable[[AnyEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Something to settle: an utterance or silence, the state after it, whether it is the last."""
+
+    utterance: Utterance | None
+    state: LiveState
+    last: bool
+
+
+class LiveCall:
+    """A call that goes on. `take` and `finish` are its ear, `work` its mind: both run at once.
+
+    `emit` gets events in order and does not wait. Made by `begin`.
+    """
+
+    def __init__(
+        self,
+        record: LiveCallRecord,
+        model: ServedModel,
+        services: Services,
+        voice: VoiceActivity,
+        emit: Emit,
+    ) -> None:
+        self.record = record
+        self._model = model
+        self._services = services
+        self._config = services.config
+        self._emit = emit
+        rate_hz = self._config.audio.sample_rate_hz
+        sound = Sound.model_validate(dict(record.sound))
+        longest_s = self._config.serving.limits.max_call_s
+        live = self._config.serving.live
+        if record.checkpoint:
+            state = read_state(record.checkpoint, self._config)
+            self._settled_frame = state.frame
+            self._intake = FrameIntake(sound, rate_hz, longest_s, state.frame + 1, state.offset)
+            self._endpointer = Endpointer(
+                voice, live, rate_hz, self._intake.position, state.checkpoint
+            )
+            self._duration_s = state.heard_s
+        else:
+            self._settled_frame = 0
+            self._intake = FrameIntake(sound, rate_hz, longest_s)
+            self._endpointer = Endpointer(voice, live, rate_hz)
+            self._duration_s = 0.0
+        self._results: list[Recognition | NothingUsable] = []
+        self._seq = 0
+        self._told_s = self._counted_s = self._intake.heard_s
+        self._steps: asyncio.Queue[_Step] = asyncio.Queue(_WAITING)
+        # Utterances that ended and are not judged; the text of the one that goes on.
+        self._unjudged = 0
+        self._utterance = 0
+        self._partial: asyncio.Task[None] | None = None
+        self._partial_s = 0.0
+
+    @classmethod
+    async def begin(
+        cls,
+        record: LiveCallRecord,
+        services: Services,
+        voice: VoiceActivity,
+        emit: Emit,
+        seen: int = 0,
+    ) -> LiveCall:
+        """The call as far as it is settled; `started` and the results after number `seen` are
+        emitted."""
+        model = await services.personality.model()
+        call = cls(record, model, services, voice, emit)
+        kept = []
+        if record.results:
+            store = services.store.live_calls
+            kept = await asyncio.to_thread(store.results, record.owner, record.call_id)
+        # A client that says it has more than there is has what was never settled.
+        emit(
+            Started(
+                seq=min(seen, len(kept)),
+                call_id=record.call_id,
+                next_frame=call._intake.next_frame,
+                window_s=WINDOW_S,
+                model=model_answer(model),
+            )
+        )
+        for body in kept:
+            call._note(read_result(body), told=call._seq >= seen)
+        if record.ended:
+            call._end()
+        return call
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call had ended before it was gone on with."""
+        return self.record.ended
+
+    @property
+    def seq(self) -> int:
+        return self._seq
+
+    @property
+    def heard_s(self) -> float:
+        return self._intake.heard_s
+
+    @property
+    def sentences(self) -> int:
+        return len(self._results)
+
+    async def take(self, message: bytes) -> None:
+        """A frame. Waits where utterances pile up. Raises RequestError."""
+        samples = self._intake.take(message)
+        if samples is None:
+            return
+        heard_s = self._intake.heard_s
+        for cut in self._endpointer.push(samples):
+            await self._ended_by(cut)
+        self._consider_partial()
+        if heard_s - self._told_s >= _RECEIVED_EVERY_S:
+            self._tell()
+
+    async def finish(self) -> None:
+        """There are no more frames."""
+        self._count()
+        cuts = [*self._endpointer.push(self._intake.finish()), *self._endpointer.finish()]
+        for cut in cuts[:-1]:
+            await self._ended_by(cut)
+        await self._ended_by(cuts[-1], last=True)
+
+    async def work(self) -> None:
+        """Judge and settle what ends, in order, until all is settled. Raises StoreError, and
+        SupersededError where another connection goes on with the call."""
+        while True:
+            step = await self._steps.get()
+            results = [] if step.utterance is None else await self._judge(step.utterance)
+            await self._settle(step, results)
+            if step.last:
+                self._end()
+                return
+
+    def cancel(self) -> None:
+        """Leave the partial text be."""
+        self._count()
+        if self._partial is not None:
+            self._partial.cancel()
+
+    async def _ended_by(self, cut: Cut, last: bool = False) -> None:
+        if cut.utterance is not None:
+            self._unjudged += 1
+            self._utterance += 1
+            self._partial_s = 0.0
+            if self._partial is not None:
+                self._partial.cancel()
+        frame, offset = self._intake.settled(cut.checkpoint.position)
+        heard_s = self._intake.heard_s
+        state = LiveState.of(cut.checkpoint, frame, offset, heard_s, self._config)
+        if last:
+            state = state.model_copy(update={"frame": self._intake.next_frame - 1})
+        await self._steps.put(_Step(cut.utterance, state, last))
+
+    async def _judge(self, utterance: Utterance) -> list[Result]:
+        start_s, end_s = (
+            round(utterance.start_s + moment_s, 3)
+            for moment_s in (utterance.speech[0].start_s, utterance.speech[-1].end_s)
+        )
+        try:
+            answered = await self._ask(utterance)
+        except Exception as error:
+            # The call is longer than one utterance: what failed is told in its place.
+            failure = failure_of(error)
+            if failure is None or not isinstance(error, PersonaRayError):
+                log_exception("utterance failed", error)
+                failure = failure or unexpected()
+            body = error_body(failure)
+            return [Failed(seq=0, error=body, start_s=start_s, end_s=end_s)]
+        self._services.metrics.stages(answered.timings_s)
+        self._services.metrics.answers([found.result for found in answered.result])
+        return [self._sentence(found, utterance, answered) for found in answered.result]
+
+    async def _ask(self, utterance: Utterance) -> Answered[list[SentenceRecognition]]:
+        wait_s = _BUSY_WAIT_S
+        for left in reversed(range(_TRIES)):
+            try:
+                return await self._services.personality.utterance(
+                    utterance.samples, utterance.sample_rate_hz, utterance.speech
+                )
+            except ServiceBusyError:
+                if left == 0:
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s *= 2
+        raise AssertionError("the last try returns or raises")
+
+    def _sentence(
+        self,
+        found: SentenceRecognition,
+        utterance: Utterance,
+        answered: Answered[list[SentenceRecognition]],
+    ) -> Sentence:
+        answer = sentence_answer(found, self._config.serving.abstain_below)
+        times = {
+            "start_s": round(utterance.start_s + found.start_s, 3),
+            "end_s": round(utterance.start_s + found.end_s, 3),
+        }
+        return Sentence(
+            **{**answer.model_dump(), **times},
+            seq=0,
+            model=model_answer(answered.model),
+            timings_s={stage: round(spent, 4) for stage, spent in answered.timings_s.items()},
+        )
+
+    async def _settle(self, step: _Step, results: list[Result]) -> None:
+        before = self._seq
+        numbered = [
+            result.model_copy(update={"seq": number})
+            for number, result in enumerate(results, before + 1)
+        ]
+        await asyncio.to_thread(
+            self._services.store.live_calls.settle,
+            self.record,
+            step.state.model_dump(),
+            before,
+            [result.model_dump_json() for result in numbered],
+            ended=step.last,
+        )
+        for result in numbered:
+            self._note(result)
+        if step.utterance is not None:
+            self._unjudged -= 1
+        self._settled_frame = step.state.frame
+        self._duration_s = step.state.heard_s
+        self._tell()
+
+    def _note(self, result: Result, told: bool = True) -> None:
+        """A result that is settled: the running colour changes with it."""
+        self._seq = result.seq
+        if told:
+            self._emit(result)
+        if isinstance(result, Failed):
+            return
+        self._results.append(_recognition(result))
+        if told:
+            self._emit(RunningColour(seq=self._seq, **self._colour()))
+
+    def _colour(self) -> dict[str, object]:
+        colour = named_colour(self._together(), self._config.serving.abstain_below)
+        return colour.model_dump()
+
+    def _together(self) -> Recognition | NothingUsable:
+        usable = [one for one in self._results if isinstance(one, Recognition)]
+        if not usable:
+            return combine(self._results)
+        # A model with other labels may have taken over: what it says counts.
+        labels = tuple(usable[-1].probabilities)
+        return combine([one for one in usable if tuple(one.probabilities) == labels])
+
+    def _end(self) -> None:
+        together = named_colour(self._together(), self._config.serving.abstain_below)
+        self._emit(Ended(seq=self._seq, duration_s=round(self._duration_s, 3), together=together))
+
+    def _tell(self) -> None:
+        self._count()
+        received = self._intake.next_frame - 1
+        self._emit(Ack(seq=self._seq, frame=self._settled_frame, received=received))
+
+    def _count(self) -> None:
+        heard_s = self._intake.heard_s
+        self._services.metrics.audio("live", heard_s - self._counted_s)
+        self._told_s = self._counted_s = heard_s
+
+    def _consider_partial(self) -> None:
+        every_s = self._config.serving.live.partial_every_s
+        if every_s == 0 or not self._model.reads or self._unjudged:
+            return
+        if self._partial is not None and not self._partial.done():
+            return
+        speech_s = self._endpointer.speech_s
+        if speech_s - self._partial_s < every_s:
+            return
+        so_far = self._endpointer.so_far()
+        if so_far is not None:
+            self._partial_s = speech_s
+            self._partial = asyncio.create_task(self._say_partial(so_far, self._utterance))
+
+    async def _say_partial(self, so_far: Utterance, number: int) -> None:
+        try:
+            text = await self._services.personality.text(
+                so_far.samples, so_far.sample_rate_hz, so_far.speech
+            )
+        except PersonaRayError:
+            # Nobody waits for it: a full service has better things to do.
+            return
+        except Exception as error:
+            log_exception("partial text failed", error)
+            return
+        if text and number == self._utterance:
+            start_s = round(so_far.start_s + so_far.speech[0].start_s, 3)
+            self._emit(Partial(seq=self._seq, start_s=start_s, text=text))
+
+
+def _recognition(sentence: Sentence) -> Recognition | NothingUsable:
+    if sentence.probabilities is None:
+        return NothingUsable(sentence.reason or "")
+    return Recognition(sentence.probabilities, clips=sentence.clips)

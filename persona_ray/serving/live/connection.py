@@ -1,0 +1,184 @@
+"""One connection of a live call: messages in, events out, and every way it may end.
+
+| code | why the line was closed | come again? |
+|---|---|---|
+| 1000 | the call is over: `end` was sent | no |
+| 4400 | a message or frame that cannot be read, frames missing | yes, with what was right |
+| 4401, 4403 | no key, or one without the scope `live` | no |
+| 4404 | a call that is gone on with is not there, or was too long ago | no |
+| 4408 | no frame for `serving.live.idle_timeout_s` | yes |
+| 4409 | another connection goes on with the call, or it cannot be gone on with | no |
+| 4413 | longer than `serving.limits.max_call_s`: ended there, all settled | no |
+| 4429 | events are not read, or the key's requests are used up | yes |
+| 4500, 4503 | the service failed, is full, or its database does not answer | yes |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.websockets import WebSocketDisconnect
+
+from persona_ray.errors import RequestError
+from persona_ray.serving.failures import Failure, close_of, failure_of, unexpected
+from persona_ray.serving.live.protocol import Failed, Finish, error_body, read_message
+from persona_ray.serving.logs import log_exception
+from persona_ray.store.live_calls import SupersededError
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+    from persona_ray.serving.live.call import LiveCall
+    from persona_ray.serving.live.outbox import Outbox
+    from persona_ray.serving.live.protocol import AnyEvent
+
+NORMAL = 1000
+TOO_LONG = 413
+_FINAL = frozenset({401, 403, 404, 409, 413})
+# A client that reads nothing is not waited for at the end.
+_LAST_WORDS_S = 5.0
+
+
+class Line:
+    """The messages of one WebSocket, as our protocol has them."""
+
+    def __init__(self, websocket: WebSocket, idle_s: float) -> None:
+        self._websocket = websocket
+        self._idle_s = idle_s
+
+    async def receive(self) -> bytes | str:
+        """The next frame or text. Raises WebSocketDisconnect, and RequestError for silence."""
+        try:
+            async with asyncio.timeout(self._idle_s):
+                message = await self._websocket.receive()
+        except TimeoutError:
+            raise RequestError(
+                "live.idle",
+                f"no frame for {self._idle_s:g} s",
+                status=408,
+                fix="connect again with resume_from when there is sound; frames of silence count",
+            ) from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006))
+        data: bytes | None = message.get("bytes")
+        return data if data is not None else str(message.get("text", ""))
+
+    async def send(self, event: AnyEvent) -> None:
+        """Raises WebSocketDisconnect; RequestError where the client does not read."""
+        try:
+            async with asyncio.timeout(self._idle_s):
+                await self._websocket.send_text(event.model_dump_json())
+        except TimeoutError:
+            raise RequestError(
+                "live.slow", f"an event was not read for {self._idle_s:g} s", status=429
+            ) from None
+        except (RuntimeError, OSError):
+            raise WebSocketDisconnect(1006) from None
+
+    async def close(self, code: int, reason: str = "") -> None:
+        try:
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._websocket.close(code, reason)
+        except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+            # It is closed, or nobody is there.
+            return
+
+
+async def converse(line: Line, call: LiveCall, outbox: Outbox) -> None:
+    """Until the call is over. Raises what ends it otherwise."""
+    too_long: RequestError | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_send(line, outbox))
+            if call.ended:
+                outbox.close()
+                return
+            hearing = group.create_task(_hear(line, call))
+            await call.work()
+            too_long = await hearing
+            outbox.close()
+    except* Exception as group_error:
+        raise _first(group_error) from None
+    finally:
+        call.cancel()
+    if too_long is not None:
+        raise too_long
+
+
+async def part(line: Line, outbox: Outbox | None, seq: int, error: Exception) -> Failure:
+    """Say why, and close. What waits is sent before, unless the client is too slow for it."""
+    failure = _why(error)
+    words: list[AnyEvent] = [
+        Failed(
+            seq=seq,
+            error=error_body(failure),
+            resumable=failure.status not in _FINAL,
+        )
+    ]
+    if outbox is not None and failure.status != 429:
+        words = [*outbox.rest(), *words]
+    try:
+        async with asyncio.timeout(_LAST_WORDS_S):
+            for event in words:
+                await line.send(event)
+    except (TimeoutError, RequestError, WebSocketDisconnect):
+        pass
+    await line.close(*close_of(failure))
+    return failure
+
+
+async def _send(line: Line, outbox: Outbox) -> None:
+    while (event := await outbox.get()) is not None:
+        await line.send(event)
+
+
+async def _hear(line: Line, call: LiveCall) -> RequestError | None:
+    """Until the client ends the call. One that is too long is ended where it is too long, by the
+    error that is returned."""
+    while True:
+        message = await line.receive()
+        if isinstance(message, bytes):
+            try:
+                await call.take(message)
+            except RequestError as error:
+                if error.status != TOO_LONG:
+                    raise
+                await call.finish()
+                return error
+            # Frames that have come already are not to keep other calls waiting.
+            await asyncio.sleep(0)
+        elif isinstance(read_message(message), Finish):
+            await call.finish()
+            return None
+        else:
+            raise RequestError(
+                "live.message",
+                "start is the first message, and no other",
+                status=400,
+                field="type",
+                fix="send frames, then end",
+            )
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """What came first; that the client is gone matters less than anything else."""
+    flat: list[Exception] = []
+    for error in group.exceptions:
+        flat += [_first(error)] if isinstance(error, BaseExceptionGroup) else [error]
+    return next((one for one in flat if not isinstance(one, WebSocketDisconnect)), flat[0])
+
+
+def _why(error: Exception) -> Failure:
+    if isinstance(error, SupersededError):
+        return Failure(
+            409,
+            "live.superseded",
+            "another connection goes on with this call, or it was deleted",
+            fix="leave the call to that connection",
+        )
+    failure = failure_of(error)
+    if failure is None:
+        log_exception("live call failed", error)
+        return unexpected()
+    return failure
