@@ -1,0 +1,324 @@
+"""Everything that is wrong on a live line is named, with what to do, and closes with its code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import RequestError, StoreError
+from persona_ray.serving.live import hub
+from persona_ray.serving.live.connection import Line, converse, part
+from persona_ray.serving.live.frames import frame
+from persona_ray.serving.live.outbox import Outbox
+from persona_ray.serving.live.protocol import Ack, Ended, Failed, Partial
+from persona_ray.store import Store
+from tests.unit.serving.live.lines import (
+    LIVE,
+    Heard,
+    Listener,
+    application,
+    frames_of,
+    key_of,
+    line,
+    listen,
+    start,
+    whole_call,
+)
+from tests.unit.serving.live.sounds import LoudIsSpeech, talk
+
+FRAMES = frames_of(talk((1.2, 1.5), (0.8, 1.5)))
+
+
+@pytest.fixture(autouse=True)
+def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "VoiceActivity", LoudIsSpeech)
+
+
+@pytest.fixture
+def client(config: RunConfig, store: Store) -> Iterator[TestClient]:
+    with TestClient(application(config, Listener(), store)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def key(store: Store) -> dict[str, str]:
+    return key_of(store)
+
+
+def changed(config: RunConfig, *overrides: str) -> RunConfig:
+    return load_config(None, [f"workspace={config.workspace}", *overrides])
+
+
+def said(client: TestClient, key: dict[str, str], *messages: str | bytes) -> tuple[Failed, int]:
+    with client.websocket_connect(LIVE, headers=key) as socket:
+        for message in messages:
+            if isinstance(message, bytes):
+                socket.send_bytes(message)
+            else:
+                socket.send_text(message)
+        heard = listen(socket, Heard())
+    (failed,) = heard.of(Failed)
+    assert failed.error.fix
+    assert failed.error.trace_id
+    return failed, heard.closed
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "text"),
+    [
+        ("{", None, "no JSON"),
+        ("[" * 8000, None, "no JSON"),
+        ("[]", None, ""),
+        ('"start"', None, ""),
+        ("x" * 9000, None, "9000 characters"),
+        (json.dumps({"type": "hello"}), None, "hello"),
+        (json.dumps({"type": "start"}), "call_id", "required"),
+        (json.dumps(start("")), "call_id", "at least 1"),
+        (json.dumps(start("a\nb")), "call_id", "pattern"),
+        (json.dumps(start("k" * 129)), "call_id", "at most 128"),
+        (json.dumps(start(encoding="opus")), "encoding", "'pcm16', 'mulaw' or 'alaw'"),
+        (json.dumps(start(sample_rate_hz=4000)), "sample_rate_hz", "8000"),
+        (json.dumps(start(customer_channel=1)), None, "customer_channel 1 is not among 1"),
+        (json.dumps(start(resume_from=-1)), "resume_from", "greater than or equal to 0"),
+        (json.dumps(start(volume=3)), "volume", "not permitted"),
+        (json.dumps({"type": "end"}), "type", "end before start"),
+        (FRAMES[0], "type", "a frame before start"),
+    ],
+)
+def test_a_bad_beginning(
+    client: TestClient, key: dict[str, str], message: str | bytes, field: str | None, text: str
+) -> None:
+    failed, closed = said(client, key, message)
+    assert (closed, failed.error.code, failed.error.field) == (4400, "live.message", field)
+    assert text in failed.error.message
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "text"),
+    [
+        (b"\0\0", "live.frame", "2 bytes"),
+        (frame(1, b"odd"), "live.odd_bytes", "1 channel(s) of pcm16 take 2 bytes"),
+        (frame(1, bytes(2 * 8001)), "live.long_frame", "1.0 s"),
+        (frame(2, bytes(320)), "live.missing_frames", "frame 2 has come without 1"),
+        (frame(9, bytes(320)), "live.missing_frames", "frame 9 has come without 1 to 8"),
+        (json.dumps(start()), "live.message", "start is the first message"),
+    ],
+)
+def test_a_bad_frame(
+    client: TestClient, key: dict[str, str], message: str | bytes, code: str, text: str
+) -> None:
+    failed, closed = said(client, key, json.dumps(start()), message)
+    assert (closed, failed.error.code, failed.resumable) == (4400, code, True)
+    assert text in failed.error.message
+
+
+def test_an_empty_frame_keeps_the_line(client: TestClient, key: dict[str, str]) -> None:
+    assert whole_call(client, key, [frame(1, b""), frame(2, b"")]).closed == 1000
+
+
+def test_who_has_no_key_or_no_scope_gets_no_line(client: TestClient, store: Store) -> None:
+    for headers, status in (({}, 401), (key_of(store, scope="jobs"), 403)):
+        with (
+            pytest.raises(Exception) as caught,
+            client.websocket_connect(LIVE, headers=headers),
+        ):
+            pass
+        assert getattr(caught.value, "status_code", None) == status
+
+
+def test_another_keys_calls_are_not_there(
+    client: TestClient, key: dict[str, str], store: Store
+) -> None:
+    whole_call(client, key, FRAMES)
+    other = key_of(store, "bank")
+    failed, closed = said(client, other, json.dumps(start(resume_from=1)))
+    assert (closed, failed.error.code, failed.resumable) == (4404, "live.unknown", False)
+    assert client.get("/v1/live/k1", headers=other).status_code == 404
+    assert client.delete("/v1/live/k1", headers=other).status_code == 404
+    assert client.delete("/v1/live/k1", headers=key).status_code == 204
+    answer = client.get("/v1/live/k1", headers=key)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "live.unknown")
+
+
+def test_what_has_begun_is_not_begun_again_nor_gone_on_with_otherwise(
+    client: TestClient, key: dict[str, str], store: Store, config: RunConfig
+) -> None:
+    whole_call(client, key, FRAMES)
+    failed, closed = said(client, key, json.dumps(start()))
+    assert (closed, failed.error.code, failed.error.field) == (4409, "live.exists", "call_id")
+    failed, closed = said(client, key, json.dumps(start(resume_from=1, encoding="alaw")))
+    assert (closed, failed.error.code) == (4409, "live.sound")
+    otherwise = changed(config, "vad.threshold=0.6")
+    with TestClient(application(otherwise, Listener(), store)) as other:
+        failed, closed = said(other, key, json.dumps(start(resume_from=1)))
+    assert (closed, failed.error.code, failed.resumable) == (4409, "live.changed", False)
+
+
+def test_a_call_that_was_gone_too_long_is_unknown_and_its_texts_are(
+    client: TestClient, key: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    whole_call(client, key, FRAMES)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz or UTC) + timedelta(seconds=601)
+
+    monkeypatch.setattr(hub, "datetime", Later)
+    failed, closed = said(client, key, json.dumps(start(resume_from=1)))
+    assert (closed, failed.error.code) == (4404, "live.unknown")
+    assert store.live_calls.results("shop", "k1") == []
+
+
+def test_a_call_that_is_too_long_is_ended_there(
+    config: RunConfig, store: Store, key: dict[str, str]
+) -> None:
+    short = changed(config, "serving.limits.max_call_s=2.5")
+    with TestClient(application(short, Listener(), store)) as client:
+        heard = whole_call(client, key, FRAMES)
+    assert heard.closed == 4413
+    assert [type(event) for event in heard.events[-2:]] == [Ended, Failed]
+    assert len(heard.sentences) == 1
+    assert (heard.events[-1].error.code, heard.events[-1].resumable) == ("live.too_long", False)
+    assert heard.acked == 12
+
+
+def test_a_line_without_frames_is_closed_and_can_be_gone_on_with(
+    config: RunConfig, store: Store, key: dict[str, str]
+) -> None:
+    hasty = changed(config, "serving.live.idle_timeout_s=0.05")
+    with TestClient(application(hasty, Listener(), store)) as client:
+        with line(client, key, start()) as (socket, _):
+            heard = listen(socket, Heard())
+        failed = heard.events[-1]
+        assert isinstance(failed, Failed)
+        assert (heard.closed, failed.error.code, failed.resumable) == (4408, "live.idle", True)
+    with TestClient(application(config, Listener(), store)) as client:
+        assert whole_call(client, key, FRAMES, resume_from=0).closed == 1000
+
+
+def test_more_calls_than_a_replica_takes_are_refused(
+    config: RunConfig, store: Store, key: dict[str, str]
+) -> None:
+    narrow = changed(config, "serving.limits.max_live_calls=1")
+    with TestClient(application(narrow, Listener(), store)) as client:
+        with line(client, key, start("k1")):
+            failed, closed = said(client, key, json.dumps(start("k2")))
+            assert (closed, failed.error.code, failed.resumable) == (4503, "service.busy", True)
+        assert whole_call(client, key, FRAMES, call_id="k3").closed == 1000
+
+
+def test_what_cannot_be_kept_is_not_acknowledged(
+    client: TestClient, key: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store.live_calls), "settle", full)
+        heard = whole_call(client, key, FRAMES)
+    failed = heard.events[-1]
+    assert isinstance(failed, Failed)
+    assert (heard.closed, failed.error.code, failed.resumable) == (4503, "service.store", True)
+    assert (heard.acked, heard.sentences) == (0, [])
+    assert whole_call(client, key, FRAMES, resume_from=0).closed == 1000
+
+
+def event(kind: type[Any], seq: int = 0) -> Any:
+    if kind is Partial:
+        return Partial(seq=seq, start_s=0.0, text="...")
+    if kind is Ack:
+        return Ack(seq=seq, frame=seq, received=seq)
+    return Failed.model_validate(
+        {"seq": seq, "error": {"code": "c", "message": "m", "trace_id": "t"}, "start_s": 0.0}
+    )
+
+
+def test_partial_texts_give_way_to_results_until_there_is_no_room() -> None:
+    box = Outbox(3)
+    for kind, seq in ((Failed, 1), (Partial, 1), (Ack, 1), (Partial, 2), (Ack, 2)):
+        box.put(event(kind, seq))
+    box.put(event(Failed, 3))
+    box.put(event(Partial, 3))
+    with pytest.raises(RequestError, match="3 events wait") as caught:
+        box.put(event(Failed, 4))
+    assert caught.value.status == 429
+    assert [(type(one), one.seq) for one in box.rest()] == [(Failed, 1), (Ack, 2), (Failed, 3)]
+
+
+class DeafSocket:
+    """A client that reads nothing."""
+
+    def __init__(self) -> None:
+        self.closed: list[tuple[int, str]] = []
+
+    async def send_text(self, _: str) -> None:
+        await asyncio.sleep(3600)
+
+    async def receive(self) -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+
+class Talkative:
+    """A call with more to say than anybody reads."""
+
+    ended = False
+
+    def __init__(self, box: Outbox) -> None:
+        self.box = box
+
+    async def work(self) -> None:
+        for seq in range(1, 100):
+            self.box.put(event(Failed, seq))
+            await asyncio.sleep(0)
+
+    def cancel(self) -> None:
+        return
+
+
+@pytest.mark.anyio
+async def test_a_client_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persona_ray.serving.live.connection._LAST_WORDS_S", 0.01)
+    socket, box = DeafSocket(), Outbox(8)
+    deaf: Any = Line(socket, 60.0)  # type: ignore[arg-type]
+    call: Any = Talkative(box)
+    with pytest.raises(RequestError, match="8 events wait") as caught:
+        await converse(deaf, call, box)
+    await part(deaf, box, 9, caught.value)
+    assert [code for code, _ in socket.closed] == [4429]
+
+
+@pytest.mark.anyio
+async def test_a_line_that_takes_no_event_is_left() -> None:
+    box = Outbox(8)
+    box.put(event(Ack))
+    call: Any = Talkative(Outbox(1000))
+    with pytest.raises(RequestError, match=r"not read for 0\.02 s"):
+        await converse(Line(DeafSocket(), 0.02), call, box)  # type: ignore[arg-type]
+
+
+def test_a_frame_may_be_a_second_long_and_stray_bytes_break_nothing(
+    client: TestClient, key: dict[str, str]
+) -> None:
+    rng = np.random.default_rng(3)
+    for number in range(20):
+        noise = rng.integers(0, 256, int(rng.integers(0, 300)), dtype=np.uint8).tobytes()
+        with line(client, key, start(f"fuzz {number}")) as (socket, _):
+            socket.send_bytes(noise)
+            socket.send_text(noise.decode("latin-1"))
+            heard = listen(socket, Heard())
+        assert heard.closed == 4400
+    assert whole_call(client, key, frames_of(talk((1.0, 2.0)), 8000)).closed == 1000
