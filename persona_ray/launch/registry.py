@@ -56,13 +56,13 @@ class Registry:
             )
         store = open_store(config)
         cache = Path(config.tracking.cache or config.workspace / "bundles").absolute()
-        with _failures_named(store):
+        with failures_named(store):
             client = mlflow_client(store)
         return cls(client, store, model or config.tracking.model, cache)
 
     def versions(self) -> list[Version]:
         """The newest first; none where nothing was registered."""
-        with _failures_named(self._store):
+        with failures_named(self._store):
             model = self._registered()
             if model is None:
                 return []
@@ -110,7 +110,7 @@ class Registry:
                 return version
         tags = {f"{PREFIX}{name}": value for name, value in _tags(bundle, manifest).items()}
         tags[f"{PREFIX}bundle"] = digest
-        with _failures_named(self._store):
+        with failures_named(self._store):
             if not run_id:
                 run_id = create_run(self._client, self._store, "register", {})
                 self._client.set_terminated(run_id)
@@ -123,16 +123,16 @@ class Registry:
 
     def point(self, alias: Alias, version: Version) -> None:
         """Give the alias to `version`, whoever had it."""
-        with _failures_named(self._store):
+        with failures_named(self._store):
             self._client.set_registered_model_alias(self.model, alias, str(version.number))
 
     def release(self, alias: Alias) -> None:
-        with _failures_named(self._store):
+        with failures_named(self._store):
             self._client.delete_registered_model_alias(self.model, alias)
 
     def note(self, version: Version, name: str, value: str) -> None:
         """A tag of the version."""
-        with _failures_named(self._store):
+        with failures_named(self._store):
             self._client.set_model_version_tag(
                 self.model, str(version.number), f"{PREFIX}{name}", value
             )
@@ -141,7 +141,7 @@ class Registry:
         self, version: Version, texts: Mapping[str, str], figures: Mapping[str, float]
     ) -> None:
         """Files and figures beside the run that the version came of."""
-        with _failures_named(self._store):
+        with failures_named(self._store):
             for name, content in texts.items():
                 self._client.log_text(version.run_id, content, name)
             for name, value in figures.items():
@@ -149,7 +149,7 @@ class Registry:
 
     def history(self) -> list[Change]:
         """Changes of the champion, the oldest first."""
-        with _failures_named(self._store):
+        with failures_named(self._store):
             model = self._registered()
         tags = {} if model is None else model.tags
         names = sorted(name for name in tags if name.startswith(_HISTORY))
@@ -157,7 +157,7 @@ class Registry:
 
     def record(self, change: Change) -> None:
         """Before the alias moves: a change that is broken off is told, not lost."""
-        with _failures_named(self._store):
+        with failures_named(self._store):
             self._client.set_registered_model_tag(
                 self.model, f"{_HISTORY}{change.key}", change.to_json()
             )
@@ -211,7 +211,7 @@ class Registry:
             return _lineage(fetched.parent, promised, version)
 
     def _local(self, version: Version) -> Path | None:
-        with _failures_named(self._store):
+        with failures_named(self._store):
             uri = self._client.get_run(version.run_id).info.artifact_uri
         parsed = urlparse(uri)
         return Path(unquote(parsed.path)) / ARTIFACT if parsed.scheme in ("", "file") else None
@@ -228,7 +228,7 @@ class Registry:
                 f"{self._cache} cannot be written ({error.strerror}): name another tracking.cache"
             ) from None
         try:
-            with _failures_named(self._store):
+            with failures_named(self._store):
                 fetched = self._client.download_artifacts(version.run_id, path, str(part))
             yield Path(fetched)
         finally:
@@ -329,7 +329,7 @@ def _tags(bundle: Path, manifest: Manifest) -> dict[str, str]:
 
 
 @contextmanager
-def _failures_named(store: TrackingStore) -> Iterator[None]:
+def failures_named(store: TrackingStore) -> Iterator[None]:
     """MLflow's errors, and those of its way to the server, as one line; ours pass."""
     try:
         yield

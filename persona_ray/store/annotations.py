@@ -141,6 +141,14 @@ class AnnotationRepository:
                 mended += affected(result)
         return mended
 
+    def withdraw(self, target: str, annotator: str) -> bool:
+        """Delete what one annotator said of one target; whether there was anything."""
+        with self._database.write() as session:
+            query = delete(AnnotationRow).where(
+                AnnotationRow.target == target, AnnotationRow.annotator == annotator
+            )
+            return affected(session.execute(query)) > 0
+
     def forget(self, session: Session, customer_id: str, call_ids: Collection[str]) -> int:
         """Delete a customer's annotations within the caller's transaction."""
         by_customer = delete(AnnotationRow).where(AnnotationRow.customer_id == customer_id)

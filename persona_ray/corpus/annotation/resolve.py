@@ -66,7 +66,7 @@ def resolve_labels(store: Store, infos: Iterable[ClipInfo], config: AnnotationCo
     """
     index = ClipIndex(infos)
     annotations = list(store.annotations.all())
-    _check_labels(annotations, config)
+    check_labels(annotations, config)
     if any(item.customer_id is None for item in annotations):
         store.annotations.link(index.customer_of_call)
     matched = index.match_all(annotations, config.min_overlap)
@@ -74,6 +74,16 @@ def resolve_labels(store: Store, infos: Iterable[ClipInfo], config: AnnotationCo
         clip_id: {name: item.label for name, item in by_annotator.items()}
         for clip_id, by_annotator in matched.by_clip.items()
     }
+    return resolve_votes(votes, len(index), matched.unmatched, config)
+
+
+def resolve_votes(
+    votes: Mapping[str, Mapping[str, str]],
+    clips: int,
+    unmatched: tuple[Annotation, ...],
+    config: AnnotationConfig,
+) -> Resolution:
+    """The same of `votes` by clip and annotator, in a corpus of `clips` clips."""
     labels: dict[str, str] = {}
     conflicts: list[Conflict] = []
     uncertain: list[str] = []
@@ -89,8 +99,8 @@ def resolve_labels(store: Store, infos: Iterable[ClipInfo], config: AnnotationCo
         labels=labels,
         conflicts=tuple(conflicts),
         uncertain=tuple(uncertain),
-        unannotated=len(index) - len(votes),
-        unmatched=matched.unmatched,
+        unannotated=clips - len(votes),
+        unmatched=unmatched,
         agreement=measure_agreement(votes.values(), config.adjudicator),
     )
 
@@ -107,7 +117,7 @@ def _settle(votes: Mapping[str, str], config: AnnotationConfig) -> str | None:
     return ranked[0][0]
 
 
-def _check_labels(annotations: Iterable[Annotation], config: AnnotationConfig) -> None:
+def check_labels(annotations: Iterable[Annotation], config: AnnotationConfig) -> None:
     counts = Counter(item.label for item in annotations)
     unknown = sorted(counts.keys() - set(valid_labels(config)))
     if unknown:

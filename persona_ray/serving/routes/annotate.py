@@ -1,0 +1,315 @@
+"""Annotation of clips: the queue, the sound, one label after the other, how far people agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from persona_ray.errors import AnnotationError, CorpusError, RequestError
+from persona_ray.serving.annotation_desk import AnnotationDesk, least_certain, spread
+from persona_ray.serving.clip_confidence import ClipConfidence
+from persona_ray.serving.documents import ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from persona_ray.config.corpus import AnnotationConfig
+    from persona_ray.corpus.annotation.resolve import Resolution
+    from persona_ray.serving.application import Services
+    from persona_ray.store import Annotation
+    from persona_ray.types import ClipInfo
+
+# Clips of a larger corpus that the model is asked for, from all over it.
+_POOL = 2000
+_MOST_PAIRS = 50
+
+ResultT = TypeVar("ResultT")
+Annotator = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$"
+    ),
+]
+ClipId = Annotated[str, Path(max_length=64, description="of the corpus")]
+Order = Literal["corpus", "uncertain", "conflicts", "done"]
+_MISSING: dict[int | str, dict[str, Any]] = {
+    **{status: ERRORS[status] for status in (401, 403, 422, 429, 503)},
+    404: {**ERRORS[422], "description": "there is no such clip"},
+    409: {**ERRORS[422], "description": "there is no corpus yet"},
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LabelRequest(_Strict):
+    """What an annotator says of a clip."""
+
+    annotator: Annotator
+    label: str = Field(max_length=40, description="a configured label, or the uncertain one")
+    note: str = Field("", max_length=1000, description="for the others")
+
+
+class LabelAnswer(BaseModel):
+    """What stands of one annotator on a clip."""
+
+    label: str
+    note: str
+
+
+class ClipItem(BaseModel):
+    """A clip to be heard. `votes`: of everybody, where a conflict is to be resolved; else nobody
+    is told what others say."""
+
+    clip_id: str
+    call_id: str
+    customer_id: str
+    start_s: float
+    end_s: float
+    text: str
+    scene: str
+    facts: dict[str, str]
+    mine: LabelAnswer | None
+    votes: dict[str, str]
+    confidence: float | None = Field(description="of the served model, where it was asked")
+
+
+class QueueAnswer(BaseModel):
+    """The next clips. `left` is the length of the whole queue; of `pool` clips the model has judged
+    `judged`, where the least certain come first."""
+
+    clips: list[ClipItem]
+    left: int
+    judged: int
+    pool: int
+    judging: bool
+
+
+class PairAnswer(BaseModel):
+    """Two annotators on the clips that both labelled."""
+
+    first: str
+    second: str
+    clips: int
+    same: int
+    alpha: float | None
+
+
+class OverviewAnswer(BaseModel):
+    """Where the work stands."""
+
+    labels: list[str]
+    uncertain_label: str
+    adjudicator: str
+    resolution: str
+    clips: int
+    mine: int
+    labelled: int
+    by_label: dict[str, int]
+    uncertain: int
+    conflicts: int
+    unannotated: int
+    annotators: int
+    alpha: float | None
+    compared_clips: int
+    pairs: list[PairAnswer]
+
+
+class WithdrawnAnswer(BaseModel):
+    """Whether there was a label to take back, and what stands now (an imported one may)."""
+
+    withdrawn: bool
+    mine: LabelAnswer | None
+
+
+def annotate(services: Services) -> APIRouter:
+    """/v1/annotation: overview, queue, clips."""
+    router = APIRouter(
+        prefix="/v1/annotation",
+        tags=["annotation"],
+        responses=_MISSING,
+        dependencies=[Depends(services.gate.requires("annotate"))],
+    )
+    desk = AnnotationDesk(services.config, services.store)
+    confidence = ClipConfidence(services.personality)
+
+    @router.get("", summary="Where the work stands")
+    async def overview(annotator: Annotated[Annotator, Query()]) -> OverviewAnswer:
+        def work() -> OverviewAnswer:
+            found = desk.resolution()
+            mine = len(desk.done(annotator))
+            return _overview(found, desk.clips(), mine, services.config.annotation)
+
+        return await _in_thread(work)
+
+    @router.get("/queue", summary="The next clips")
+    async def queue(
+        annotator: Annotated[Annotator, Query()],
+        order: Annotated[Order, Query()] = "corpus",
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> QueueAnswer:
+        """`corpus`: as they follow there; `uncertain`: those that the served model is least sure
+        of first; `conflicts`: those to be resolved by the adjudicator; `done`: the annotator's own,
+        the last first."""
+        if order == "done":
+            done = [info for info, _ in await _in_thread(lambda: desk.done(annotator))]
+            return await _answer(done, annotator, limit)
+        if order == "conflicts":
+            return await _answer(await _in_thread(desk.conflicts), annotator, limit, votes=True)
+        todo = await _in_thread(lambda: desk.todo(annotator))
+        if order == "corpus":
+            return await _answer(todo, annotator, limit)
+        pool = spread(todo, _POOL)
+        ids = [info.clip_id for info in pool]
+        await confidence.ensure(ids, desk.inputs, await _in_thread(desk.fingerprint))
+        ranked = least_certain(pool, confidence)
+        answer = await _answer(ranked, annotator, limit)
+        return answer.model_copy(
+            update={
+                "left": len(todo),
+                "judged": confidence.known(ids),
+                "pool": len(pool),
+                "judging": confidence.running,
+            }
+        )
+
+    async def _answer(
+        infos: list[ClipInfo], annotator: str, limit: int, votes: bool = False
+    ) -> QueueAnswer:
+        def work() -> list[ClipItem]:
+            said = {info.clip_id: item for info, item in desk.done(annotator)}
+            return [
+                _item(
+                    info,
+                    said.get(info.clip_id),
+                    desk.votes(info.clip_id) if votes else {},
+                    confidence(info.clip_id),
+                )
+                for info in infos[:limit]
+            ]
+
+        clips = await _in_thread(work)
+        return QueueAnswer(clips=clips, left=len(infos), judged=0, pool=0, judging=False)
+
+    @router.get(
+        "/clips/{clip_id}/audio",
+        summary="A clip's sound",
+        response_class=Response,
+        responses={200: {"content": {"audio/wav": {}}}},
+    )
+    async def audio(clip_id: ClipId) -> Response:
+        sound = await _in_thread(lambda: desk.wav(clip_id), clip_id)
+        # Of a customer: in the browser's memory, not on its disk.
+        return Response(sound, media_type="audio/wav", headers={"cache-control": "no-store"})
+
+    @router.put("/clips/{clip_id}/label", summary="Say what it is")
+    async def label(clip_id: ClipId, asked: LabelRequest) -> LabelAnswer:
+        """The annotator's last word on a clip stands; others' words stay."""
+
+        def work() -> LabelAnswer:
+            return _label(desk.label(clip_id, asked.annotator, asked.label, asked.note.strip()))
+
+        return await _in_thread(work, clip_id)
+
+    @router.delete("/clips/{clip_id}/label", summary="Take it back")
+    async def withdraw(
+        clip_id: ClipId, annotator: Annotated[Annotator, Query()]
+    ) -> WithdrawnAnswer:
+        """A label that was imported for a span of the call stands."""
+
+        def work() -> WithdrawnAnswer:
+            withdrawn = desk.withdraw(clip_id, annotator)
+            left = {info.clip_id: item for info, item in desk.done(annotator)}.get(clip_id)
+            return WithdrawnAnswer(withdrawn=withdrawn, mine=None if left is None else _label(left))
+
+        return await _in_thread(work, clip_id)
+
+    return router
+
+
+async def _in_thread(work: Callable[[], ResultT], clip_id: str = "") -> ResultT:
+    """The corpus and the store are files. Raises RequestError for what the client can mend."""
+    try:
+        return await asyncio.to_thread(work)
+    except KeyError:
+        raise RequestError(
+            "annotation.unknown_clip",
+            "the corpus has no such clip",
+            status=404,
+            field="clip_id",
+            fix="ask for the queue again: the corpus may have been built anew",
+        ) from None
+    except AnnotationError as error:
+        if clip_id:
+            raise RequestError(
+                "annotation.label", str(error), field="label", fix="choose a configured label"
+            ) from None
+        raise RequestError(
+            "annotation.store", str(error), status=409, fix="mend annotation.labels"
+        ) from None
+    except CorpusError as error:
+        raise RequestError(
+            "annotation.no_corpus",
+            str(error),
+            status=409,
+            fix="build one: `persona-ray corpus build`",
+        ) from None
+
+
+def _label(item: Annotation) -> LabelAnswer:
+    return LabelAnswer(label=item.label, note=item.note)
+
+
+def _item(
+    info: ClipInfo, mine: Annotation | None, votes: dict[str, str], confidence: float
+) -> ClipItem:
+    return ClipItem(
+        clip_id=info.clip_id,
+        call_id=info.call_id,
+        customer_id=info.customer_id,
+        start_s=info.start_s,
+        end_s=info.end_s,
+        text=info.text,
+        scene=info.scene,
+        facts=dict(info.facts),
+        mine=None if mine is None else _label(mine),
+        votes=votes,
+        confidence=confidence if 0 < confidence <= 1 else None,
+    )
+
+
+def _overview(found: Resolution, clips: int, mine: int, config: AnnotationConfig) -> OverviewAnswer:
+    counts = Counter(found.labels.values())
+    agreement = found.agreement
+    pairs = sorted(agreement.pairs, key=lambda pair: -pair.clips)[:_MOST_PAIRS]
+    return OverviewAnswer(
+        labels=list(config.labels),
+        uncertain_label=config.uncertain,
+        adjudicator=config.adjudicator,
+        resolution=config.resolution,
+        clips=clips,
+        mine=mine,
+        labelled=len(found.labels),
+        by_label={label: counts[label] for label in config.labels},
+        uncertain=len(found.uncertain),
+        conflicts=len(found.conflicts),
+        unannotated=found.unannotated,
+        annotators=len(agreement.annotators),
+        alpha=agreement.alpha,
+        compared_clips=agreement.clips,
+        pairs=[
+            PairAnswer(
+                first=pair.first,
+                second=pair.second,
+                clips=pair.clips,
+                same=pair.same,
+                alpha=pair.alpha,
+            )
+            for pair in pairs
+        ],
+    )
