@@ -82,6 +82,8 @@ DRIFT = Instrument(
     Kind.GAUGE,
     "population stability index of the last answers' confidence against the evaluation's; over "
     "0.25 is taken as a changed population",
+    # With a label it is not there before it is known: 0 would say that there is no drift.
+    ("against",),
 )
 LIVE_CALLS = Instrument("persona_live_calls", Kind.GAUGE, "live calls held now")
 ROLLOUT = Instrument(
@@ -236,7 +238,8 @@ class Metrics:
             self._record(CONFIDENCE, confidence)
             self._seen.append(confidence_bin(confidence))
         if self._reference and len(self._seen) >= _DRIFT_LEAST:
-            self._record(DRIFT, stability_index(self._reference, Tally(self._seen)))
+            index = stability_index(self._reference, Tally(self._seen))
+            self._record(DRIFT, index, against="evaluation")
 
     def _record(self, instrument: Instrument, value: float, **labels: str) -> None:
         for instruments in self._all:
