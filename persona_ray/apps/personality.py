@@ -54,6 +54,11 @@ def build(args: dict[str, Any]) -> Application:
         )
     path = args.get("config")
     config = load_config(Path(path) if path else None, args.get("set") or ())
+    if not config.serving.keys.required:
+        raise ConfigError(
+            "serving.keys.required=false is for `persona-ray serve` on one machine: who reaches a "
+            "cluster's proxies is not known here; leave keys required"
+        )
     champion = choose_bundle(config)
     return build_for(config, champion, choose_challenger(config, champion), followed=True)
 
@@ -85,10 +90,12 @@ def build_for(
 def routers() -> tuple[BuildRouter, ...]:
     """All routes, in the order in which they are looked through."""
     from persona_ray.serving.routes.health import health
+    from persona_ray.serving.routes.live import live_calls
+    from persona_ray.serving.routes.jobs import jobs
     from persona_ray.serving.routes.recognitions import recognitions
     from persona_ray.serving.routes.rollout import rollout
 
-    return (health, recognitions, rollout)
+    return (health, recognitions, jobs, rollout)
 
 
 def make_app(
@@ -96,11 +103,15 @@ def make_app(
 ) -> FastAPI:
     """The web application of one replica of the ingress."""
     from persona_ray.serving.application import Services, build_app
-    from persona_ray.serving.metrics import Metrics
+    from persona_ray.serving.logs import configure_logs
+    from persona_ray.serving.metrics import Metrics, RayInstruments, reference_confidence
     from persona_ray.serving.rollout.service import RolloutService
     from persona_ray.store import open_store
 
-    store, metrics, personality = open_store(config.store_url), Metrics(), champion
+    configure_logs()
+    evaluated = reference_confidence(config.workspace / "report.json")
+    metrics = Metrics((RayInstruments(),), evaluated)
+    store, personality = open_store(config.store_url), champion
     if challenger is not None:
         serving = config.serving
         personality = RolloutService(
@@ -114,23 +125,30 @@ def make_app(
     return build_app(Services(config, personality, store, metrics), routers())
 
 
-def serve_here(config: RunConfig, say: Callable[[str], None]) -> None:
+def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = False) -> None:
     """Serve on this machine, or on the cluster that launch.address names, until interrupted.
 
-    Raises ServiceError where the port is taken or a deployment does not start.
+    `session`: make a key for it, and say it; for a person at a terminal, whose output no log keeps.
+    Raises ServiceError where the port is taken or a deployment does not start, ConfigError where
+    everything would be open to other machines.
     """
     from persona_ray.launch.cluster import connect
+    from persona_ray.serving.gate import check_open
 
+    check_open(config.serving)
     _check_port(config)
     with ThreadPoolExecutor(1) as beside:
         # Reading the registry takes as long as starting Ray.
         choosing = beside.submit(choose_bundle, config)
         with connect(config.launch):
-            _start(config, choosing.result, say)
+            _start(config, choosing.result, say, session)
 
 
 def _start(
-    config: RunConfig, choose: Callable[[], BundleChoice], say: Callable[[str], None]
+    config: RunConfig,
+    choose: Callable[[], BundleChoice],
+    say: Callable[[str], None],
+    session: bool,
 ) -> None:
     import logging
 
@@ -162,7 +180,10 @@ def _start(
                 "(/tmp/ray/session_latest/logs/serve) say more"
             ) from None
         host = f"[{http['host']}]" if ":" in config.serving.host else config.serving.host
-        say(f"listening on http://{host}:{config.serving.port} (Ctrl-C ends it)")
+        address = f"http://{host}:{config.serving.port}"
+        say(f"listening on {address} (Ctrl-C ends it)")
+        for line in _invitation(config, address, session):
+            say(line)
         deployments = RunDeployments(choice, challenger, run)
         follower = AliasFollower(config, RegistryVersions(config), deployments)
         poll_s = config.serving.rollout.poll_s if follower.follows else None
@@ -180,6 +201,23 @@ def _start(
         with contextlib.redirect_stderr(io.StringIO()):
             serve.shutdown()
         late.cancel()
+
+
+def _invitation(config: RunConfig, address: str, session: bool) -> list[str]:
+    """How to ask: with the session's key, where there is one."""
+    from persona_ray.serving.gate import is_loopback, session_key
+    from persona_ray.store import open_store
+
+    if not config.serving.keys.required:
+        return ["no key is needed on this machine; nobody else is answered"]
+    if not session or not is_loopback(config.serving.host):
+        return ["requests need a key: persona-ray keys create NAME --scope recognise"]
+    with open_store(config.store_url) as store:
+        token = session_key(store)
+    return [
+        f"open {address}/#key={token}",
+        f"or: curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)",
+    ]
 
 
 def _interrupt(*_: object) -> None:

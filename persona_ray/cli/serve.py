@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import typer
 
 from persona_ray.cli.options import ConfigPath, Overrides, read
 
 
-def serve(config: ConfigPath = None, overrides: Overrides = None) -> None:
+def serve(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    session_key: Annotated[
+        bool | None,
+        typer.Option(
+            "--session-key/--no-session-key",
+            help="Make a key for this session and print it; default: at a terminal, where "
+            "serving.host is this machine alone.",
+        ),
+    ] = None,
+) -> None:
     """Recognise over HTTP and WebSocket, with the registry's champion.
 
     Where nothing is registered it is the workspace's bundle; `--set serving.bundle=...` names
-    another. It listens on serving.host and serving.port until Ctrl-C. On a Ray cluster: `serve
-    deploy serve_configs/personality.yaml`.
+    another. It listens on serving.host and serving.port until Ctrl-C. Requests need a key: at a
+    terminal one is made for the session and printed with the address of the pages; others are made
+    by `persona-ray keys create`. On a Ray cluster: `serve deploy serve_configs/personality.yaml`.
     """
     from persona_ray.apps.personality import serve_here
 
-    serve_here(read(config, overrides), typer.echo)
+    session = sys.stdout.isatty() if session_key is None else session_key
+    serve_here(read(config, overrides), typer.echo, session)

@@ -33,6 +33,7 @@ from persona_ray.errors import (
     RecognitionError,
     RequestError,
     ServiceBusyError,
+    ServiceError,
     ServiceLostError,
     SilentError,
     StoreError,
@@ -125,6 +126,7 @@ _AUDIO: tuple[tuple[type[CallError], int, str, str], ...] = (
 _OURS: tuple[tuple[type[PersonaRayError], int, str, str, float | None], ...] = (
     (ServiceBusyError, 503, "service.busy", "the service is full: ask again later", 1.0),
     (ServiceLostError, 503, "service.lost", "a replica was lost: send the request again", 1.0),
+    (ServiceError, 503, "service.unavailable", "the service does not answer", 5.0),
     (StoreError, 503, "service.store", "the service's database does not answer", 5.0),
     (EngineUnavailableError, 503, "service.recogniser", "the recogniser is missing", 60.0),
     (ModelError, 503, "service.model", "the model cannot be used", 60.0),

@@ -8,14 +8,17 @@ Keys live in the store by their digest, with scopes and a limit of requests per 
 asked for in the store at most every few seconds: a revoked one stops working within `KEY_AGE_S`.
 Each ingress replica counts by itself, so that a key's limit is per replica.
 
-The first run on a laptop is safe by default and asks for nothing: `persona-ray serve` on a loopback
-address makes a session key (`session_key`: all scopes, one day, those of earlier sessions revoked)
-and prints the address of the pages with it behind a `#`, which browsers do not send: the page keeps
-it in its session storage. On any other address no key is made: `persona-ray keys create` does it.
+The first run on a laptop is safe by default and asks for nothing: `persona-ray serve`, typed at a
+terminal and listening on a loopback address, makes a session key (`session_key`: all scopes, one
+day, those of earlier sessions revoked) and prints the address of the pages with it behind a `#`,
+which browsers do not send: the page keeps it in its session storage. Without a terminal somebody's
+log would keep the key, and on any other address more than this machine could use it: then none is
+made, and `persona-ray keys create` does it.
 
 `serving.keys.required=false` opens everything, on a loopback address alone: the configuration is
-refused otherwise (`check_open`), and each request must come from this machine, be addressed to it,
-and come from no foreign page. Another site's page in the same browser could ask, too.
+refused otherwise (`check_open`), and on clusters always. Each request must come from this machine,
+be addressed to it, and come from no foreign page: another site's page in the same browser could
+ask, too.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ CASES: list[tuple[Exception, int, str]] = [
     (errors.RequestError("clip.text", "no", status=422, field="texts", fix="so"), 422, "clip.text"),
     (errors.ServiceBusyError("full"), 503, "service.busy"),
     (errors.ServiceLostError("gone"), 503, "service.lost"),
+    (errors.ServiceError("deployment 'asr' is gone"), 503, "service.unavailable"),
     (errors.StoreError(f"store sqlite:///{SECRET}"), 503, "service.store"),
     (RayWrapped(errors.TruncatedError("a.wav ends")), 422, "audio.truncated"),
     (errors.RecognitionError(SECRET), 500, "service.recogniser"),
@@ -131,7 +132,7 @@ def test_every_error_has_one_shape(client: TestClient, log: io.StringIO, number:
 
 
 def test_an_error_on_an_open_websocket_closes_it_with_its_code(client: TestClient) -> None:
-    for number, close in ((1, 4422), (5, 4503), (11, 4500)):
+    for number, close in ((1, 4422), (5, 4503), (12, 4500)):
         with client.websocket_connect("/socket") as socket:
             socket.send_text(str(number))
             with pytest.raises(WebSocketDisconnect) as closed:
