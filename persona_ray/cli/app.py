@@ -17,6 +17,7 @@ from persona_ray.cli import (
     recognize,
     recognize_archive,
     serve,
+    stream,
     sweep,
     synth,
 )
@@ -51,7 +52,8 @@ the new ones at the next run.
 
 `keys` makes and revokes the bearer keys of the service.
 
-`serve` answers over HTTP and WebSocket, with the champion.
+`serve` answers over HTTP and WebSocket, with the champion; `stream` sends it a recording as a live
+call.
 
 `synth build` makes an archive with planted truth to try them on.
 """,
@@ -85,6 +87,7 @@ app.command("evaluate")(learn.evaluate)
 app.command("recognize")(recognize.recognize)
 app.command("recognize-archive")(recognize_archive.recognize_archive)
 app.command("serve")(serve.serve)
+app.command("stream")(stream.stream)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(synth.app, name="synth")
