@@ -90,12 +90,12 @@ def build_for(
 def routers() -> tuple[BuildRouter, ...]:
     """All routes, in the order in which they are looked through."""
     from persona_ray.serving.routes.health import health
-    from persona_ray.serving.routes.live import live_calls
     from persona_ray.serving.routes.jobs import jobs
+    from persona_ray.serving.routes.live import live_calls
     from persona_ray.serving.routes.recognitions import recognitions
     from persona_ray.serving.routes.rollout import rollout
 
-    return (health, recognitions, jobs, rollout)
+    return (health, recognitions, live_calls, jobs, rollout)
 
 
 def make_app(
