@@ -29,6 +29,7 @@ from persona_ray.serving.live.protocol import (
 )
 from persona_ray.serving.live.state import LiveState, read_state
 from persona_ray.serving.logs import log_exception
+from persona_ray.serving.rollout.choice import live_call
 from persona_ray.serving.schemas import colour_of as named_colour
 from persona_ray.serving.schemas import model_answer, sentence_answer
 from persona_ray.types import NothingUsable, Recognition
@@ -230,9 +231,11 @@ class LiveCall:
         wait_s = _BUSY_WAIT_S
         for left in reversed(range(_TRIES)):
             try:
-                return await self._services.personality.utterance(
-                    utterance.samples, utterance.sample_rate_hz, utterance.speech
-                )
+                # All of a call is one model's, as far as a rollout can see to it.
+                with live_call(f"{self.record.owner}/{self.record.call_id}"):
+                    return await self._services.personality.utterance(
+                        utterance.samples, utterance.sample_rate_hz, utterance.speech
+                    )
             except ServiceBusyError:
                 if left == 0:
                     raise
