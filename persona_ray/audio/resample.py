@@ -104,13 +104,35 @@ class StreamResampler:
     def _until(self, end: int) -> NDArray[np.float32]:
         if end <= self.position:
             return np.zeros(0, dtype=np.float32)
-        first = self._begin // self._in * self._out
-        converted = resample(self._buffer, *self._rates)[self.position - first : end - first]
+        converted = self._converted(self.position, end)
         self.position += len(converted)
         keep = max(0, self.position * self._in // self._out - self.reach)
         keep = max(self._begin, keep // self._in * self._in)
         self._buffer, self._begin = self._buffer[keep - self._begin :], keep
         return converted
+
+    def _converted(self, start: int, end: int) -> NDArray[np.float32]:
+        """By the filter of `resample`, without torch: a few milliseconds at a time, calling it
+        costs more than the sums."""
+        kernel, width = _kernel(self._in, self._out)
+        first, last = start // self._out, (end - 1) // self._out
+        low, high = first * self._in - width, last * self._in + width + self._in
+        sound = np.zeros(high - low, dtype=np.float32)
+        have = slice(max(low, self._begin), min(high, self._begin + len(self._buffer)))
+        sound[have.start - low : have.stop - low] = self._buffer[
+            have.start - self._begin : have.stop - self._begin
+        ]
+        windows = np.lib.stride_tricks.sliding_window_view(sound, kernel.shape[0])[:: self._in]
+        out: NDArray[np.float32] = (windows @ kernel).ravel()
+        return out[start - first * self._out : end - first * self._out]
+
+
+@lru_cache(maxsize=16)
+def _kernel(from_hz: int, to_hz: int) -> tuple[NDArray[np.float32], int]:
+    """Weights (inputs, phases) of the outputs of one step, and how many inputs lie before it."""
+    converter = _converter(from_hz, to_hz)
+    kernel: NDArray[np.float32] = np.ascontiguousarray(converter.kernel.numpy()[:, 0].T)
+    return kernel, int(converter.width)
 
 
 def reach(from_hz: int, to_hz: int) -> int:
