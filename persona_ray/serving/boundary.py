@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from persona_ray.serving.failures import close_of, refuse_websocket, unexpected
 from persona_ray.serving.logs import log_event, log_exception
-from persona_ray.serving.tracing import HEADER, trace_id_of, traced
+from persona_ray.serving.tracing import FIT, HEADER, REQUEST_ID, trace_id_of, traced
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,7 +38,11 @@ class Boundary:
             return
         # One connection's state is its own; servers may share theirs between requests.
         scope["state"] = dict(scope.get("state", {}))
-        with traced(trace_id_of(Headers(scope=scope))) as trace_id:
+        headers = Headers(scope=scope)
+        with traced(trace_id_of(headers)) as trace_id:
+            request_id = headers.get(REQUEST_ID, "")
+            if request_id != trace_id and FIT.match(request_id):
+                scope["state"]["request_id"] = request_id
             answer = _Answer(send, trace_id)
             begun = time.perf_counter()
             try:
@@ -65,6 +69,7 @@ class Boundary:
                 seconds=round(seconds, 4),
                 code=code,
                 key_id=str(state.get("key_id", "")),
+                request_id=str(state.get("request_id", "")),
             )
 
 

@@ -35,6 +35,7 @@ FIELDS = frozenset(
         "places",
         "port",
         "replica",
+        "request_id",
         "route",
         "seconds",
         "sentences",

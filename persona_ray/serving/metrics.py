@@ -65,7 +65,7 @@ BATCH_SIZE = Instrument(
     "persona_batch_size", Kind.HISTOGRAM, "items of a dynamic batch", ("stage",), _SIZES
 )
 AUDIO_SECONDS = Instrument(
-    "persona_audio_seconds_total", Kind.COUNTER, "seconds of audio taken in", ("kind",)
+    "persona_audio_seconds_total", Kind.COUNTER, "seconds of audio recognised", ("kind",)
 )
 COLOURS = Instrument(
     "persona_colours_total", Kind.COUNTER, "answers, by colour (none: nothing usable)", ("colour",)

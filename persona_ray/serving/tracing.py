@@ -1,8 +1,9 @@
 """The trace id: one name for a request through all hops, given back in its answer.
 
-A client's own is kept: W3C's `traceparent` (its trace id) or the header `x-trace-id`. It lies in a
-context variable, so that whoever works on the request can log it or hand it on: tasks and
-`asyncio.to_thread` inherit it, deployments get it from `DeployedService`.
+A client's own is kept: W3C's `traceparent` (its trace id) or the header `x-trace-id`. Otherwise it
+is the `x-request-id` that Ray Serve gives every request and hands on to all deployments, so that
+Serve's own log of each replica has it too; where a client's own differs, the ingress logs both. It
+lies in a context variable, which tasks and `asyncio.to_thread` inherit.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 HEADER = "x-trace-id"
+REQUEST_ID = "x-request-id"
 _CURRENT: ContextVar[str] = ContextVar("persona_ray_trace_id", default="")
 # https://www.w3.org/TR/trace-context-2/#traceparent-header: all zeros means no trace.
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$")
-_OWN = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+# Of an id that is fit for a log.
+FIT = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 
 
 def current_trace_id() -> str:
@@ -31,8 +34,11 @@ def trace_id_of(headers: Mapping[str, str]) -> str:
     parent = _TRACEPARENT.match(headers.get("traceparent", "").strip())
     if parent is not None:
         return parent.group(1)
-    own = headers.get(HEADER, "")
-    return own if _OWN.match(own) else uuid.uuid4().hex
+    for name in (HEADER, REQUEST_ID):
+        own = headers.get(name, "")
+        if FIT.match(own):
+            return own
+    return uuid.uuid4().hex
 
 
 @contextmanager

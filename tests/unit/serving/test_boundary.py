@@ -97,13 +97,14 @@ def log() -> Iterator[io.StringIO]:
     configure_logs(io.StringIO())
 
 
+def made(store: Store, *overrides: str) -> TestClient:
+    services = Services(load_config(None, overrides), FakeService(), store)
+    return TestClient(build_app(services, [routes([error for error, _, _ in CASES])]))
+
+
 @pytest.fixture
 def client(store: Store) -> TestClient:
-    config = load_config(
-        None, ["serving.limits.max_upload_mb=0.001", "serving.limits.request_timeout_s=0.2"]
-    )
-    services = Services(config, FakeService(), store)
-    return TestClient(build_app(services, [routes([error for error, _, _ in CASES])]))
+    return made(store, "serving.limits.max_upload_mb=0.001")
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
@@ -171,8 +172,8 @@ def test_a_body_is_refused_as_soon_as_it_is_too_large(client: TestClient, announ
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request.too_large")
 
 
-def test_a_request_that_takes_too_long_is_answered_with_408(client: TestClient) -> None:
-    answer = client.get("/slow")
+def test_a_request_that_takes_too_long_is_answered_with_408(store: Store) -> None:
+    answer = made(store, "serving.limits.request_timeout_s=0.2").get("/slow")
     assert (answer.status_code, answer.json()["error"]["code"]) == (408, "request.timeout")
 
 
@@ -184,6 +185,8 @@ def test_a_request_that_takes_too_long_is_answered_with_408(client: TestClient) 
             "4bf92f3577b34da6a3ce929d0e0e4736",
         ),
         ({"x-trace-id": "ticket-17.b"}, "ticket-17.b"),
+        ({"x-request-id": "a-request-of-serve"}, "a-request-of-serve"),
+        ({"x-trace-id": "ours", "x-request-id": "a-request-of-serve"}, "ours"),
         ({"x-trace-id": 'a" injected'}, None),
         ({"x-trace-id": "x" * 65}, None),
         ({"traceparent": f"00-{'0' * 32}-00f067aa0ba902b7-01"}, None),
@@ -202,6 +205,14 @@ def test_the_trace_id_is_the_clients_or_a_new_one(
     else:
         assert inside == expected
     assert current_trace_id() == ""
+
+
+def test_the_request_id_of_serve_is_logged_beside_another_trace_id(
+    client: TestClient, log: io.StringIO
+) -> None:
+    client.get("/trace", headers={"x-trace-id": "ours", "x-request-id": "serves"})
+    (line,) = (json.loads(line) for line in log.getvalue().splitlines())
+    assert (line["trace_id"], line["request_id"]) == ("ours", "serves")
 
 
 def test_a_log_takes_no_field_that_is_not_on_the_list() -> None:
