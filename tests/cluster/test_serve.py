@@ -1,0 +1,346 @@
+"""The service on a real Serve: the same answers as in one process, and none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import requests
+import soundfile
+from ray import serve
+
+from persona_ray.apps.bundles import choose_bundle, find_bundle
+from persona_ray.apps.personality import build_for, make_app
+from persona_ray.audio.vad import VoiceActivity
+from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import NotAudioError, ServiceBusyError
+from persona_ray.inference.clips import ClipInput, ClipRecognition, SentenceRecognition
+from persona_ray.inference.hearing import Hearing
+from persona_ray.inference.personality import PersonalityRecognizer
+from persona_ray.models.bundle import contract_of, save_bundle
+from persona_ray.serving.deployed import DeployedService, Handles
+from persona_ray.serving.graph import Served, application
+from persona_ray.serving.local import LocalService
+from persona_ray.serving.service import Answered, PersonalityService, Recording
+from persona_ray.serving.stages import BundleChoice
+from persona_ray.types import NothingUsable, Recognition
+from tests.unit.inference.test_personality import clips
+from tests.unit.models.test_bimodal import RATE_HZ, small_model
+
+pytestmark = pytest.mark.anyio
+
+PORT = 18_653
+CALL = "demo/archive/audio/2026-02/K00046.ogg"
+NODES = ("fused", "speech", "text", "classifier")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two bundles with the same towers and other weights."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for seed in (0, 1):
+        model = small_model(seed=seed)
+        save_bundle(model, folder / str(seed), contract_of(model, "", {}, {}))
+    return folder / "0", folder / "1"
+
+
+@pytest.fixture(scope="module")
+def started(ray_cluster: str) -> Iterator[str]:
+    """Serve; the address of its proxy."""
+    del ray_cluster
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": PORT})
+    yield f"http://127.0.0.1:{PORT}"
+    serve.shutdown()
+
+
+def configured(workspace: Path, bundle: Path, *overrides: str) -> RunConfig:
+    return load_config(
+        None,
+        [
+            f"workspace={workspace}",
+            f"serving.bundle={bundle}",
+            "serving.keys.required=false",
+            "tracking.url=off",
+            "cut.min_chars=3",
+            "cut.max_clip_s=6",
+            "archive.audio_root=",
+            *(f"serving.{name}.cpus=0.1" for name in ("ingress", "asr", *NODES[1:])),
+            *overrides,
+        ],
+    )
+
+
+def deploy(config: RunConfig, name: str, bundle: Path) -> DeployedService:
+    choice = choose_bundle(config, str(bundle))
+    serve.run(build_for(config, choice, version=name), name=name, route_prefix=f"/{name}")
+    there = serve.status().applications[name].deployments
+    handles = {
+        one: serve.get_deployment_handle(one, name) for one in ("asr", *NODES) if one in there
+    }
+    return DeployedService(Handles(**handles))
+
+
+def replicas(app: str, deployment: str) -> list[str]:
+    """Names of the living replicas' actors."""
+    named = ray.util.list_named_actors(all_namespaces=True)
+    return [one["name"] for one in named if f"{app}#{deployment}#" in one["name"]]
+
+
+def kill(app: str, deployment: str) -> None:
+    name = replicas(app, deployment)[0]
+    ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+
+
+@pytest.fixture(scope="module", params=["fused", "split"])
+def served(
+    request: pytest.FixtureRequest,
+    started: str,
+    bundles: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, RunConfig, DeployedService]]:
+    """Two replicas of each model; batches wait so long that a kill or swap falls into one."""
+    del started
+    name = str(request.param)
+    config = configured(
+        tmp_path_factory.mktemp(name),
+        bundles[0],
+        f"serving.fused={str(name == 'fused').lower()}",
+        "serving.batch.wait_s=0.2",
+        *(f"serving.{one}.{end}_replicas=2" for one in NODES[1:] for end in ("min", "max")),
+    )
+    yield name, config, deploy(config, name, bundles[0])
+    serve.delete(name)
+
+
+def same(found: Sequence[ClipRecognition], expected: Sequence[ClipRecognition]) -> None:
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert one.text == other.text
+        if isinstance(other.result, NothingUsable):
+            assert one.result == other.result
+            continue
+        assert isinstance(one.result, Recognition)
+        assert one.result.primary == other.result.primary
+        assert one.result.secondary == other.result.secondary
+        assert one.result.probabilities == pytest.approx(other.result.probabilities, abs=1e-5)
+
+
+def as_clips(sentences: Sequence[SentenceRecognition]) -> list[ClipRecognition]:
+    return [ClipRecognition(sentence.result, sentence.text) for sentence in sentences]
+
+
+def places(sentences: Sequence[SentenceRecognition]) -> list[tuple[float, float]]:
+    return [(sentence.start_s, sentence.end_s) for sentence in sentences]
+
+
+async def test_answers_are_those_of_one_process(
+    served: tuple[str, RunConfig, DeployedService], bundles: tuple[Path, Path], repository: Path
+) -> None:
+    _, config, deployed = served
+    alone = PersonalityRecognizer.load(bundles[0], config, device="cpu")
+    local = LocalService(alone)
+    silent = ClipInput(np.zeros(4_000, dtype=np.float32), RATE_HZ, "好的")
+    wordless = ClipInput(clips()[0].samples, RATE_HZ, " ")
+    asked = [*clips(), silent, wordless]
+    same((await deployed.clips(asked)).result, alone.clips(asked))
+    assert (await deployed.clips([])).result == []
+
+    data = (repository / CALL).read_bytes()
+    expected = alone.recording(str(repository / CALL), 1)
+    assert len(expected.sentences) >= 2
+    for service in (deployed, local):
+        found = await service.call(Recording("call.ogg", 1, data))
+        assert places(found.result.sentences) == places(expected.sentences)
+        same(as_clips(found.result.sentences), as_clips(expected.sentences))
+        same([ClipRecognition(found.result.result, "")], [ClipRecognition(expected.result, "")])
+        assert found.result.flags == expected.flags
+        assert found.timings_s["hearing"] > 0
+
+    both, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
+    track = np.ascontiguousarray(both[: 12 * rate_hz, 1])
+    speech = VoiceActivity(config.vad).speech(track, rate_hz)
+    live = await deployed.utterance(track, rate_hz, speech)
+    here = await local.utterance(track, rate_hz, speech)
+    assert places(live.result) == places(here.result)
+    same(as_clips(live.result), as_clips(here.result))
+    hearing = Hearing(config)
+    assert await deployed.text(track, rate_hz, speech) == hearing.text(track, rate_hz, speech)
+
+
+async def test_errors_arrive_as_themselves(
+    served: tuple[str, RunConfig, DeployedService],
+) -> None:
+    _, _, deployed = served
+    with pytest.raises(NotAudioError) as caught:
+        await deployed.call(Recording("notes.wav", 0, b"no audio at all " * 90))
+    assert type(caught.value) is NotAudioError
+    assert str(caught.value).startswith("notes.wav is no audio")
+    assert "Traceback" not in str(caught.value)
+
+
+@asynccontextmanager
+async def traffic(
+    service: PersonalityService, streams: int = 4
+) -> AsyncIterator[list[Answered[list[ClipRecognition]]]]:
+    """Requests on end, in the block and until what was begun there is answered."""
+    answers: list[Answered[list[ClipRecognition]]] = []
+    over = asyncio.Event()
+    asked = clips()[:5]
+
+    async def stream() -> None:
+        while not over.is_set():
+            answers.append(await service.clips(asked))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(streams):
+            group.create_task(stream())
+        await eventually(lambda: len(answers) >= streams)
+        yield answers
+        over.set()
+
+
+async def eventually(true: Callable[[], bool], within_s: float = 60.0) -> None:
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until, "it did not come to be"
+        await asyncio.sleep(0.05)
+
+
+async def more(answers: Sequence[Any], count: int) -> None:
+    """So many more than there are."""
+    wanted = len(answers) + count
+    await eventually(lambda: len(answers) >= wanted)
+
+
+async def test_a_replica_that_dies_under_a_request_loses_nothing(
+    served: tuple[str, RunConfig, DeployedService],
+    bundles: tuple[Path, Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name, config, deployed = served
+    expected = PersonalityRecognizer.load(bundles[0], config, device="cpu").clips(clips()[:5])
+    for node in NODES:
+        if not replicas(name, node):
+            continue
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="persona_ray.serving.deployed"):
+            async with traffic(deployed, streams=8) as answers:
+                # A replica may have been between two requests.
+                for _ in range(3):
+                    kill(name, node)
+                    await more(answers, 16)
+                    if caplog.records:
+                        break
+        if node != "classifier":
+            # The classifier answers at once: no request need have been in it.
+            assert any("asked once more" in record.message for record in caplog.records), node
+        for answer in answers:
+            same(answer.result, expected)
+
+
+async def test_a_bundle_is_swapped_under_traffic(
+    served: tuple[str, RunConfig, DeployedService], bundles: tuple[Path, Path]
+) -> None:
+    name, config, deployed = served
+    expected = {
+        choose_bundle(config, str(bundle)).version: PersonalityRecognizer.load(
+            bundle, config, device="cpu"
+        ).clips(clips()[:5])
+        for bundle in bundles
+    }
+    old, new = expected
+    node = "fused" if name == "fused" else "speech"
+    await eventually(lambda: len(replicas(name, node)) == 2)
+    there = set(replicas(name, node))
+    async with traffic(deployed) as answers:
+        await asyncio.to_thread(deploy, config, name, bundles[1])
+        await eventually(lambda: answers[-1].model.version == new)
+        await more(answers, 16)
+    assert set(replicas(name, node)) == there, "no replica was started anew"
+    for answer in answers:
+        same(answer.result, expected[answer.model.version])
+    assert answers[0].model.version == old
+    assert {answer.model.version for answer in answers[-8:]} == {new}
+
+    # One that no replica can load: the one before goes on answering.
+    broken = choose_bundle(config, str(bundles[1])).to_dict() | {"digest": "0" * 64}
+    # build_for would look into the bundle itself.
+    served_broken = Served(BundleChoice(**broken), True, True)
+    refused = application(config, served_broken, None, find_bundle, make_app, version=name)
+    serve.run(refused, name=name, route_prefix=f"/{name}")
+    same((await deployed.clips(clips()[:5])).result, expected[new])
+
+
+@pytest.fixture(scope="module")
+def narrow(
+    started: str, bundles: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, DeployedService]]:
+    """One replica that takes two requests at once, a short queue, room for a second replica."""
+    config = configured(
+        tmp_path_factory.mktemp("narrow"),
+        bundles[0],
+        "serving.speech.ongoing_requests=1",
+        "serving.speech.max_replicas=2",
+        "serving.speech.upscale_delay_s=0",
+        "serving.speech.downscale_delay_s=1",
+        "serving.limits.max_queued=4",
+        "serving.batch.wait_s=0.5",
+    )
+    yield f"{started}/narrow", deploy(config, "narrow", bundles[0])
+    serve.delete("narrow")
+
+
+async def settled(asked: Sequence[Awaitable[Any]]) -> list[Any]:
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_full_queue_refuses_at_once(narrow: tuple[str, DeployedService]) -> None:
+    url, deployed = narrow
+    one = clips()[:1]
+    found = await settled([deployed.clips(one) for _ in range(12)])
+    refused = [answer for answer in found if isinstance(answer, ServiceBusyError)]
+    assert 0 < len(refused) < 12
+    assert all(isinstance(answer, (Answered, ServiceBusyError)) for answer in found)
+    assert "serving.limits.max_queued" in str(refused[0])
+
+    wav = io.BytesIO()
+    soundfile.write(wav, one[0].samples, RATE_HZ, format="WAV")
+
+    def asked() -> requests.Response:
+        files = {"files": ("a.wav", wav.getvalue())}
+        return requests.post(
+            f"{url}/v1/recognitions/clips", files=files, data={"texts": "你好"}, timeout=60
+        )
+
+    answers = await asyncio.gather(*(asyncio.to_thread(asked) for _ in range(12)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 503}, answers[0].text
+    body = next(answer.json() for answer in answers if answer.status_code == 503)
+    assert body["error"]["code"].startswith("service.")
+
+
+async def test_replicas_come_with_traffic_and_go_with_it(
+    narrow: tuple[str, DeployedService],
+) -> None:
+    _, deployed = narrow
+    await eventually(lambda: len(replicas("narrow", "fused")) == 1, 120)
+    async with traffic(deployed, streams=3) as answers:
+        await eventually(lambda: len(replicas("narrow", "fused")) == 2, 90)
+        await more(answers, 12)
+    async with traffic(deployed, streams=1) as answers:
+        await eventually(lambda: len(replicas("narrow", "fused")) == 1, 120)
+    assert all(len(answer.result) == 5 for answer in answers)

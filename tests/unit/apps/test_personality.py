@@ -1,0 +1,78 @@
+"""Which bundle is served, and what is said where none can be."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from persona_ray.apps.bundles import choose_bundle, find_bundle
+from persona_ray.apps.personality import build, serve_here
+from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import BundleError, ConfigError, RegistryError, ServiceError
+from persona_ray.models.bundle import contract_of, save_bundle
+from tests.unit.models.test_bimodal import small_model
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    return load_config(None, [f"workspace={tmp_path}", "tracking.url=off"])
+
+
+def bundle(path: Path, seed: int = 0) -> Path:
+    model = small_model(seed=seed)
+    save_bundle(model, path, contract_of(model, "", {}, {}))
+    return path
+
+
+def test_the_workspaces_bundle_where_nothing_is_registered(config: RunConfig) -> None:
+    with pytest.raises(BundleError, match=r"nothing to serve.*persona-ray run"):
+        choose_bundle(config)
+    folder = bundle(config.bundle_dir)
+    choice = choose_bundle(config)
+    assert (choice.reference, choice.name) == (str(folder), "persona")
+    assert choice.version == choice.digest[:12]
+    assert find_bundle(config, choice) == folder
+
+
+def test_a_named_bundle_goes_before_the_workspaces(config: RunConfig, tmp_path: Path) -> None:
+    bundle(config.bundle_dir)
+    other = bundle(tmp_path / "other", seed=1)
+    serving = config.serving.model_copy(update={"bundle": str(other)})
+    named = config.model_copy(update={"serving": serving})
+    assert choose_bundle(named).folder == str(other)
+    with pytest.raises(RegistryError):
+        choose_bundle(config, "models:/persona@champion")
+
+
+def test_a_folder_that_changed_since_is_not_served(config: RunConfig) -> None:
+    bundle(config.bundle_dir)
+    choice = choose_bundle(config)
+    bundle(config.bundle_dir, seed=1)
+    with pytest.raises(BundleError, match="another bundle than when the service was started"):
+        find_bundle(config, choice)
+
+
+def test_a_taken_port_is_named_before_anything_starts(config: RunConfig) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        serving = config.serving.model_copy(update={"port": port})
+        with pytest.raises(ServiceError, match=f"127.0.0.1:{port} cannot.*serving.port="):
+            serve_here(config.model_copy(update={"serving": serving}), print)
+
+
+def test_the_shipped_configuration_names_this_application(repository: Path) -> None:
+    shipped = yaml.safe_load((repository / "serve_configs" / "personality.yaml").read_text())
+    from ray.serve.schema import ServeDeploySchema
+
+    (application,) = ServeDeploySchema.model_validate(shipped).applications
+    assert application.import_path == f"{build.__module__}:{build.__name__}"
+    config = load_config(repository / application.args["config"], application.args["set"])
+    assert shipped["http_options"]["port"] == config.serving.port
+    assert shipped["http_options"]["host"] == config.serving.host
+    with pytest.raises(ConfigError, match="unknown key 'bundle'"):
+        build({"bundle": "somewhere"})
