@@ -34,6 +34,7 @@ from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.serving.graph import Served, model_nodes
 from persona_ray.serving.ingress import IngressDeployment
 from persona_ray.serving.stages import BundleChoice
+from persona_ray.store import open_store
 from tests.unit.inference.test_personality import clips
 from tests.unit.models.test_bimodal import RATE_HZ, small_model
 
@@ -68,18 +69,17 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
-def configured(workspace: Path, *overrides: str) -> RunConfig:
-    return load_config(
-        None,
-        [
-            f"workspace={workspace}",
-            "serving.keys.required=false",
-            "cut.min_chars=3",
-            *(f"serving.{name}.cpus=0.1" for name in NODES),
-            "serving.rollout.sync_s=0.2",
-            *overrides,
-        ],
-    )
+def overrides(workspace: Path) -> list[str]:
+    return [
+        f"workspace={workspace}",
+        "cut.min_chars=3",
+        *(f"serving.{name}.cpus=0.1" for name in NODES),
+        "serving.rollout.sync_s=0.2",
+    ]
+
+
+def configured(workspace: Path, *more: str) -> RunConfig:
+    return load_config(None, [*overrides(workspace), *more])
 
 
 def point(config: RunConfig, alias: Alias, number: int) -> None:
@@ -111,6 +111,17 @@ def wav() -> bytes:
     return file.getvalue()
 
 
+def session(workspace: Path) -> requests.Session:
+    """Of a client with a key."""
+    with open_store(configured(workspace).store_url) as store:
+        token = store.keys.create(
+            "test", ["recognise", "models"], requests_per_minute=1_000_000
+        ).token
+    opened = requests.Session()
+    opened.headers["authorization"] = f"Bearer {token}"
+    return opened
+
+
 def ask(client: requests.Session, address: str) -> dict[str, Any]:
     answer = client.post(
         f"{address}/v1/recognitions/clips",
@@ -129,13 +140,13 @@ def shown_by(client: requests.Session, address: str) -> dict[str, Any]:
 
 
 @contextmanager
-def traffic(address: str, streams: int = 3) -> Iterator[list[dict[str, Any]]]:
+def traffic(address: str, workspace: Path, streams: int = 3) -> Iterator[list[dict[str, Any]]]:
     """Requests on end; each must be answered, or the block fails."""
     over = threading.Event()
     answers: list[dict[str, Any]] = []
 
     def stream() -> None:
-        with requests.Session() as client:
+        with session(workspace) as client:
             while not over.is_set():
                 answers.append(ask(client, address))
 
@@ -170,7 +181,7 @@ def test_a_promoted_version_takes_over_under_traffic(address: str, registered: P
     config = configured(registered)
     follower = deployed(config)
     before = replicas()
-    with traffic(address) as answers:
+    with traffic(address, registered) as answers:
         assert follower.check() == ()
         point(config, Alias.CHAMPION, 2)
         assert follower.check() == ("champion",)
@@ -201,12 +212,12 @@ def test_a_shadow_is_never_returned_and_gives_way_when_it_is_promoted(
     )
     # The alias names nothing yet.
     follower = deployed(config)
-    with requests.Session() as client:
+    with session(registered) as client:
         assert ask(client, address)["model"]["version"] == "1"
         eventually(lambda: shown_by(client, address)["state"] == "same")
         point(config, Alias.CHALLENGER, 3)
         assert follower.check() == ("challenger_",)
-        with traffic(address) as answers:
+        with traffic(address, registered) as answers:
             eventually(lambda: shown_by(client, address)["counts"].get("pairs", 0) >= 30)
         shown = shown_by(client, address)
         assert (shown["champion"], shown["challenger"]) == ("persona/1", "persona/3")
@@ -219,6 +230,35 @@ def test_a_shadow_is_never_returned_and_gives_way_when_it_is_promoted(
         eventually(lambda: ask(client, address)["model"]["version"] == "3")
         eventually(lambda: shown_by(client, address)["state"] == "same")
     point(config, Alias.CHAMPION, 1)
+
+
+def test_an_application_of_serve_deploy_follows_its_aliases_by_itself(
+    address: str, registered: Path
+) -> None:
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    config = configured(registered)
+    application = {
+        "name": NAME,
+        "route_prefix": f"/{NAME}",
+        "import_path": "persona_ray.apps.personality:build",
+        "args": {"set": [*overrides(registered), "serving.rollout.poll_s=0.5"]},
+    }
+    # What `serve deploy` sends to the dashboard, which the tests' cluster has none of.
+    schema = ServeDeploySchema.model_validate({"applications": [application]})
+    _get_global_client().deploy_apps(schema)
+    eventually(lambda: serve.status().applications[NAME].status == "RUNNING", 90)
+    before = replicas()
+    with traffic(address, registered) as answers:
+        assert answers[0]["model"]["version"] == "1"
+        point(config, Alias.CHAMPION, 2)
+        eventually(lambda: answers[-1]["model"]["version"] == "2")
+    assert versions(answers).keys() == {"1", "2"}
+    assert replicas() == before
+    point(config, Alias.CHAMPION, 1)
+    with session(registered) as client:
+        eventually(lambda: ask(client, address)["model"]["version"] == "1")
 
 
 @serve.deployment
@@ -250,13 +290,13 @@ def test_a_challenger_that_raises_is_taken_back_and_every_caller_is_answered(
     broken = Broken.options(name="broken", ray_actor_options={"num_cpus": 0.1}).bind()
     app = ingress.bind(config, make_app, asr, nodes, {"fused": broken})
     serve.run(app, name=NAME, route_prefix=f"/{NAME}")
-    with requests.Session() as client:
+    with session(registered) as client:
 
         def state() -> str:
             return str(shown_by(client, address)["state"])
 
         assert state() == "running"
-        with traffic(address) as answers:
+        with traffic(address, registered) as answers:
             eventually(lambda: state() == "rolled_back")
             after = len(answers)
             eventually(lambda: len(answers) >= after + 20)
