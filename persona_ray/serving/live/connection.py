@@ -66,9 +66,12 @@ class Line:
 
     async def send(self, event: AnyEvent) -> None:
         """Raises WebSocketDisconnect; RequestError where the client does not read."""
+        await self.send_text(event.model_dump_json())
+
+    async def send_text(self, text: str) -> None:
         try:
             async with asyncio.timeout(self._idle_s):
-                await self._websocket.send_text(event.model_dump_json())
+                await self._websocket.send_text(text)
         except TimeoutError:
             raise RequestError(
                 "live.slow", f"an event was not read for {self._idle_s:g} s", status=429

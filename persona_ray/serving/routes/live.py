@@ -1,4 +1,4 @@
-"""Live calls: `/v1/live` (WebSocket), and what is kept of one."""
+"""Live calls: `/v1/live` and `/v1/twilio` (WebSocket), and what is kept of one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from persona_ray.serving.gate import Caller, chosen_subprotocol
 from persona_ray.serving.live.connection import Line, part
 from persona_ray.serving.live.hub import LiveCalls, unknown_call
 from persona_ray.serving.live.protocol import Start, read_message
+from persona_ray.serving.routes.twilio import twilio
 from persona_ray.store.live_calls import UnknownLiveCallError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def live_calls(services: Services) -> APIRouter:
         except UnknownLiveCallError:
             raise unknown_call(call_id, "call_id") from None
 
+    router.include_router(twilio(services, calls))
     return router
 
 
