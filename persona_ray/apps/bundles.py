@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import BundleError
+from persona_ray.files import draft_folder
 from persona_ray.launch.versions import SCHEME, Alias, parse_reference
 from persona_ray.models import manifest
 from persona_ray.serving.stages import BundleChoice
@@ -35,25 +38,45 @@ def choose_bundle(config: RunConfig, reference: str = "") -> BundleChoice:
     if reference.startswith(SCHEME):
         return _registered(config, _version(config, reference))
     folder = Path(reference).absolute()
+    manifest.verify(folder)
     digest = manifest.digest(folder)
-    return BundleChoice(str(folder), config.tracking.model, digest[:12], digest, str(folder))
+    kept = _kept(config, folder, digest)
+    return BundleChoice(str(folder), config.tracking.model, digest[:12], digest, str(kept))
 
 
 def find_bundle(config: RunConfig, choice: BundleChoice) -> Path:
     """The folder of `choice` on this machine: where it lay if it is there, else as registered."""
     from persona_ray.launch.registry import resolve_bundle
 
-    folder = Path(choice.folder)
-    if not choice.reference.startswith(SCHEME):
-        if manifest.digest(folder) != choice.digest:
-            raise BundleError(
-                f"{folder} holds another bundle than when the service was started: start it anew, "
-                "or serve registered versions (models:/NAME/VERSION), which do not change"
-            )
-        return folder
-    if folder.is_dir() and manifest.digest(folder) == choice.digest:
-        return folder
-    return resolve_bundle(config, choice.reference)
+    for folder in (Path(choice.folder), Path(choice.reference)):
+        if folder.is_dir() and manifest.digest(folder) == choice.digest:
+            return folder
+    if choice.reference.startswith(SCHEME):
+        return resolve_bundle(config, choice.reference)
+    raise BundleError(
+        f"{choice.reference} is not on this machine, or holds another bundle than when the service "
+        "was started: put it where every node sees it, or serve a registered version "
+        "(models:/NAME/VERSION)"
+    )
+
+
+def _kept(config: RunConfig, folder: Path, digest: str) -> Path:
+    """The same files beside the registry's copies, by their hash: the folder may be trained anew
+    while replicas still have to load what is served."""
+    kept = Path(config.tracking.cache or config.workspace / "bundles").absolute() / digest
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with draft_folder(kept) as draft:
+            shutil.copytree(folder, draft, copy_function=_link, dirs_exist_ok=True)
+    return kept
+
+
+def _link(source: str, target: str) -> None:
+    # Bundles are replaced by other files, never written over: a second name costs no space.
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _champion(config: RunConfig) -> Version | None:

@@ -22,6 +22,7 @@ from persona_ray.errors import BundleError, PersonaRayError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
 from persona_ray.serving.local import HEARING, JUDGING, hear
+from persona_ray.serving.metrics import BATCH_SIZE, RayInstruments
 from persona_ray.serving.replica import (
     Item,
     Loaded,
@@ -116,8 +117,26 @@ class Asr:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
-class Fused(ModelReplica):
+class _Batching(ModelReplica):
+    """A replica whose batches are counted, by Ray's metrics agent."""
+
+    stage: str
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._instruments = RayInstruments()
+
+    async def counted(
+        self, items: Sequence[Item], work: Callable[[Judge, list[ClipInput]], Sequence[T]]
+    ) -> list[T | Exception]:
+        self._instruments.record(BATCH_SIZE, len(items), {"stage": self.stage})
+        return await self.by_bundle(items, work)
+
+
+class Fused(_Batching):
     """Both towers and the classifier: clips -> results."""
+
+    stage = JUDGING
 
     def swapped(self, loaded: Loaded) -> None:
         _bound(self._judged, self.batch_ms(loaded), self.config)
@@ -139,13 +158,11 @@ class Fused(ModelReplica):
 
     @_batched
     async def _judged(self, items: list[Item]) -> list[Recognition | NothingUsable | Exception]:
-        return await self.by_bundle(items, lambda judge, clips: judge.judge(clips))
+        return await self.counted(items, lambda judge, clips: judge.judge(clips))
 
 
-class _Tower(ModelReplica):
+class _Tower(_Batching):
     """One tower: clips -> vectors."""
-
-    stage: str
 
     @abstractmethod
     def unusable(self, judge: Judge, clip: ClipInput) -> str | None:
@@ -182,7 +199,7 @@ class _Tower(ModelReplica):
 
     @_batched
     async def _vector(self, items: list[Item]) -> list[Vector | Exception]:
-        return await self.by_bundle(items, self.encode)
+        return await self.counted(items, self.encode)
 
 
 class SpeechEncoder(_Tower):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from persona_ray.apps.bundles import choose_bundle, find_bundle
 from persona_ray.apps.personality import build, serve_here
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import BundleError, ConfigError, RegistryError, ServiceError
+from persona_ray.models import manifest
 from persona_ray.models.bundle import contract_of, save_bundle
 from tests.unit.models.test_bimodal import small_model
 
@@ -34,7 +36,7 @@ def test_the_workspaces_bundle_where_nothing_is_registered(config: RunConfig) ->
     choice = choose_bundle(config)
     assert (choice.reference, choice.name) == (str(folder), "persona")
     assert choice.version == choice.digest[:12]
-    assert find_bundle(config, choice) == folder
+    assert manifest.digest(find_bundle(config, choice)) == manifest.digest(folder)
 
 
 def test_a_named_bundle_goes_before_the_workspaces(config: RunConfig, tmp_path: Path) -> None:
@@ -42,17 +44,29 @@ def test_a_named_bundle_goes_before_the_workspaces(config: RunConfig, tmp_path: 
     other = bundle(tmp_path / "other", seed=1)
     serving = config.serving.model_copy(update={"bundle": str(other)})
     named = config.model_copy(update={"serving": serving})
-    assert choose_bundle(named).folder == str(other)
+    assert choose_bundle(named).reference == str(other)
+    assert choose_bundle(named).digest == manifest.digest(other)
     with pytest.raises(RegistryError):
         choose_bundle(config, "models:/persona@champion")
 
 
-def test_a_folder_that_changed_since_is_not_served(config: RunConfig) -> None:
+def test_what_is_served_outlives_the_next_training(config: RunConfig) -> None:
     bundle(config.bundle_dir)
     choice = choose_bundle(config)
     bundle(config.bundle_dir, seed=1)
+    found = find_bundle(config, choice)
+    assert manifest.digest(found) == choice.digest
+    manifest.verify(found)
+    assert choose_bundle(config).digest != choice.digest
+    elsewhere = replace(choice, folder="/nowhere")
     with pytest.raises(BundleError, match="another bundle than when the service was started"):
-        find_bundle(config, choice)
+        find_bundle(config, elsewhere)
+
+
+def test_a_damaged_bundle_is_named_before_anything_starts(config: RunConfig) -> None:
+    (bundle(config.bundle_dir) / "head.safetensors").write_bytes(b"half")
+    with pytest.raises(BundleError, match=r"head\.safetensors"):
+        choose_bundle(config)
 
 
 def test_a_taken_port_is_named_before_anything_starts(config: RunConfig) -> None:
