@@ -56,6 +56,8 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         (["recognize"], 2, "nothing to recognise"),
         (["recognize", "a.wav", "--text", "x"], 2, "--clip"),
         (["recognize", "a.wav"], 2, "bundle.json"),
+        (["recognize-archive"], 2, "bundle.json"),
+        (["recognize-archive", "--bundle", "models:/persona"], 2, "models:/NAME@ALIAS"),
         (["corpus", "build", "--set", "workspace=/dev/null/x"], 2, "/dev/null is a file"),
         (["pretrain", "text", "--set", "workspace=/dev/null/x"], 2, "/dev/null is a file"),
         (["recognize", "--text", "x", "--bundle", "models:/persona"], 2, "models:/NAME@ALIAS"),
@@ -195,6 +197,7 @@ JOBS = {
     "main_job": ("persona_ray.launch.main_job.run_main_job", True),
     "pretrain_speech": ("persona_ray.launch.pretrain.pretrain_speech", True),
     "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", True),
+    "recognize_archive": ("persona_ray.launch.recognize_archive.recognize_archive", True),
     "sweep": ("persona_ray.launch.sweep.sweep", True),
 }
 
