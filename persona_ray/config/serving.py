@@ -93,9 +93,14 @@ class ScaleConfig(Section):
 class LiveConfig(Section):
     """Live calls."""
 
-    end_gap_s: float = Field(0.6, ge=0.5, description="silence that ends an utterance, in seconds")
+    end_gap_s: float = Field(
+        0.9,
+        ge=0.5,
+        description="silence that ends an utterance, in seconds; from 0.9 on (twice "
+        "cut.sentence_gap_s) sentences are those of the recorded call, less answers sooner",
+    )
     max_utterance_s: float = Field(
-        12.0, gt=1, description="an utterance without a pause is cut at this length, in seconds"
+        15.0, ge=2, description="an utterance without a pause is cut at this length, in seconds"
     )
     partial_every_s: float = Field(
         1.0, ge=0, description="seconds of speech between two partial texts; 0: none"
@@ -104,7 +109,10 @@ class LiveConfig(Section):
         30.0, gt=0, description="a line that sends no audio for so long is closed, resumably"
     )
     resume_s: float = Field(
-        600.0, gt=0, description="how long a live call that broke off can be gone on with"
+        600.0,
+        ge=60,
+        description="how long a live call that broke off can be gone on with, and its texts are "
+        "kept, in seconds",
     )
     send_queue: int = Field(
         256, ge=8, description="events waiting for a slow client; then it is closed, resumably"
