@@ -46,6 +46,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """A response, and those that it waits for."""
+
+    last: DeploymentResponse
+    before: Sequence[DeploymentResponse] = ()
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more: what has not begun need not."""
+        for response in (self.last, *self.before):
+            response.cancel()
+
+
+@dataclass(frozen=True, slots=True)
 class Handles:
     """Of the deployments; either `fused`, or `classifier` and the towers that the model has."""
 
@@ -63,13 +76,15 @@ class Handles:
             raise ServiceError("neither a fused deployment nor a classifier: name one of them")
         return found
 
-    def judged(self, heard: DeploymentResponse | Heard) -> DeploymentResponse:
-        """The chain behind `heard`, begun and not awaited."""
+    def judged(self, heard: DeploymentResponse | Heard) -> Chain:
+        """The chain from `heard` on, begun and not awaited."""
+        begun = [] if isinstance(heard, Heard) else [heard]
         if self.fused is not None:
-            return self.fused.judge.remote(heard)
+            return Chain(self.fused.judge.remote(heard), begun)
         speech = None if self.speech is None else self.speech.vectors.remote(heard)
         text = None if self.text is None else self.text.vectors.remote(heard)
-        return self.judge.judge.remote(speech, text)
+        begun += [tower for tower in (speech, text) if tower is not None]
+        return Chain(self.judge.judge.remote(speech, text), begun)
 
 
 class DeployedService:
@@ -80,7 +95,7 @@ class DeployedService:
         self._known: ServedModel | None = None
 
     async def model(self) -> ServedModel:
-        self._known = await _asked(lambda: self._handles.judge.model.remote())
+        self._known = await _asked(lambda: Chain(self._handles.judge.model.remote()))
         return self._known
 
     async def clips(self, clips: Sequence[ClipInput]) -> Answered[list[ClipRecognition]]:
@@ -105,14 +120,12 @@ class DeployedService:
         return Answered(list(found.result.sentences), found.model, found.timings_s)
 
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
-        said = await _asked(lambda: self._handles.asr.text.remote(samples, rate_hz, speech))
+        said = await _asked(lambda: Chain(self._handles.asr.text.remote(samples, rate_hz, speech)))
         if isinstance(said, Failed):
             raise said.error
         return str(said)
 
-    def _begun(
-        self, hear: Callable[[bool], DeploymentResponse | Heard], reads: bool
-    ) -> DeploymentResponse:
+    def _begun(self, hear: Callable[[bool], DeploymentResponse | Heard], reads: bool) -> Chain:
         return self._handles.judged(hear(reads))
 
     def _clips_heard(self, clips: Sequence[ClipInput], reads: bool) -> DeploymentResponse | Heard:
@@ -150,16 +163,17 @@ def _as_call(judged: Judged) -> Answered[CallRecognition]:
     return Answered(found, judged.model, judged.timings_s)
 
 
-async def _asked(begin: Callable[[], DeploymentResponse]) -> Any:
+async def _asked(begin: Callable[[], Chain]) -> Any:
     """What deployments answer to what `begin` begins; begun again where a replica died."""
     for left in reversed(range(_TRIES)):
-        response = begin()
+        chain = begin()
         try:
-            return await response
+            return await chain.last
         except asyncio.CancelledError:
-            response.cancel()
+            chain.cancel()
             raise
         except Exception as error:
+            chain.cancel()
             _refused(error)
             if not _died(error):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from typing import Any
 
@@ -29,9 +30,15 @@ class Response:
 
     def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from ()
+        if isinstance(self.outcome, asyncio.Event):
+            yield from self.outcome.wait().__await__()
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -42,11 +49,16 @@ class Method:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.calls = 0
+        self.responses: list[Response] = []
+
+    @property
+    def calls(self) -> int:
+        return len(self.responses)
 
     def remote(self, *_: Any) -> Response:
-        self.calls += 1
-        return Response(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.responses.append(Response(answer))
+        return self.responses[-1]
 
 
 class Deployment:
@@ -128,3 +140,11 @@ async def test_clips_with_text_spare_the_recogniser_their_hop() -> None:
     assert asr.clips.calls == 0
     await given.clips([ClipInput(None, 8_000, "好的"), ClipInput(None, 8_000)])
     assert asr.clips.calls == 1
+
+
+async def test_what_nobody_waits_for_is_cancelled_in_all_deployments() -> None:
+    waiting, judge = service(asyncio.Event())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(waiting.call(Recording("a.wav", 0, b"")), 0.05)
+    asr: Any = waiting._handles.asr
+    assert [one.cancelled for one in judge.responses + asr.call.responses] == [True, True]
