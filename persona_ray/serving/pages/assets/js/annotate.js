@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 import { named } from "./colours.js";
-import { drawClip, drawNobody, drawPlaying, drawWave } from "./clip-view.js";
+import { drawClip, drawNobody, drawPlaying, drawWave, drawWho } from "./clip-view.js";
 import { drawAgreement, drawKeys, drawOrders, drawProgress, ORDERS } from "./clip-side.js";
 import { onLanguage, word } from "./i18n.js";
 import { access, ApiError, getJson, request } from "./http.js";
@@ -28,6 +28,7 @@ let undoable = []; // {item, former}
 let session = 0;
 let message = "";
 let queueNumber = 0;
+let loading = true;
 
 const annotator = () => (order === "conflicts" && overview ? overview.adjudicator : who);
 const sound = () => sounds.get(items[at]?.clip_id)?.ready ?? null;
@@ -45,6 +46,7 @@ async function begin() {
   items = [];
   at = 0;
   undoable = [];
+  loading = true;
   const number = ++queueNumber;
   try {
     const { name } = await access("annotate");
@@ -55,6 +57,7 @@ async function begin() {
   } catch (error) {
     failed(error);
   }
+  loading = false;
   draw();
 }
 
@@ -119,7 +122,8 @@ function drawItem() {
   const body = byId("clip-body");
   const item = items[at];
   if (!item) {
-    drawNobody(body, message || word(!who ? "annotate.noone" : "annotate.empty"));
+    if (!message && !who) drawWho(body, introduce);
+    else if (message || !loading) drawNobody(body, message || word("annotate.empty"));
     return;
   }
   drawClip(body, { item, number: at + 1, left: Math.max(left + done(), items.length), labels: keysOfLabels(),
@@ -236,12 +240,17 @@ function chooseOrder(wanted) {
   begin();
 }
 
+function introduce(name) {
+  who = name;
+  byId("annotator").value = who;
+  localStorage.setItem(KEPT.name, who);
+  document.activeElement?.blur();
+  begin();
+}
+
 byId("who").addEventListener("submit", (event) => {
   event.preventDefault();
-  who = byId("annotator").value.trim();
-  localStorage.setItem(KEPT.name, who);
-  byId("annotator").blur();
-  begin();
+  introduce(byId("annotator").value.trim());
 });
 
 document.addEventListener("keydown", (event) => {

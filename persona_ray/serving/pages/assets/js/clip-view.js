@@ -11,6 +11,18 @@ export function drawNobody(element, text) {
   show(element, h("p", { class: "nobody" }, text));
 }
 
+/** Who is it? `onname(name)` once somebody says so. */
+export function drawWho(element, onname) {
+  const input = h("input", { id: "first-name", maxlength: "80", required: true, autocomplete: "username" });
+  const submitted = (event) => {
+    event.preventDefault();
+    onname(input.value.trim());
+  };
+  show(element, h("form", { class: "nobody stack", onsubmit: submitted }, h("p", {}, word("annotate.noone")),
+    h("label", { class: "field" }, word("annotate.name"), input),
+    h("button", { type: "submit", class: "primary" }, word("annotate.start"))));
+}
+
 /**
  * `view`: {item, number, left, labels: [[label, key], ...], adjudicating, canUndo, canBack}
  * `act`: {play, label(label), back, skip, undo, note}.

@@ -50,7 +50,7 @@ function steps(count, x) {
   for (let at = 0; at < count; at += every) {
     ticks.push(s("text", { class: "tick", x: x(at), y: HEIGHT - 6, "text-anchor": "middle" }, String(at + 1)));
   }
-  ticks.push(s("text", { class: "tick", x: 0, y: HEIGHT - 6 }, word("evidence.axis")));
+  ticks.push(s("text", { class: "tick", x: x(count - 1) + 14, y: HEIGHT - 6 }, word("evidence.axis")));
   return ticks;
 }
 

@@ -2,6 +2,8 @@
 
 import { word } from "./i18n.js";
 
+// As a telephone line has it: what a browser would mend is part of how somebody speaks.
+const SOUND = { channelCount: 1, echoCancellation: true, autoGainControl: false, noiseSuppression: false };
 const WANTED_HZ = 16000;
 const MOST_HZ = 48000;
 
@@ -12,7 +14,7 @@ export async function listen(onframe) {
   if (!navigator.mediaDevices?.getUserMedia) throw failed("insecure");
   let stream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: true } });
+    stream = await navigator.mediaDevices.getUserMedia({ audio: SOUND });
   } catch (error) {
     throw failed(error.name === "NotFoundError" ? "none" : "denied");
   }

@@ -9,6 +9,9 @@ import { toast } from "./theme.js";
 
 const POLL_MS = 800;
 const PATIENCE = 40;
+const FIGURES = ["customer_accuracy", "customer_top_two", "clip_accuracy", "clip_top_two"].map((name) => `test_${name}`);
+const PLOTS = ["evidence-bundle", "evidence-folds", "modalities", "stopping-bundle", "stopping-folds", "calibration-bundle",
+  "calibration-folds", "leakage", "training", "layers"];
 let known = null;
 let picked = [];
 let opened = null; // {number, figures, plots, pictures}
@@ -88,12 +91,13 @@ function row(version, several) {
     several && h("td", {}, h("input", { type: "checkbox", checked: picked.includes(version.number), onchange: () => pick(version.number),
       "aria-label": word("models.choose", { n: version.number }) })),
     h("th", { scope: "row" }, word("models.version.n", { n: version.number })),
-    h("td", {}, version.aliases.map((alias) => [h("span", { class: `badge ${alias === "champion" ? "good" : "accent"}` }, wordOr(`models.alias.${alias}`, alias)), " "]),
-      serves(version) && h("span", { class: "badge" }, word("models.serving"))),
-    h("td", {}, date(version.registered_at)),
-    h("td", { class: "n" }, percent(version.figures.dev_clip_accuracy, 1)),
-    h("td", {}, version.customers == null ? "–" : word("models.customers.n", { n: version.customers })),
-    h("td", { class: "judged" }, judgement && wordOr(`models.decision.${judgement}`, judgement), why && h("small", {}, why)),
+    h("td", {}, h("span", { class: "row badges" },
+      version.aliases.map((alias) => h("span", { class: `badge ${alias === "champion" ? "good" : "accent"}` }, wordOr(`models.alias.${alias}`, alias))),
+      serves(version) && h("span", { class: "badge" }, word("models.serving")))),
+    h("td", { "data-name": word("models.registered") }, date(version.registered_at)),
+    h("td", { class: "n", "data-name": word("models.dev") }, percent(version.figures.dev_clip_accuracy, 1)),
+    h("td", { "data-name": word("models.customers") }, version.customers == null ? "–" : word("models.customers.n", { n: version.customers })),
+    h("td", { class: "judged", "data-name": judgement && word("models.judged") }, judgement && wordOr(`models.decision.${judgement}`, judgement), why && h("small", {}, why)),
     h("td", { class: "acts" },
       h("button", { type: "button", class: "quiet details", onclick: () => open(version.number) }, word("models.details")), " ",
       !version.aliases.includes("champion") && h("button", { type: "button", class: "promote", disabled: running(), onclick: () => promote(version) }, word("models.promote"))));
@@ -134,10 +138,10 @@ function drawDetail() {
   const box = byId("detail");
   box.hidden = !opened;
   if (!opened) return;
-  const figures = Object.entries(opened.figures).map(([name, value]) => [percent(value, 1), wordOr(`figure.${name}`, name)]);
-  const plots = opened.plots.map((name) => {
+  const figures = inOrder(Object.entries(opened.figures), FIGURES, ([name]) => name).map(([name, value]) => [percent(value, 1), wordOr(`figure.${name}`, name)]);
+  const plots = inOrder(opened.plots, PLOTS, (name) => name.replace(".svg", "")).map((name) => {
     const title = wordOr(`plot.${name.replace(".svg", "")}`, name);
-    return h("figure", {}, opened.pictures.has(name) ? h("img", { src: opened.pictures.get(name), alt: title }) : null, h("figcaption", {}, title));
+    return h("figure", {}, h("figcaption", {}, title), opened.pictures.has(name) ? h("img", { src: opened.pictures.get(name), alt: title }) : null);
   });
   show(box,
     h("div", { class: "row between" }, h("h2", { id: "detail-title" }, word("models.version.n", { n: opened.number })),
@@ -145,6 +149,12 @@ function drawDetail() {
     h("div", { class: "detail-grid" },
       h("div", {}, h("p", { class: "eyebrow" }, word("models.figures")), figures.length ? tiles(figures) : h("p", { class: "muted small" }, word("models.figures.none"))),
       plots.length ? h("div", { class: "plots" }, plots) : h("p", { class: "muted" }, word("models.plots.none"))));
+}
+
+/** What is told first comes first; what nobody knows of, last. */
+function inOrder(rows, names, nameOf) {
+  const place = (row) => (names.indexOf(nameOf(row)) + 1 || names.length + 1);
+  return [...rows].sort((one, other) => place(one) - place(other));
 }
 
 // Comparing, promoting, and the way back.

@@ -124,7 +124,7 @@ function drawFile() {
   const { file, decoded } = chosen;
   byId("source-name").textContent = file.name;
   byId("source-facts").textContent = decoded ? word("recognise.facts", {
-    duration: clock(decoded.channels[0].length / decoded.rate), rate: decoded.rate / 1000,
+    duration: clock(decoded.channels[0].length / decoded.rate), mb: (file.size / 1e6).toFixed(1),
     channels: decoded.channels.length === 1 ? word("recognise.mono") : word("recognise.stereo", { n: decoded.channels.length }),
   }) : word("recognise.unplayable");
   chosen.channel = channelPicker(byId("channels"), decoded, player, (channel) => { chosen.channel = channel; });

@@ -20,14 +20,19 @@ export function drawWords(element, colour, n) {
   const share = word("verdict.sure", { percent: percent(value) });
   if (colour.abstained) {
     show(element, eyebrow, h("p", { class: "big" }, word("verdict.abstained")),
-      h("p", { class: "muted" }, `${word("verdict.leaning", { colour: named(first) })} · ${share}`));
+      h("p", { class: "muted" }, `${word("verdict.leaning", { colour: within(first) })} · ${share}`));
     return;
   }
   show(element, eyebrow,
     h("p", { class: "big" }, mark(first, 34), h("span", {}, named(first)), " ",
-      second && h("span", { class: "second" }, word("verdict.then", { colour: named(second[0]) }))),
+      second && h("span", { class: "second" }, word("verdict.then", { colour: within(second[0]) }))),
     h("p", { class: "sure" }, share),
     trait(first) && h("p", { class: "muted" }, trait(first)));
+}
+
+/** A name within a sentence. */
+function within(label) {
+  return named(label).toLowerCase();
 }
 
 /** Shapes whose areas are as the shares; drawn once, then moved. */
@@ -42,7 +47,7 @@ export class Shapes {
     const top = probabilities ? Math.max(...Object.values(probabilities)) : 0;
     for (const [label, cell] of this._cells) {
       const share = probabilities?.[label] ?? 0;
-      const scale = probabilities ? Math.max(0.06, Math.sqrt(share)) : 0.3;
+      const scale = probabilities ? Math.max(0.06, Math.sqrt(share / Math.max(0.5, top))) : 0.35;
       cell.shape.style.transform = `scale(${scale.toFixed(3)})`;
       cell.box.classList.toggle("leads", Boolean(probabilities) && share === top);
       cell.name.textContent = named(label);

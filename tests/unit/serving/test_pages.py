@@ -1,0 +1,130 @@
+"""The pages as files: whole, kept by browsers as they should be, closed to foreign scripts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from persona_ray.config import RunConfig
+from persona_ray.serving.application import Services, build_app
+from persona_ray.serving.pages.files import page_files
+from persona_ray.serving.routes.pages import pages
+from persona_ray.store import Store
+from tests.unit.serving.fakes import FakeService
+
+PATHS = ("/", "/annotate", "/models")
+
+
+@pytest.fixture
+def client(store: Store, service: FakeService, config: RunConfig) -> TestClient:
+    return TestClient(build_app(Services(config, service, store), [pages]))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_names_only_what_is_there(client: TestClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    named = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert any(address.endswith(".js") for address in named)
+    for address in named:
+        assert address.startswith("/"), "nothing from elsewhere"
+        assert client.get(address).status_code == 200, address
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_asked_for_anew_and_costs_nothing_where_it_is_the_same(
+    client: TestClient, path: str
+) -> None:
+    page = client.get(path)
+    assert page.headers["cache-control"] == "no-cache"
+    same = client.get(path, headers={"if-none-match": f'"x", W/{page.headers["etag"]}'})
+    assert (same.status_code, same.content) == (304, b"")
+    assert client.get(path, headers={"if-none-match": '"x"'}).status_code == 200
+
+
+def test_nothing_foreign_runs(client: TestClient) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "<style" not in page.text
+    assert "style=" not in page.text
+    assert not re.findall(r"<script(?![^>]* src=)", page.text)
+    assert not re.findall(r'\son\w+="', page.text)
+
+
+def test_assets_are_kept_for_ever_under_an_address_that_changes_with_them(
+    client: TestClient,
+) -> None:
+    digest = page_files().digest
+    kept = client.get(f"/assets/{digest}/js/recognise.js")
+    assert kept.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "immutable" in kept.headers["cache-control"]
+    other = client.get("/assets/0123456789abcdef/js/recognise.js")
+    assert other.headers["cache-control"] == "no-store"
+    for name in ("js/none.js", "../templates/shell.html.j2", "%2e%2e/__init__.py"):
+        assert client.get(f"/assets/{digest}/{name}").status_code == 404
+
+
+def test_modules_import_only_each_other() -> None:
+    assets = page_files().assets
+    for name, asset in assets.items():
+        text = asset.body.decode()
+        for module in re.findall(r'from "([^"]+)"', text):
+            assert module.startswith("./")
+            assert f"js/{module[2:]}" in assets, (name, module)
+        assert "innerHTML" not in text
+        assert "http://" not in text.replace("http://www.w3.org/", "")
+        assert "https://" not in text.replace("on https:// and", "").replace("在 https:// 或", "")
+
+
+def test_both_languages_have_the_same_words() -> None:
+    """Chinese has translations of the service's errors besides."""
+    keys = {}
+    for language in ("en", "zh"):
+        text = page_files().assets[f"js/words-{language}.js"].body.decode()
+        found = re.findall(r'^  (?:"([^"]+)"|(\w+)): "(.*)",$', text, flags=re.MULTILINE)
+        keys[language] = {
+            quoted or plain: set(re.findall(r"\{(\w+)\}", value)) for quoted, plain, value in found
+        }
+    assert len(keys["en"]) > 150
+    missing = keys["en"].keys() - keys["zh"].keys()
+    assert missing == set()
+    extra = keys["zh"].keys() - keys["en"].keys()
+    assert {key.partition(".")[0] for key in extra} <= {"error", "figure"}
+    for key, blanks in keys["en"].items():
+        assert keys["zh"][key] == blanks, key
+
+
+def test_words_that_are_asked_for_are_there() -> None:
+    files = page_files()
+    known = set(
+        re.findall(
+            r'^  "?([\w.\- /]+?)"?: "', files.assets["js/words-en.js"].body.decode(), re.MULTILINE
+        )
+    )
+    asked: set[str] = set()
+    for asset in files.assets.values():
+        asked |= set(re.findall(r'\bword\("([\w.]+)"', asset.body.decode()))
+    for page in files.pages.values():
+        asked |= set(re.findall(r'data-word(?:-label)?="([^"]+)"', page.body.decode()))
+    assert len(asked) > 80
+    assert asked - known == set()
+
+
+def test_a_page_learns_what_it_may_before_and_after_it_has_a_key(
+    client: TestClient, store: Store
+) -> None:
+    known = client.get("/v1/pages/settings").json()
+    assert known["keys_required"] is True
+    assert known["labels"] == ["red", "blue", "yellow", "green"]
+    token = store.keys.create("desk", ["live"]).token
+    header = {"authorization": f"Bearer {token}"}
+    answer = client.get("/v1/pages/access", params={"scope": "live"}, headers=header)
+    assert answer.json() == {"name": "desk", "scopes": ["live"]}
+    refused = client.get("/v1/pages/access", params={"scope": "models"}, headers=header)
+    assert refused.json()["error"]["code"] == "key.scope"
+    assert client.get("/v1/pages/access", params={"scope": "live"}).status_code == 401
