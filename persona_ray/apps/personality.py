@@ -134,9 +134,12 @@ def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = Fa
     """
     from persona_ray.launch.cluster import connect
     from persona_ray.serving.gate import check_open
+    from persona_ray.serving.proxy import ENVIRONMENT
 
     check_open(config.serving)
     _check_port(config)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     with ThreadPoolExecutor(1) as beside:
         # Reading the registry takes as long as starting Ray.
         choosing = beside.submit(choose_bundle, config)

@@ -27,6 +27,8 @@ _INGRESS_ONGOING = 2000
 _DRAIN_S = 60.0
 # More than the interval in which Serve counts, 10 s.
 _LOOK_BACK_S = 15.0
+# Serve sees by its checks alone that a replica died: by default for 10 s nobody would start another.
+_HEALTH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ def _options(config: RunConfig, scale: ScaleConfig, version: str) -> dict[str, A
         "ray_actor_options": {"num_cpus": scale.cpus, "num_gpus": scale.gpus},
         # New replicas stand before old ones go, and those end what they began.
         "max_surge_percent": 100,
+        "health_check_period_s": _HEALTH_S,
         "graceful_shutdown_timeout_s": _DRAIN_S,
         "graceful_shutdown_wait_loop_s": 0.5,
     }
