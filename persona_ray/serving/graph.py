@@ -27,7 +27,7 @@ _INGRESS_ONGOING = 2000
 _DRAIN_S = 60.0
 # More than the interval in which Serve counts, 10 s.
 _LOOK_BACK_S = 15.0
-# Serve sees by its checks alone that a replica died: by default for 10 s nobody would start another.
+# By its checks alone Serve sees that a replica died: by default it would be missed for up to 10 s.
 _HEALTH_S = 2.0
 
 
