@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # Audio of one batch with its padding, in seconds: bounds memory, not results.
 BATCH_S = 120.0
+# On a processor padding costs what sound costs, and a batch gains little: clips of one batch are
+# so much alike that padding is at most this share of their audio. A GPU wants its batches large.
+PADDING = 0.05
 # Clips of one batch where the model only reads.
 BATCH_TEXTS = 256
 
@@ -173,13 +177,17 @@ class Judge:
             for start in range(0, len(usable), BATCH_TEXTS):
                 yield list(usable[start : start + BATCH_TEXTS])
             return
+        most = 1 + PADDING if self.device == "cpu" else math.inf
         batch: list[int] = []
+        sound_s = 0.0
         for number in sorted(usable, key=lambda i: seconds(clips[i])):
             longest_s = min(seconds(clips[number]), self.model.max_clip_s)
-            if batch and longest_s * (len(batch) + 1) > BATCH_S:
+            padded_s = longest_s * (len(batch) + 1)
+            if batch and (padded_s > BATCH_S or padded_s > most * (sound_s + longest_s)):
                 yield batch
-                batch = []
+                batch, sound_s = [], 0.0
             batch.append(number)
+            sound_s += longest_s
         if batch:
             yield batch
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,9 @@ from persona_ray.inference.judge import Judge
 from persona_ray.types import Modality, NothingUsable, Recognition
 from tests.unit.inference.test_personality import clips
 from tests.unit.models.test_bimodal import RATE_HZ, WAVES, small_model
+
+if TYPE_CHECKING:
+    from persona_ray.inference.judge import Vector
 
 QUIET_DB = -60.0
 
@@ -50,3 +56,31 @@ def test_towers_that_are_not_there_have_no_vectors() -> None:
         Judge(small_model(Modality.TEXT), QUIET_DB).speech_vectors([])
     with pytest.raises(ValueError, match="does not read"):
         Judge(small_model(Modality.SPEECH), QUIET_DB).text_vectors([])
+
+
+@pytest.mark.parametrize(("device", "batches"), [("cpu", [2, 2, 1]), ("cuda", [5])])
+def test_on_a_processor_clips_of_a_batch_are_of_like_length(
+    device: str, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = Judge(small_model(), QUIET_DB)
+    lengths_s = (0.5, 1.0, 0.51, 2.0, 1.04)
+    sound = np.random.default_rng(0).normal(0, 0.1, 2 * RATE_HZ).astype(np.float32)
+    asked = [ClipInput(sound[: round(RATE_HZ * one)], RATE_HZ, "你好") for one in lengths_s]
+    seen: list[int] = []
+    encode = judge.speech_vectors
+
+    def counted(some: Sequence[ClipInput]) -> list[Vector]:
+        seen.append(len(some))
+        judge.device = "cpu"
+        return encode(some)
+
+    monkeypatch.setattr(judge, "speech_vectors", counted)
+    alone = [judge.judge([clip])[0] for clip in asked]
+    seen.clear()
+    judge.device = device
+    together = judge.judge(asked)
+    assert seen == batches
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(one, Recognition)
+        assert isinstance(other, Recognition)
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
