@@ -9,8 +9,10 @@ root of the checkout.
     pretraining_ablation    pretraining: fine-tuning after none, some and all of its epochs
     text_pretraining_case   pretraining of text where few dialogues are labelled
     pretraining_throughput  pretraining: its loop against a plain one, its batches against others
+    serving_load            the service under load, against one process, LitServe and BentoML
+    serving_live            the service: how many live calls it holds at real time
     screenshot              a picture of a report, as in the README
 
 Beside them: `shared`, `human_probes` (of speech_towers), `pretraining_arms` (of
-pretraining_throughput).
+pretraining_throughput), `serving_*` (of serving_load).
 """

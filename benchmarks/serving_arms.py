@@ -181,6 +181,17 @@ class Arm:
         sys.exit(f"error: {self.settings.title} did not start in {START_S:.0f} s: {self._log.name}")
 
 
+def prepare_alone(place: Place) -> None:
+    """The requests and their answers, in a process with the threads of the arms."""
+    overrides = [f"--set={override}" for override in place.overrides]
+    command = [sys.executable, "-m", "benchmarks.serving_requests", str(place.folder)]
+    subprocess.run(
+        [*command, "--config", str(place.config), *overrides],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+    )
+
+
 def start_client(place: Place) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.serving_client", str(place.folder)],

@@ -19,7 +19,7 @@ from typing import Any
 
 import bentoml
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from benchmarks.serving_inprocess import load_recognizer
 from persona_ray.config import load_config
@@ -30,9 +30,9 @@ TIMEOUT_S, LATENCY_MS = 120, 20_000
 
 
 class Clip(BaseModel):
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    """`samples`: those of a float32 array."""
 
-    samples: np.ndarray
+    samples: bytes
     sample_rate_hz: int
     text: str
 
@@ -42,17 +42,21 @@ def recognizer() -> Any:
     return load_recognizer(config, THREADS)
 
 
-def decode(file: Path) -> tuple[np.ndarray, int]:
+def decode(file: Path, text: str) -> Clip:
     from persona_ray.audio.decode import decode_bytes
 
     audio = decode_bytes(file.read_bytes(), "clip.wav", 60.0)
-    return audio.samples[0].copy(), audio.sample_rate_hz
+    samples = audio.samples[0].tobytes()
+    return Clip(samples=samples, sample_rate_hz=audio.sample_rate_hz, text=text)
 
 
 def judge(model: Any, clips: list[Clip]) -> list[dict[str, Any]]:
     from persona_ray.inference.clips import ClipInput
 
-    inputs = [ClipInput(clip.samples, clip.sample_rate_hz, clip.text or None) for clip in clips]
+    inputs = [
+        ClipInput(np.frombuffer(clip.samples, np.float32), clip.sample_rate_hz, clip.text or None)
+        for clip in clips
+    ]
     return [one.to_dict() for one in model.clips(inputs)]
 
 
@@ -65,8 +69,7 @@ class Whole:
 
     @bentoml.api
     def clips(self, file: Path, text: str = "") -> dict[str, Any]:
-        samples, rate_hz = decode(file)
-        return judge(self.model, [Clip(samples=samples, sample_rate_hz=rate_hz, text=text)])[0]
+        return judge(self.model, [decode(file, text)])[0]
 
     @bentoml.api
     def calls(self, file: Path, channel: int) -> dict[str, Any]:
@@ -99,9 +102,7 @@ class Composed:
 
     @bentoml.api
     async def clips(self, file: Path, text: str = "") -> dict[str, Any]:
-        samples, rate_hz = decode(file)
-        clip = Clip(samples=samples, sample_rate_hz=rate_hz, text=text)
-        found: dict[str, Any] = (await self.model.to_async.clips([clip]))[0]
+        found: dict[str, Any] = (await self.model.to_async.clips([decode(file, text)]))[0]
         return found
 
     @bentoml.api

@@ -5,13 +5,13 @@ calls, in one server; files come as multipart forms. LitServe's own are the work
 batches, and the fast queue (ZeroMQ). One API loads one recogniser per worker.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: LitServe looks at the type of `request`.
 import argparse
 from pathlib import Path
 from typing import Any
 
 import litserve
+from fastapi import Request
 
 from benchmarks.serving_inprocess import add_settings, load_recognizer
 from benchmarks.shared import arguments
@@ -31,12 +31,14 @@ class RecognizerAPI(litserve.LitAPI):
 
 
 class Clips(RecognizerAPI):
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request: Request) -> Any:
         from persona_ray.audio.decode import decode_bytes
         from persona_ray.inference.clips import ClipInput
 
-        audio = decode_bytes(request["file"].file.read(), "clip.wav", 60.0)
-        text = request.get("text") or None
+        # Of a multipart request the worker gets the form.
+        form: Any = request
+        audio = decode_bytes(form["file"].file.read(), "clip.wav", 60.0)
+        text = form.get("text") or None
         return ClipInput(audio.samples[0].copy(), audio.sample_rate_hz, text)
 
     def batch(self, inputs: list[Any]) -> list[Any]:
@@ -57,8 +59,9 @@ class Clips(RecognizerAPI):
 
 
 class Calls(RecognizerAPI):
-    def decode_request(self, request: Any) -> Any:
-        return request["file"].file.read(), int(request["channel"])
+    def decode_request(self, request: Request) -> Any:
+        form: Any = request
+        return form["file"].file.read(), int(form["channel"])
 
     def predict(self, call: Any) -> Any:
         data, channel = call

@@ -14,11 +14,11 @@ The corpus and the bundle are those of the configuration's workspace (`make demo
 
 Requests are benchmarks/serving_requests.py's: clips with text, clips without (asr), whole calls.
 Clients (benchmarks/serving_client.py, a process of its own, on the same processors) send them in a
-closed loop; what is not answered with 200 and with the probabilities that the recogniser gives
-alone is lost. All arms are up all the time and take turns in an order that turns round; each round
-has its own ratios, shown are their median and middle half. `processor` are the seconds that all
-processes of an arm used for a request, which depends less on what else the machine does; `idle`
-what it uses while others have their turn.
+closed loop. `lost` is what is not answered with 200, `other` what is answered with other
+probabilities than the recogniser gives alone. All arms are up all the time and take turns in an
+order that turns round; each round has its own ratios, shown are their median and middle half.
+`processor` are the seconds that all processes of an arm used for a request, the clients' added,
+which depends less on what else the machine does; `idle` what it uses in others' turns.
 
 The peers are no dependency of the product. A second environment that sees the product's packages
 behind its own holds them:
@@ -55,22 +55,24 @@ from benchmarks.serving_arms import (
     Place,
     Settings,
     missing,
+    prepare_alone,
     start_client,
 )
-from benchmarks.serving_requests import KINDS, prepare
+from benchmarks.serving_requests import KINDS
 from benchmarks.shared import arguments, middle_half
 from persona_ray.config import load_config
 
 _TWO_JUDGES = ("serving.speech.min_replicas=2", "serving.speech.max_replicas=2")
 _TWO_HEAR = ("serving.asr.min_replicas=2", "serving.asr.max_replicas=2")
-_ALONE = ("serving.batch.max_s=1",)
+_TWO_THREADS = ("serving.speech.threads=2", "serving.asr.threads=2")
 # What `--tune` tries; the first of each arm is what is compared without it.
 SETTINGS = (
     Settings(IN_PROCESS, "2 workers"),
     Settings(IN_PROCESS, "2 threads", workers=1, threads=2),
     Settings(IN_PROCESS, "2 workers, batch 4", batch=4),
-    Settings(PRODUCT),
     Settings(PRODUCT, "2 replicas", overrides=(*_TWO_JUDGES, *_TWO_HEAR)),
+    Settings(PRODUCT, "2 threads", overrides=_TWO_THREADS),
+    Settings(PRODUCT, "as shipped"),
     Settings(LITSERVE, "2 workers"),
     Settings(LITSERVE, "2 threads, batch 4", workers=1, threads=2, batch=4),
     Settings(LITSERVE, "2 workers, batch 4", batch=4),
@@ -78,12 +80,14 @@ SETTINGS = (
     Settings(BENTOML, "composed, batch 4", batch=4, service="Composed"),
 )
 # Requests of a turn, and clients at a time.
-COUNTS = {"clips": (96, 8), "asr": (32, 8), "calls": (6, 4)}
+COUNTS = {"clips": (96, 8), "asr": (32, 8), "calls": (8, 4)}
+Counts = Mapping[str, tuple[int, int]]
 _MODULES = {LITSERVE: "litserve", BENTOML: "bentoml"}
 
 
-def compare(place: Place, settings: Sequence[Settings], kinds: Sequence[str], rounds: int,
-            out: Path) -> None:  # fmt: skip
+def compare(
+    place: Place, settings: Sequence[Settings], counts: Counts, rounds: int, out: Path
+) -> None:
     arms: list[Arm] = []
     run = uuid.uuid4().hex[:8]
     client = start_client(place)
@@ -92,23 +96,25 @@ def compare(place: Place, settings: Sequence[Settings], kinds: Sequence[str], ro
         for arm in arms:
             said = f"{arm.settings.title}: up after {arm.wait():.0f} s"
             print(said, file=sys.stderr, flush=True)
-        for kind in kinds:
-            for arm in arms:
-                # The first requests are slow: they belong to nobody.
-                arm.ask(client, kind, min(8, COUNTS[kind][0]), COUNTS[kind][1])
+        for arm in arms:
+            # The first requests are slow: they belong to nobody.
+            arm.ask(client, "clips", 8, 8)
         for number in range(rounds):
-            for kind in kinds:
+            for kind in counts:
                 for arm in arms if number % 2 == 0 else reversed(arms):
-                    keep(out, turn(arm, arms, client, kind) | {"round": f"{run}-{number}"})
+                    row = turn(arm, arms, client, kind, counts[kind])
+                    keep(out, row | {"round": f"{run}-{number}"})
     finally:
         client.kill()
         for arm in arms:
             arm.end()
 
 
-def turn(arm: Arm, arms: Sequence[Arm], client: Any, kind: str) -> dict[str, Any]:
+def turn(
+    arm: Arm, arms: Sequence[Arm], client: Any, kind: str, counts: tuple[int, int]
+) -> dict[str, Any]:
     before = {one.settings.title: one.processor_s() for one in arms}
-    answers = arm.ask(client, kind, *COUNTS[kind])
+    answers = arm.ask(client, kind, *counts)
     used = {one.settings.title: one.processor_s() - before[one.settings.title] for one in arms}
     title = arm.settings.title
     print(
@@ -133,13 +139,13 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         by_kind[row["kind"]].setdefault(row["arm"], {})[row["round"]] = row
     for kind, arms in by_kind.items():
-        count, clients = COUNTS[kind]
         rounds = max(len(found) for found in arms.values())
-        print(f"\n{kind}: {count} requests by {clients} clients, {rounds} rounds")
+        asked = sum(len(row["latencies_s"]) for found in arms.values() for row in found.values())
+        print(f"\n{kind}: {asked} requests, {rounds} rounds")
         print(
             f"  {'arm':<30}{'requests/s':>11}{'of the ceiling':>16}{'middle half':>13}{'p50 ms':>8}"
             f"{'p95':>7}{'p99':>7}{'processor ms':>14}{'of ceiling':>12}{'idle %':>8}{'MB':>7}"
-            f"{'lost':>6}"
+            f"{'lost':>6}{'other':>7}"
         )
         ceiling = next((found for arm, found in arms.items() if arm.startswith(IN_PROCESS)), {})
         for arm, found in arms.items():
@@ -180,7 +186,9 @@ def line(
     idle = [row["idle"][arm] for row in rows if arm in row["idle"]]
     text += f"{100 * statistics.median(idle) if idle else 0.0:8.1f}"
     text += f"{statistics.median(row['memory_mb'] for row in found.values()):7.0f}"
-    return text + f"{sum(len(row['lost']) for row in found.values()):6}"
+    lost, other = (sum(values) for values in zip(*((len(row["lost"]), row["other"])
+                   for row in found.values()), strict=True))  # fmt: skip
+    return text + f"{lost:6}{other:7}"
 
 
 def show_stages(arm: str, found: Sequence[Mapping[str, Any]]) -> None:
@@ -207,11 +215,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="by their names, or parts of them")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--share", type=float, default=1.0, help="of the requests of a turn")
     parser.add_argument("--tune", action="store_true", help="all settings of each arm")
     parser.add_argument("--out", type=Path, help="rounds are added to this file")
     parser.add_argument("--requests", type=Path, help="a folder that keeps them for the next run")
     chosen = parser.parse_args()
-    config = load_config(chosen.config, chosen.overrides)
+    load_config(chosen.config, chosen.overrides)
     # Arms are processes of their own: they are ended where this one is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     settings = list(SETTINGS)
@@ -222,9 +231,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.requests or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "requests.json").is_file():
-            prepare(config, folder)
         place = Place(chosen.config, tuple(chosen.overrides), folder.absolute(), chosen.peers)
+        if not (folder / "requests.json").is_file():
+            prepare_alone(place)
         for arm, module in _MODULES.items():
             if any(one.arm == arm for one in settings) and missing(place, module):
                 print(f"{arm} is left out: --peers names no Python that has it")
@@ -232,8 +241,12 @@ def main() -> None:
         out = chosen.out or folder / "rounds.jsonl"
         # Settings of `--tune` are up one after the other, beside the ceiling.
         groups = [(settings[0], one) for one in settings[1:]] if chosen.tune else [settings]
+        counts = {
+            kind: (max(COUNTS[kind][1], round(chosen.share * COUNTS[kind][0])), COUNTS[kind][1])
+            for kind in chosen.kinds
+        }
         for group in groups:
-            compare(place, group, chosen.kinds, chosen.rounds, out)
+            compare(place, group, counts, chosen.rounds, out)
         show([json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()])
 
 

@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.shared import arguments
+from persona_ray.config import load_config
+
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.inference.clips import ClipInput
@@ -44,9 +47,9 @@ class Request:
 
 def prepare(config: RunConfig, folder: Path) -> None:
     """Write the requests, and what must be answered, to `folder`."""
-    from persona_ray.inference.personality import PersonalityRecognizer
+    from benchmarks.serving_inprocess import load_recognizer
 
-    recognizer = PersonalityRecognizer.load(config.bundle_dir, config, "cpu")
+    recognizer = load_recognizer(config, 1)
     requests = []
     for asked in (*_clips(config, folder), *_calls(config)):
         expected = answer(recognizer, asked)
@@ -133,3 +136,14 @@ def _calls(config: RunConfig) -> list[Request]:
             path = Path(config.archive.audio_root) / record.audio_uri
             requests.append(Request("calls", str(path), channel=record.customer_channel))
     return requests
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("folder", type=Path)
+    chosen = parser.parse_args()
+    prepare(load_config(chosen.config, chosen.overrides), chosen.folder)
+
+
+if __name__ == "__main__":
+    main()
