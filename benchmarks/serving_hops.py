@@ -5,8 +5,8 @@
 Clips of the corpus, with their text, are asked of three arms by turns: the model in one process
 (two threads, nothing in between), two fused replicas, and the parts apart (two speech encoders, a
 text encoder, a classifier). Each replica's model has one thread; all share the same processors.
-Printed are the medians over rounds: clips a second, and the median time of a request. Environment
-variables of Serve (RAY_SERVE_THROUGHPUT_OPTIMIZED=1) count for the whole run.
+Printed are the medians over as many rounds as fit `--seconds`: clips a second, and the median time
+of a request. Environment variables of Serve (RAY_SERVE_THROUGHPUT_OPTIMIZED=1) count for the run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.deployed import DeployedService
 
 Ask = Callable[[Sequence[ClipInput]], Awaitable[object]]
-CLIPS = 64
-ROUNDS = 5
+CLIPS = 16
 
 
 @dataclass(frozen=True)
@@ -99,15 +98,24 @@ def deployed(config: RunConfig, name: str) -> DeployedService:
     )
 
 
-async def compare(arms: dict[str, Ask], clips: Sequence[ClipInput]) -> None:
+def mean_s(clips: Sequence[ClipInput]) -> float:
+    """Length of a clip."""
+    return statistics.mean(
+        len(clip.samples) / clip.sample_rate_hz for clip in clips if clip.samples is not None
+    )
+
+
+async def compare(arms: dict[str, Ask], clips: Sequence[ClipInput], seconds: float) -> None:
     found: dict[tuple[str, Load], list[tuple[float, float]]] = {}
-    for number in range(ROUNDS + 1):
+    for ask in arms.values():
+        await measured(ask, clips, LOADS[1])
+    until, done = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
         for load in LOADS:
             for name, ask in arms.items():
-                figures = await measured(ask, clips, load)
-                # The first round warms up.
-                if number:
-                    found.setdefault((name, load), []).append(figures)
+                found.setdefault((name, load), []).append(await measured(ask, clips, load))
+        done += 1
+    print(f"{done} rounds of {len(clips)} clips, {mean_s(clips):.1f} s of audio on average")
     print(f"{'clients x clips':<16}{'arm':<12}{'clips/s':>9}{'p50 ms':>9}")
     for (name, load), rounds in sorted(found.items(), key=lambda one: LOADS.index(one[0][1])):
         rate, p50 = (statistics.median(column) for column in zip(*rounds, strict=True))
@@ -118,12 +126,15 @@ def main() -> None:
     import logging
 
     import torch
+    from ray import serve
 
     from persona_ray.apps.bundles import choose_bundle, find_bundle
     from persona_ray.inference.judge import Judge
     from persona_ray.launch.cluster import connect
 
-    given = arguments(__doc__).parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--seconds", type=float, default=90.0, help="of measuring")
+    given = parser.parse_args()
     two = [f"serving.speech.{end}_replicas=2" for end in ("min", "max")]
     config = load_config(given.config, [*given.overrides, *two])
     apart = load_config(given.config, [*given.overrides, *two, "serving.fused=false"])
@@ -131,6 +142,7 @@ def main() -> None:
     torch.set_num_threads(1)
     judge = Judge.load(find_bundle(config, choose_bundle(config)), config.audio.min_level_db, "cpu")
     with connect(config.launch):
+        serve.start(proxy_location="Disabled")
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         arms = {
             "one process": in_process(judge),
@@ -138,8 +150,8 @@ def main() -> None:
             "split": deployed(apart, "split").clips,
         }
         optimised = os.environ.get("RAY_SERVE_THROUGHPUT_OPTIMIZED", "0")
-        print(f"{len(clips)} clips, {ROUNDS} rounds, RAY_SERVE_THROUGHPUT_OPTIMIZED={optimised}")
-        asyncio.run(compare(arms, clips))
+        print(f"RAY_SERVE_THROUGHPUT_OPTIMIZED={optimised}")
+        asyncio.run(compare(arms, clips, given.seconds))
 
 
 if __name__ == "__main__":
