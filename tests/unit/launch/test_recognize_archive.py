@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 from typer.testing import CliRunner
 
 from persona_ray.config import RunConfig, write_config
@@ -18,8 +17,8 @@ from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch import recognize_archive_folder, recognize_archive_results
 from persona_ray.launch.recognize_archive_worker import ArchiveWorker
 from persona_ray.models.manifest import digest
-from persona_ray.store import Store, open_store
-from persona_ray.types import CallStatus, NothingUsable, QuarantineReason, Recognition
+from persona_ray.store import open_store
+from persona_ray.types import CallStatus, QuarantineReason, Recognition
 from tests.unit.corpus.folders import digests
 from tests.unit.launch.recognised import (
     ABSENT,
@@ -29,7 +28,6 @@ from tests.unit.launch.recognised import (
     SILENT,
     call_id,
     configured,
-    make_bundle,
     make_calls,
     recognise,
     rows,
@@ -86,30 +84,6 @@ def test_a_customers_colour_is_the_sum_over_all_sentences(config: RunConfig) -> 
     assert customers["lost"]["reason"] == "silent; unreadable"
     assert (customers["lost"]["calls"], customers["lost"]["calls_used"]) == (2, 0)
     assert customers["brief"]["reason"] == "no usable sentence"
-
-
-def test_the_store_has_what_the_files_have(config: RunConfig) -> None:
-    found = recognise(config)
-    model = digest(config.bundle_dir)
-    with open_store(config.store_url) as store:
-        calls = {call.call_id: call for call in store.recognitions.calls(model)}
-        customers = {one.customer_id: one for one in store.recognitions.customers(model)}
-    by_id = {row["call_id"]: row for row in rows(found, "calls")}
-    assert set(calls) == set(by_id)
-    for name, call in calls.items():
-        row = by_id[name]
-        assert (call.customer_id, call.status) == (row["customer_id"], row["status"])
-        if isinstance(call.result, Recognition):
-            assert dict(call.result.probabilities) == shares(row)
-            assert call.result.clips == row["clips"]
-        else:
-            assert call.result == NothingUsable(row["detail"])
-    for row in rows(found, "customers"):
-        result = customers[row["customer_id"]].result
-        if isinstance(result, Recognition):
-            assert dict(result.probabilities) == shares(row)
-        else:
-            assert result == NothingUsable(row["reason"])
 
 
 def test_the_summary_counts_coverage_and_colours(config: RunConfig) -> None:
@@ -212,21 +186,6 @@ def test_a_stop_while_results_are_written_changes_nothing(
         assert store.recognitions.count_calls(model) == CALLS
 
 
-def test_a_new_models_results_stand_beside_the_old_ones(config: RunConfig, tmp_path: Path) -> None:
-    first = recognise(config)
-    before = digests(first.folder)
-    other = make_bundle(tmp_path / "other", seed=1)
-    chosen = config.recognition.model_copy(update={"bundle": str(other)})
-    second = recognise(config.model_copy(update={"recognition": chosen}))
-    assert second.run.new_calls == CALLS
-    assert second.folder != first.folder
-    assert digests(first.folder) == before
-    with open_store(config.store_url) as store:
-        both = store.recognitions.customer("customer-1")
-        assert set(both) == {digest(config.bundle_dir), digest(other)}
-        assert both[digest(config.bundle_dir)].result != both[digest(other)].result
-
-
 def test_texts_are_kept_only_where_asked_for(config: RunConfig, tmp_path: Path) -> None:
     silent = recognise(config)
     assert {row["text"] for row in rows(silent, "sentences")} == {None}
@@ -256,41 +215,6 @@ def test_other_settings_are_refused_until_the_run_is_fresh(
         found = {c.call_id: c for c in store.recognitions.calls(digest(config.bundle_dir))}
     for row in rows(fewer, "calls"):
         assert found[row["call_id"]].status == row["status"]
-
-
-def test_a_store_that_is_new_gets_what_the_files_have(config: RunConfig, tmp_path: Path) -> None:
-    recognise(config)
-    model = digest(config.bundle_dir)
-
-    def answers(store: Store) -> list[tuple[object, ...]]:
-        return [(c.call_id, c.result, c.reason) for c in store.recognitions.calls(model)]
-
-    with open_store(config.store_url) as store:
-        expected = answers(store)
-    moved = configured(
-        tmp_path, config.archive.url, store={"url": f"sqlite:///{tmp_path / 'moved.sqlite'}"}
-    )
-    assert recognise(moved).run.new_calls == 0
-    with open_store(moved.store_url) as store:
-        assert [
-            (c.call_id, c.result, c.reason) for c in store.recognitions.calls(model)
-        ] == expected
-        assert len(list(store.recognitions.customers(model))) == 5
-
-
-def test_a_forgotten_customer_does_not_come_back(config: RunConfig, tmp_path: Path) -> None:
-    recognise(config)
-    with open_store(config.store_url) as store:
-        store.forget_customer("customer-1")
-    engine = sqlalchemy.create_engine(config.archive.url)
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("DELETE FROM calls WHERE customer_id = 'customer-1'"))
-    engine.dispose()
-    make_calls(tmp_path, first=CALLS, calls=1)
-    grown = recognise(config)
-    assert "customer-1" not in {row["customer_id"] for row in rows(grown, "customers")}
-    with open_store(config.store_url) as store:
-        assert store.recognitions.customer("customer-1") == {}
 
 
 def test_one_call_that_the_model_fails_on_is_set_aside_many_end_the_job(
