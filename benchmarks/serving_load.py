@@ -65,12 +65,33 @@ from persona_ray.config import load_config
 _TWO_JUDGES = ("serving.speech.min_replicas=2", "serving.speech.max_replicas=2")
 _TWO_HEAR = ("serving.asr.min_replicas=2", "serving.asr.max_replicas=2")
 _TWO_THREADS = ("serving.speech.threads=2", "serving.asr.threads=2")
+# Serve's own: what RAY_SERVE_THROUGHPUT_OPTIMIZED sets, without ports of replicas.
+_ONE_LOOP = (
+    ("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0"),
+    ("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0"),
+)
+_GRPC = (
+    ("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1"),
+    ("RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH", "2147483647"),
+)
 # What `--tune` tries; the first of each arm is what is compared without it.
 SETTINGS = (
     Settings(IN_PROCESS, "2 workers"),
     Settings(IN_PROCESS, "2 threads", workers=1, threads=2),
     Settings(IN_PROCESS, "2 workers, batch 4", batch=4),
     Settings(PRODUCT, "2 replicas", overrides=(*_TWO_JUDGES, *_TWO_HEAR)),
+    Settings(
+        PRODUCT,
+        "2 replicas, one loop",
+        overrides=(*_TWO_JUDGES, *_TWO_HEAR),
+        environment=_ONE_LOOP,
+    ),
+    Settings(
+        PRODUCT,
+        "2 replicas, one loop, gRPC",
+        overrides=(*_TWO_JUDGES, *_TWO_HEAR),
+        environment=_ONE_LOOP + _GRPC,
+    ),
     Settings(PRODUCT, "2 threads", overrides=_TWO_THREADS),
     Settings(PRODUCT, "as shipped"),
     Settings(LITSERVE, "2 workers"),
@@ -225,7 +246,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     settings = list(SETTINGS)
     if chosen.arms:
-        settings = [one for one in settings if any(part in one.title for part in chosen.arms)]
+        titles = {one.title for one in settings}
+        settings = [
+            one
+            for one in settings
+            if any(part == one.title or (part not in titles and part in one.title)
+                   for part in chosen.arms)
+        ]  # fmt: skip
     if not chosen.tune:
         settings = list({one.arm: one for one in reversed(settings)}.values())[::-1]
     with tempfile.TemporaryDirectory() as temporary:
