@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,9 @@ def build_app(services: Services, routers: Sequence[BuildRouter]) -> FastAPI:
     /openapi.json is for any tool.
     """
     limits = services.config.serving.limits
+    # Python chooses the folder of uploads once, by writing to it: not when the disk is full.
+    with suppress(OSError):
+        tempfile.gettempdir()
     app = FastAPI(
         title="persona-ray", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None
     )

@@ -9,6 +9,7 @@ details: they are in the log, by kind and place, under the trace id.
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -132,6 +133,15 @@ _OURS: tuple[tuple[type[PersonaRayError], int, str, str, float | None], ...] = (
     (ModelError, 503, "service.model", "the model cannot be used", 60.0),
     (RecognitionError, 500, "service.recogniser", "the speech recogniser failed", None),
 )
+# Large uploads lie on disk while they come in.
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM = Failure(
+    503,
+    "service.disk",
+    "the service's disk is full",
+    fix="send the request again later",
+    retry_after_s=10.0,
+)
 _HTTP: Mapping[int, tuple[str, str, str]] = {
     400: ("request.malformed", "the request cannot be read", "see /openapi.json"),
     404: ("request.unknown_path", "there is nothing at this address", "see /openapi.json"),
@@ -162,6 +172,8 @@ def failure_of(error: Exception) -> Failure | None:
         return validation_failure(error.errors())
     if isinstance(error, HTTPException):
         return _http_failure(error)
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return _NO_ROOM
     return None
 
 
@@ -197,14 +209,14 @@ def validation_failure(errors: Sequence[Any]) -> Failure:
 
 def install_failures(app: FastAPI) -> None:
     """Answer every foreseen error of `app`, on requests and on WebSockets, in the one shape."""
-    for kind in (PersonaRayError, RequestValidationError, HTTPException):
+    for kind in (PersonaRayError, RequestValidationError, HTTPException, OSError):
         app.add_exception_handler(kind, cast("ExceptionHandler", _handle))
 
 
 async def _handle(connection: Request | WebSocket, error: Exception) -> JSONResponse | None:
     failure = failure_of(error)
     if failure is None:
-        # An error of ours that tells a client nothing: the boundary logs and answers it.
+        # One that tells a client nothing: the boundary logs and answers it.
         raise error
     connection.scope.setdefault("state", {})["error_code"] = failure.code
     if isinstance(connection, WebSocket):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import re
@@ -86,6 +87,8 @@ CASES: list[tuple[Exception, int, str]] = [
     (errors.RecognitionError(SECRET), 500, "service.recogniser"),
     (errors.ConfigError(SECRET), 500, "service.failed"),
     (ValueError(SECRET), 500, "service.failed"),
+    (OSError(errno.ENOSPC, SECRET), 503, "service.disk"),
+    (OSError(errno.EIO, SECRET), 500, "service.failed"),
 ]
 
 
