@@ -42,6 +42,8 @@ T = TypeVar("T")
 _SWAP_S = 120.0
 _SWAP_STEP_S = 0.2
 _TRIES = 2
+# An answer so young says which model there is, without a hop of its own.
+_MODEL_AGE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -93,10 +95,20 @@ class DeployedService:
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
         self._known: ServedModel | None = None
+        self._known_at = 0.0
 
     async def model(self) -> ServedModel:
-        self._known = await _asked(lambda: Chain(self._handles.judge.model.remote()))
-        return self._known
+        """The model of the last answer, where that is no older than a second."""
+        if self._known is not None and monotonic() - self._known_at < _MODEL_AGE_S:
+            return self._known
+        return await self._model_now()
+
+    async def _model_now(self) -> ServedModel:
+        return self._note(await _asked(lambda: Chain(self._handles.judge.model.remote())))
+
+    def _note(self, model: ServedModel) -> ServedModel:
+        self._known, self._known_at = model, monotonic()
+        return model
 
     async def clips(self, clips: Sequence[ClipInput]) -> Answered[list[ClipRecognition]]:
         if not clips:
@@ -139,12 +151,12 @@ class DeployedService:
 
     async def _judged(self, hear: Callable[[bool], DeploymentResponse | Heard]) -> Judged:
         """The answer to what `hear` begins, told whether the model reads."""
-        model = self._known or await self.model()
+        model = self._known or await self._model_now()
         until = monotonic() + _SWAP_S
         while True:
             found = await _asked(partial(self._begun, hear, model.reads))
             if isinstance(found, Judged):
-                self._known = found.model
+                self._note(found.model)
                 return found
             if isinstance(found, Failed):
                 raise found.error
@@ -155,7 +167,7 @@ class DeployedService:
                     f"{found.why}, for {_SWAP_S:.0f} s: a bundle is being swapped; ask again later"
                 )
             await asyncio.sleep(_SWAP_STEP_S)
-            model = await self.model()
+            model = await self._model_now()
 
 
 def _as_call(judged: Judged) -> Answered[CallRecognition]:

@@ -148,3 +148,27 @@ async def test_what_nobody_waits_for_is_cancelled_in_all_deployments() -> None:
         await asyncio.wait_for(waiting.call(Recording("a.wav", 0, b"")), 0.05)
     asr: Any = waiting._handles.asr
     assert [one.cancelled for one in judge.responses + asr.call.responses] == [True, True]
+
+
+async def test_a_young_answer_says_which_model_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(deployed, "monotonic", lambda: now[0])
+    swapped = ServedModel("persona", "4", ("red", "blue"), True, True, 8_000)
+    given, judge = service(JUDGED)
+    asked: Any = given._handles.judge.model
+    assert await given.model() == MODEL
+    asked.answers = [swapped]
+    now[0] += 0.9
+    await given.clips([ClipInput(None, 8_000, "好的")])
+    now[0] += 0.9
+    assert (await given.model(), asked.calls, judge.calls) == (MODEL, 1, 1)
+    now[0] += 0.2
+    assert (await given.model(), asked.calls) == (swapped, 2)
+
+
+async def test_a_swap_asks_anew_which_model_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployed, "_SWAP_STEP_S", 0.0)
+    swapping, _ = service(Stale("heard for a model that reads otherwise"), JUDGED)
+    asked: Any = swapping._handles.judge.model
+    await swapping.call(Recording("a.wav", 0, b""))
+    assert asked.calls == 2
