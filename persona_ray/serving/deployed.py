@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -57,7 +58,9 @@ class Chain:
     def cancel(self) -> None:
         """Nobody waits for it any more: what has not begun need not."""
         for response in (self.last, *self.before):
-            response.cancel()
+            # It raises what the response ended with before it was cancelled, such as a full queue.
+            with suppress(Exception):
+                response.cancel()
 
 
 @dataclass(frozen=True, slots=True)

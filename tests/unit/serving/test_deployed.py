@@ -26,7 +26,8 @@ JUDGED = Judged(HEARD, (NothingUsable("silence"),), MODEL, {"judging": 0.1})
 
 
 class Response:
-    """What `remote` gives: awaited, it raises or returns."""
+    """What `remote` gives: awaited, it raises or returns; cancelled, it raises as well where it has
+    ended so, as Serve's does."""
 
     def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
@@ -34,6 +35,8 @@ class Response:
 
     def cancel(self) -> None:
         self.cancelled = True
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from ()
@@ -102,8 +105,11 @@ async def test_a_death_is_followed_by_one_more_try(death: BaseException) -> None
 async def test_a_full_queue_is_not_asked_again() -> None:
     full, judge = service(BackPressureError(7, 6))
     with pytest.raises(ServiceBusyError, match="max_queued 6"):
-        await full.clips([ClipInput(None, 8_000, "好的")])
+        await full.call(Recording("a.wav", 0, b""))
     assert judge.calls == 1
+    # The recogniser's work is for nobody.
+    asr: Any = full._handles.asr
+    assert [one.cancelled for one in asr.call.responses] == [True]
 
 
 async def test_an_error_of_the_request_is_raised_as_itself() -> None:
