@@ -78,7 +78,7 @@ _GRPC = (
 SETTINGS = (
     Settings(IN_PROCESS, "2 workers"),
     Settings(IN_PROCESS, "2 threads", workers=1, threads=2),
-    Settings(IN_PROCESS, "2 workers, batch 4", batch=4),
+    Settings(IN_PROCESS, "2 workers, batch 8", batch=8),
     Settings(PRODUCT, "2 replicas", overrides=(*_TWO_JUDGES, *_TWO_HEAR)),
     Settings(
         PRODUCT,
@@ -94,9 +94,9 @@ SETTINGS = (
     ),
     Settings(PRODUCT, "2 threads", overrides=_TWO_THREADS),
     Settings(PRODUCT, "as shipped"),
+    Settings(LITSERVE, "2 workers, batch 4", batch=4),
     Settings(LITSERVE, "2 workers"),
     Settings(LITSERVE, "2 threads, batch 4", workers=1, threads=2, batch=4),
-    Settings(LITSERVE, "2 workers, batch 4", batch=4),
     Settings(BENTOML, "2 workers", service="Whole"),
     Settings(BENTOML, "composed, batch 4", batch=4, service="Composed"),
 )
