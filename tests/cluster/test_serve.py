@@ -311,9 +311,11 @@ async def settled(asked: Sequence[Awaitable[Any]]) -> list[Any]:
 async def test_a_full_queue_refuses_at_once(narrow: tuple[str, DeployedService]) -> None:
     url, deployed = narrow
     one = clips()[:1]
-    found = await settled([deployed.clips(one) for _ in range(12)])
+    # A handle hears of the bound of its queue with the first replicas.
+    await deployed.clips(one)
+    found = await settled([deployed.clips(one) for _ in range(20)])
     refused = [answer for answer in found if isinstance(answer, ServiceBusyError)]
-    assert 0 < len(refused) < 12
+    assert 0 < len(refused) < 20
     assert all(isinstance(answer, (Answered, ServiceBusyError)) for answer in found)
     assert "serving.limits.max_queued" in str(refused[0])
 
@@ -326,7 +328,7 @@ async def test_a_full_queue_refuses_at_once(narrow: tuple[str, DeployedService])
             f"{url}/v1/recognitions/clips", files=files, data={"texts": "你好"}, timeout=60
         )
 
-    answers = await asyncio.gather(*(asyncio.to_thread(asked) for _ in range(12)))
+    answers = await asyncio.gather(*(asyncio.to_thread(asked) for _ in range(20)))
     statuses = sorted(answer.status_code for answer in answers)
     assert set(statuses) == {200, 503}, answers[0].text
     body = next(answer.json() for answer in answers if answer.status_code == 503)
