@@ -13,13 +13,13 @@ import errno
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketState
 
@@ -102,6 +102,17 @@ class Failure:
             trace_id=current_trace_id(),
         )
 
+    def refusal(self) -> RequestError:
+        """As an error, for whoever does not answer it here."""
+        return RequestError(
+            self.code,
+            self.message,
+            status=self.status,
+            field=self.field,
+            fix=self.fix,
+            retry_after_s=self.retry_after_s,
+        )
+
     def response(self) -> JSONResponse:
         detail = self.detail()
         headers = {HEADER: detail.trace_id}
@@ -169,7 +180,7 @@ def failure_of(error: Exception) -> Failure | None:
                 fix = "send the request again later" if retry_after_s else "report the trace id"
                 return Failure(status, code, said, fix=fix, retry_after_s=retry_after_s)
     if isinstance(error, RequestValidationError):
-        return validation_failure(error.errors())
+        return _validation_failure(error.errors())
     if isinstance(error, HTTPException):
         return _http_failure(error)
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
@@ -188,13 +199,26 @@ def field_named(field: str) -> Iterator[None]:
     try:
         yield
     except CallError as error:
-        found = _audio_failure(error, field)
-        raise RequestError(
-            found.code, found.message, status=found.status, field=field, fix=found.fix
-        ) from None
+        raise _audio_failure(error, field).refusal() from None
 
 
-def validation_failure(errors: Sequence[Any]) -> Failure:
+def misread(
+    error: ValidationError,
+    code: str = "request.invalid",
+    status: int = 422,
+    *,
+    tagged: bool = False,
+    fix: str = "",
+) -> RequestError:
+    """A body or message that is not of its model. `tagged`: it is one of several kinds, whose name
+    stands before each field's. `fix` empty: correct the field."""
+    mistakes = error.errors(include_input=False, include_url=False)
+    places = [{**one, "loc": one["loc"][1:]} for one in mistakes] if tagged else mistakes
+    found = _validation_failure(places)
+    return replace(found, code=code, status=status, fix=fix or found.fix).refusal()
+
+
+def _validation_failure(errors: Sequence[Any]) -> Failure:
     """The first mistakes of a request; its values are not repeated."""
     found = [(_field(error["loc"]), str(error["msg"])) for error in errors]
     field = found[0][0] if found else None

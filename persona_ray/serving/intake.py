@@ -21,7 +21,7 @@ from starlette.datastructures import UploadFile as StarletteUpload
 
 from persona_ray.errors import ChannelError, RequestError, TooLongError
 from persona_ray.inference.clips import ClipInput
-from persona_ray.serving.failures import field_named, validation_failure
+from persona_ray.serving.failures import field_named, misread
 from persona_ray.serving.schemas import MAX_CHANNEL, MAX_TEXT, ClipSource
 from persona_ray.serving.uris import allowed_uri
 
@@ -76,8 +76,7 @@ async def read_json(request: Request, model: type[ModelT]) -> ModelT:
         # From bytes: Python's own parser lets through text that cannot be encoded again.
         return model.model_validate_json(bytes(body))
     except ValidationError as error:
-        found = validation_failure(error.errors(include_input=False, include_url=False))
-        raise RequestError(found.code, found.message, field=found.field, fix=found.fix) from None
+        raise misread(error) from None
 
 
 @asynccontextmanager

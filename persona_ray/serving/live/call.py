@@ -24,7 +24,6 @@ from persona_ray.serving.live.protocol import (
     Sentence,
     Sound,
     Started,
-    error_body,
     read_result,
 )
 from persona_ray.serving.live.state import LiveState, read_state
@@ -221,8 +220,7 @@ class LiveCall:
             if failure is None or not isinstance(error, PersonaRayError):
                 log_exception("utterance failed", error)
                 failure = failure or unexpected()
-            body = error_body(failure)
-            return [Failed(seq=0, error=body, start_s=start_s, end_s=end_s)]
+            return [Failed(seq=0, error=failure.detail(), start_s=start_s, end_s=end_s)]
         self._services.metrics.stages(answered.timings_s)
         self._services.metrics.answers([found.result for found in answered.result])
         return [self._sentence(found, utterance, answered) for found in answered.result]

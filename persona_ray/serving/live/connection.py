@@ -22,7 +22,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
 from persona_ray.serving.failures import Failure, close_of, failure_of, unexpected
-from persona_ray.serving.live.protocol import Failed, Finish, error_body, read_message
+from persona_ray.serving.live.protocol import Failed, Finish, read_message
 from persona_ray.serving.logs import log_exception
 from persona_ray.store.live_calls import SupersededError
 
@@ -115,7 +115,7 @@ async def part(line: Line, outbox: Outbox | None, seq: int, error: Exception) ->
     words: list[AnyEvent] = [
         Failed(
             seq=seq,
-            error=error_body(failure),
+            error=failure.detail(),
             resumable=failure.status not in _FINAL,
         )
     ]

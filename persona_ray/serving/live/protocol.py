@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic import ValidationError as PydanticError
 
 from persona_ray.errors import RequestError
-from persona_ray.serving.failures import Failure, validation_failure
+from persona_ray.serving.failures import ErrorDetail, misread
 from persona_ray.serving.schemas import Colour, ModelAnswer, SentenceAnswer
-from persona_ray.serving.tracing import current_trace_id
 
 HEADER_BYTES = 4
 # How far ahead of `ack.received` a client may send.
@@ -126,23 +125,13 @@ class RunningColour(Event, Colour):
     type: Literal["colour"] = "colour"
 
 
-class ErrorBody(BaseModel):
-    """As in every answer of the service."""
-
-    code: str
-    message: str
-    field: str | None = None
-    fix: str = ""
-    trace_id: str
-
-
 class Failed(Event):
     """An error. With `start_s` and `end_s` it is a result: what was said there could not be
     judged, and the call goes on. Without, the line is closed; where it is `resumable`, come again
     and go on after the last `ack`."""
 
     type: Literal["error"] = "error"
-    error: ErrorBody
+    error: ErrorDetail
     resumable: bool = False
     start_s: float | None = None
     end_s: float | None = None
@@ -177,12 +166,7 @@ def read_message(text: str) -> Start | Finish:
     try:
         return _INCOMING.validate_python(json.loads(text), strict=False)
     except PydanticError as error:
-        found = validation_failure(
-            [{**mistake, "loc": mistake["loc"][1:]} for mistake in error.errors()]
-        )
-        raise RequestError(
-            "live.message", found.message, status=400, field=found.field, fix=found.fix
-        ) from None
+        raise misread(error, "live.message", 400, tagged=True) from None
     except (ValueError, RecursionError):
         raise RequestError(
             "live.message", "a text message that is no JSON", status=400, fix="send JSON"
@@ -197,13 +181,3 @@ def read_event(text: str) -> AnyEvent:
 def read_result(body: str) -> Result:
     """A result as the store keeps it."""
     return _RESULT.validate_json(body)
-
-
-def error_body(failure: Failure) -> ErrorBody:
-    return ErrorBody(
-        code=failure.code,
-        message=" ".join(failure.message.split()),
-        field=failure.field,
-        fix=failure.fix,
-        trace_id=current_trace_id(),
-    )

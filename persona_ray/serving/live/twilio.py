@@ -17,7 +17,7 @@ from pydantic import ValidationError as PydanticError
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
-from persona_ray.serving.failures import validation_failure
+from persona_ray.serving.failures import misread
 from persona_ray.serving.live.connection import Line
 from persona_ray.serving.live.frames import frame
 from persona_ray.serving.live.protocol import RunningColour, Start
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.live.protocol import AnyEvent
 
 _LONGEST_MESSAGE = 65_536
+_FIX = "send Twilio's Media Streams"
 _END = json.dumps({"type": "end"})
 
 
@@ -89,15 +90,14 @@ def read(text: str) -> Message:
             raise ValueError("too long")
         return _MESSAGE.validate_python(json.loads(text))
     except PydanticError as error:
-        found = validation_failure(
-            [{**mistake, "loc": mistake["loc"][1:]} for mistake in error.errors()]
-        )
-        message, field = found.message, found.field
+        raise misread(error, "twilio.message", 400, tagged=True, fix=_FIX) from None
     except (ValueError, RecursionError):
-        message, field = "a message that is no JSON, or too long", None
-    raise RequestError(
-        "twilio.message", message, status=400, field=field, fix="send Twilio's Media Streams"
-    )
+        raise RequestError(
+            "twilio.message",
+            "a message that is no JSON, or too long",
+            status=400,
+            fix=_FIX,
+        ) from None
 
 
 class TwilioLine(Line):
@@ -121,7 +121,7 @@ class TwilioLine(Line):
                     f"'{message.event}' before 'start'",
                     status=400,
                     field="event",
-                    fix="send Twilio's Media Streams",
+                    fix=_FIX,
                 )
         self._started = message
         parameters = message.start.parameters
@@ -135,10 +135,7 @@ class TwilioLine(Line):
                 resume_from=None,
             )
         except PydanticError as error:
-            found = validation_failure(error.errors())
-            raise RequestError(
-                "twilio.message", found.message, status=400, field=found.field, fix=found.fix
-            ) from None
+            raise misread(error, "twilio.message", 400) from None
         return start, parameters
 
     async def receive(self) -> bytes | str:

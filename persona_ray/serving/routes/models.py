@@ -18,7 +18,7 @@ from persona_ray.errors import (
 )
 from persona_ray.serving.documents import ERRORS
 from persona_ray.serving.errands import Errand, Errands, ErrandState
-from persona_ray.serving.failures import ErrorDetail, failure_of, unexpected
+from persona_ray.serving.failures import ErrorDetail, Failure, failure_of, unexpected
 from persona_ray.serving.models_desk import (
     ComparisonView,
     DetailView,
@@ -27,15 +27,12 @@ from persona_ray.serving.models_desk import (
     RegistryView,
     RollbackView,
 )
-from persona_ray.serving.tracing import current_trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from persona_ray.progress import Progress
     from persona_ray.serving.application import BuildRouter, Services
-    from persona_ray.serving.failures import Failure
-
 ResultT = TypeVar("ResultT")
 Result = ComparisonView | PromotionView
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="a version's")]
@@ -169,14 +166,10 @@ async def _in_thread(work: Callable[[], ResultT]) -> ResultT:
     try:
         return await asyncio.to_thread(work)
     except PersonaRayError as error:
-        found = _failure(error)
-        raise RequestError(
-            found.code, found.message, status=found.status, fix=found.fix, field=found.field
-        ) from None
+        raise _failure(error).refusal() from None
 
 
 def _failure(error: Exception) -> Failure:
-    from persona_ray.serving.failures import Failure
 
     if isinstance(error, PromotionError):
         return Failure(409, "models.worse", str(error), fix="train a better one, or force it")
@@ -190,16 +183,7 @@ def _failure(error: Exception) -> Failure:
 
 
 def _errand(errand: Errand[Result]) -> ErrandAnswer:
-    result, error = errand.result, None
-    if errand.error is not None:
-        found = _failure(errand.error)
-        error = ErrorDetail(
-            code=found.code,
-            message=" ".join(found.message.split()),
-            field=found.field,
-            fix=found.fix,
-            trace_id=current_trace_id(),
-        )
+    result = errand.result
     return ErrandAnswer(
         errand_id=errand.errand_id,
         kind=errand.kind,
@@ -210,5 +194,5 @@ def _errand(errand: Errand[Result]) -> ErrandAnswer:
         total=errand.total,
         comparison=result if isinstance(result, ComparisonView) else None,
         promotion=result if isinstance(result, PromotionView) else None,
-        error=error,
+        error=None if errand.error is None else _failure(errand.error).detail(),
     )
