@@ -92,7 +92,7 @@ class FakeDesk:
         return RollbackView(version=1, left=left)
 
     def _version(self, number: int) -> VersionView:
-        alias = {self.champion: ["champion"], 3: ["challenger"]}.get(number, [])
+        alias = {3: ["challenger"], self.champion: ["champion"]}.get(number, [])
         return VersionView(
             number=number,
             aliases=alias,

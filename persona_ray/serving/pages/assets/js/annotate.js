@@ -5,7 +5,7 @@ import { named } from "./colours.js";
 import { drawClip, drawNobody, drawPlaying, drawWave, drawWho } from "./clip-view.js";
 import { drawAgreement, drawKeys, drawOrders, drawProgress, ORDERS } from "./clip-side.js";
 import { onLanguage, word } from "./i18n.js";
-import { access, ApiError, getJson, request } from "./http.js";
+import { ApiError, getJson, request } from "./http.js";
 import { decode, Player, Sound } from "./sound.js";
 import { toast } from "./theme.js";
 
@@ -49,8 +49,6 @@ async function begin() {
   loading = true;
   const number = ++queueNumber;
   try {
-    const { name } = await access("annotate");
-    who ||= name && name !== "session" ? name : "";
     byId("annotator").value = who;
     overview = await getJson(`/v1/annotation?annotator=${encodeURIComponent(who || "?")}`, asked());
     if (who && number === queueNumber) await more(number);

@@ -13,7 +13,10 @@ export function drawNobody(element, text) {
 
 /** Who is it? `onname(name)` once somebody says so. */
 export function drawWho(element, onname) {
-  const input = h("input", { id: "first-name", maxlength: "80", required: true, autocomplete: "username" });
+  // Somebody may be typing while the page still learns how things stand.
+  const before = document.getElementById("first-name");
+  const input = h("input", { id: "first-name", maxlength: "80", required: true, autocomplete: "username", value: before?.value });
+  const typing = before && before === document.activeElement;
   const submitted = (event) => {
     event.preventDefault();
     onname(input.value.trim());
@@ -21,6 +24,7 @@ export function drawWho(element, onname) {
   show(element, h("form", { class: "nobody stack", onsubmit: submitted }, h("p", {}, word("annotate.noone")),
     h("label", { class: "field" }, word("annotate.name"), input),
     h("button", { type: "submit", class: "primary" }, word("annotate.start"))));
+  if (typing) input.focus();
 }
 
 /**
