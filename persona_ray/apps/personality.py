@@ -87,15 +87,20 @@ def build_for(
     )
 
 
-def routers() -> tuple[BuildRouter, ...]:
+def routers(config: RunConfig) -> tuple[BuildRouter, ...]:
     """All routes, in the order in which they are looked through."""
+    from persona_ray.apps.models_desk import RegistryDesk
+    from persona_ray.serving.routes.annotate import annotate
     from persona_ray.serving.routes.health import health
     from persona_ray.serving.routes.jobs import jobs
     from persona_ray.serving.routes.live import live_calls
+    from persona_ray.serving.routes.models import models
+    from persona_ray.serving.routes.pages import pages
     from persona_ray.serving.routes.recognitions import recognitions
     from persona_ray.serving.routes.rollout import rollout
 
-    return (health, recognitions, live_calls, jobs, rollout)
+    registry = models(RegistryDesk(config))
+    return (health, recognitions, live_calls, jobs, rollout, pages, annotate, registry)
 
 
 def make_app(
@@ -122,7 +127,7 @@ def make_app(
             serving.limits.request_timeout_s,
             count=metrics.rollout,
         )
-    return build_app(Services(config, personality, store, metrics), routers())
+    return build_app(Services(config, personality, store, metrics), routers(config))
 
 
 def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = False) -> None:
