@@ -194,13 +194,13 @@ class Load:
             seconds,
             answer.status_code,
             code,
-            wrong=not_retryable(answer.status_code, answer),
+            wrong=not_retryable(answer),
         )
 
 
-def not_retryable(status: int, answer: requests.Response) -> str:
+def not_retryable(answer: requests.Response) -> str:
     """Why an answer does not tell a client to come again; empty: it does."""
-    error = answer.json().get("error", {})
+    error, status = answer.json().get("error", {}), answer.status_code
     if status != 503 or not answer.headers.get("retry-after", "").isdigit():
         return f"{status} {dict(answer.headers)}: {answer.text[:300]}"
     if set(error) != {"code", "message", "field", "fix", "trace_id"}:

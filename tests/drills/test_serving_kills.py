@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from persona_ray.serving.live.client import LiveClient, paced
 from persona_ray.serving.live.protocol import AnyEvent, Ended, Failed, Sentence, Sound
 from tests.drills.load import Asked, Load
 from tests.drills.nodes import wait_for
-from tests.drills.serving import Service, bundles, call_track, service
+from tests.drills.serving import Service, bundles, call_audio, call_track, service
 
 pytestmark = pytest.mark.drill
 
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.drill
 BACK_S = 60.0
 # Without its setting, Serve would need 30 s to see that its proxy died.
 PROXY_BACK_S = 20.0
+# What a dead replica had under way is another's when its lease is over, after a minute.
+JOB_S = 100.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,37 @@ def test_the_controller_is_killed(served: Served) -> None:
         back_s = served.kill("fused")
         load.more(16)
     load.check(f"kill -9 of fused under a new controller, another after {back_s:.1f} s")
+
+
+@pytest.mark.parametrize("served", ["fused"], indirect=True)
+def test_a_job_is_finished_by_another_ingress(served: Served) -> None:
+    jobs = f"{served.running.url}/v1/jobs"
+    whole = served.asked[""][-1]
+    files = [("files", (f"{number}.ogg", call_audio())) for number in range(6)]
+    said = {"idempotency-key": "drill"}
+
+    def begun() -> dict[str, Any]:
+        answer = requests.post(jobs, files=files, data={"channel": "1"}, headers=said, timeout=60)
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json())
+
+    job = begun()
+
+    def counts() -> dict[str, int]:
+        answer = requests.get(f"{jobs}/{job['id']}", timeout=60)
+        return dict(answer.json()["calls"]) if answer.status_code == 200 else {}
+
+    wait_for(lambda: counts().get("running", 0) > 0, BACK_S, "it was never under way")
+    back_s = served.kill("ingress")
+    # A client that did not get the first answer asks once more: it is the same job.
+    assert begun()["id"] == job["id"]
+    before = counts()
+    assert before["done"] < len(files), "it was over before the kill"
+    over_s = wait_for(lambda: counts().get("done") == len(files), JOB_S, f"still {counts()}")
+    results = requests.get(f"{jobs}/{job['id']}/results", timeout=60).json()["calls"]
+    assert [one["number"] for one in results] == list(range(len(files)))
+    assert not [whole.mistake(one["answer"]) for one in results if whole.mistake(one["answer"])]
+    print(f"\nkill -9 of ingress under a job: another after {back_s:.1f} s, done {over_s:.0f} s on")
 
 
 @pytest.mark.parametrize("served", ["fused"], indirect=True)
