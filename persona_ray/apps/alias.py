@@ -149,11 +149,9 @@ class RegistryVersions:
 
     def named(self, reference: str) -> str:
         from persona_ray.launch.registry import Registry
-        from persona_ray.launch.tracking import OFF
+        from persona_ray.launch.tracking import has_store
 
-        local = self._config.workspace / "mlflow.db"
-        url = self._config.tracking.url
-        if url == OFF or (not url and not local.exists()):
+        if not has_store(self._config):
             return ""
         model, alias = parse_reference(reference)
         versions = Registry.open(self._config, model).versions()

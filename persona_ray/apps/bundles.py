@@ -81,10 +81,9 @@ def _link(source: str, target: str) -> None:
 
 def _champion(config: RunConfig) -> Version | None:
     from persona_ray.launch.registry import Registry
-    from persona_ray.launch.tracking import OFF
+    from persona_ray.launch.tracking import has_store
 
-    local = config.workspace / "mlflow.db"
-    if config.tracking.url == OFF or (not config.tracking.url and not local.exists()):
+    if not has_store(config):
         return None
     return Registry.open(config).holder(Alias.CHAMPION)
 

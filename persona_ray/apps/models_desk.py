@@ -32,8 +32,11 @@ class RegistryDesk:
 
     def registry(self) -> RegistryView:
         from persona_ray.launch.registry import Registry
+        from persona_ray.launch.tracking import OFF, has_store
 
-        if not self._there():
+        if self._config.tracking.url == OFF:
+            raise TrackingError("tracking.url is off, so there is no registry: leave it empty")
+        if not has_store(self._config):
             return RegistryView(model=self._config.tracking.model, versions=[], history=[])
         registry = Registry.open(self._config)
         return RegistryView(
@@ -95,13 +98,6 @@ class RegistryDesk:
         from persona_ray.launch.registry import Registry
 
         return Registry.open(self._config).find(str(number))
-
-    def _there(self) -> bool:
-        """Asking a registry that nobody has written to would make it."""
-        tracking = self._config.tracking
-        if tracking.url == "off":
-            raise TrackingError("tracking.url is off, so there is no registry: leave it empty")
-        return bool(tracking.url) or (self._config.workspace / "mlflow.db").exists()
 
 
 def _version(version: Version) -> VersionView:

@@ -7,7 +7,7 @@ from pathlib import Path
 from persona_ray.config import RunConfig
 from persona_ray.errors import TrackingError
 from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import OFF
+from persona_ray.launch.tracking import has_store
 from persona_ray.models.manifest import digest
 from persona_ray.store import RecognitionModel
 
@@ -16,9 +16,7 @@ def identify(config: RunConfig, bundle: Path) -> RecognitionModel:
     """By its digest; without name and version where it is none of the registry's, or where no
     registry answers: a name is not worth a failed job."""
     fingerprint = digest(bundle)
-    # Making a registry takes seconds, and it would be empty.
-    local = not config.tracking.url and not (config.workspace / "mlflow.db").is_file()
-    if config.tracking.url == OFF or local:
+    if not has_store(config):
         return RecognitionModel(fingerprint)
     try:
         versions = Registry.open(config).versions()

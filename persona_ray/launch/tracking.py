@@ -19,7 +19,7 @@ from persona_ray.config import RunConfig
 from persona_ray.files import write_whole
 from persona_ray.launch.run_description import environment, flatten, source_tags
 from persona_ray.launch.tracker import Child, End, Item, Point, Text, Tracker, Untracked
-from persona_ray.launch.tracking_store import TrackingStore, open_store
+from persona_ray.launch.tracking_store import TrackingStore, local_database, open_store
 
 OFF = "off"
 # In the folder of a run's checkpoints, and with them gone once the run is over.
@@ -44,6 +44,13 @@ def check_tracking(config: RunConfig) -> None:
     url = config.tracking.url
     if url and url != OFF and not url.startswith("sqlite"):
         open_store(config)
+
+
+def has_store(config: RunConfig) -> bool:
+    """Whether there is one to ask. A workspace that nothing was tracked in has none yet: asking
+    would make it, which takes seconds, and it would be empty."""
+    url = config.tracking.url
+    return url != OFF and (bool(url) or local_database(config).is_file())
 
 
 @contextmanager

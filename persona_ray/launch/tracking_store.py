@@ -28,10 +28,15 @@ class TrackingStore:
     artifacts: Path | None
 
 
+def local_database(config: RunConfig) -> Path:
+    """Where a workspace keeps runs and versions that no server keeps."""
+    return config.workspace.absolute() / "mlflow.db"
+
+
 def open_store(config: RunConfig) -> TrackingStore:
     """Raises TrackingError where it cannot be reached."""
     workspace = config.workspace.absolute()
-    url = config.tracking.url or f"sqlite:///{workspace / 'mlflow.db'}"
+    url = config.tracking.url or f"sqlite:///{local_database(config)}"
     scheme = url.partition(":")[0].partition("+")[0]
     store = TrackingStore(url, url, config.tracking.experiment, None)
     if scheme in ("http", "https"):
