@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from persona_ray.apps.bundles import choose_bundle
 from persona_ray.errors import PersonaRayError, ServiceError
 from persona_ray.launch.versions import SCHEME, Alias, parse_reference
-from persona_ray.serving.stages import BundleChoice
+from persona_ray.serving.stages import CHALLENGER, BundleChoice
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from persona_ray.config import RunConfig
 
 UserConfig = Mapping[str, str]
-# Before the names of the deployments that hold the challenger's bundle.
-CHALLENGER = "challenger_"
 _log = logging.getLogger(__name__)
 
 

@@ -63,7 +63,7 @@ def find_bundle(config: RunConfig, choice: BundleChoice) -> Path:
 def _kept(config: RunConfig, folder: Path, digest: str) -> Path:
     """The same files beside the registry's copies, by their hash: the folder may be trained anew
     while replicas still have to load what is served."""
-    kept = Path(config.tracking.cache or config.workspace / "bundles").absolute() / digest
+    kept = config.bundle_cache_dir / digest
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with draft_folder(kept) as draft:

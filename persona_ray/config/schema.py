@@ -60,6 +60,11 @@ class RunConfig(Section):
         return self.workspace / "bundle"
 
     @property
+    def bundle_cache_dir(self) -> Path:
+        """Copies of bundles that are served or compared, each by its version or digest."""
+        return Path(self.tracking.cache or self.workspace / "bundles").absolute()
+
+    @property
     def vectors_dir(self) -> Path:
         """What frozen speech encoders said of clips, kept from stage to stage."""
         return self.workspace / "vectors"

@@ -55,10 +55,9 @@ class Registry:
                 "or name a server"
             )
         store = open_store(config)
-        cache = Path(config.tracking.cache or config.workspace / "bundles").absolute()
         with failures_named(store):
             client = mlflow_client(store)
-        return cls(client, store, model or config.tracking.model, cache)
+        return cls(client, store, model or config.tracking.model, config.bundle_cache_dir)
 
     def versions(self) -> list[Version]:
         """The newest first; none where nothing was registered."""

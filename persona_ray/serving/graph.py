@@ -10,6 +10,7 @@ from ray import serve
 
 from persona_ray.serving.deployments import Asr, Classifier, Fused, SpeechEncoder, TextEncoder
 from persona_ray.serving.ingress import IngressDeployment
+from persona_ray.serving.stages import CHALLENGER
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -62,7 +63,7 @@ def application(
     nodes = model_nodes(config, champion, find, version=version)
     beside = {}
     if challenger is not None:
-        beside = model_nodes(config, challenger, find, "challenger_", version)
+        beside = model_nodes(config, challenger, find, CHALLENGER, version)
     options = _options(config, scales.ingress, version) | {"max_ongoing_requests": _INGRESS_ONGOING}
     return (
         serve.deployment(IngressDeployment)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from persona_ray.types import NothingUsable, Recognition
 
 
+# Before the names of the deployments that hold the challenger's bundle.
+CHALLENGER = "challenger_"
+
+
 @dataclass(frozen=True, slots=True)
 class BundleChoice:
     """Which bundle replicas load: `user_config` of their deployments, as a map of texts.
