@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pkgutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from persona_ray.serving.proxy import OneShape, middlewares
+from persona_ray.serving.proxy import ENVIRONMENT, OneShape
 
 
 def asked(app: ASGIApp, path: str = "/v1/recognitions/clips") -> Any:
@@ -76,8 +78,15 @@ def test_half_an_answer_is_not_followed_by_another() -> None:
 
 
 def test_serve_finds_it() -> None:
-    (found,) = middlewares()
+    named = pkgutil.resolve_name(ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"])
+    (found,) = named()
     assert found.cls is OneShape
+
+
+def test_the_shipped_configuration_says_what_clusters_are_started_with(repository: Path) -> None:
+    said = (repository / "serve_configs" / "personality.yaml").read_text(encoding="utf-8")
+    for name, value in ENVIRONMENT.items():
+        assert f"{name}={value}" in said
 
 
 async def _nothing() -> Any:
