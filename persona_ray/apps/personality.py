@@ -24,6 +24,7 @@ from persona_ray.apps.alias import (
     follow,
 )
 from persona_ray.apps.bundles import choose_bundle, find_bundle
+from persona_ray.apps.evaluated import last_evaluation
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError, ServiceError
 from persona_ray.models.manifest import read_contract
@@ -109,13 +110,12 @@ def make_app(
     """The web application of one replica of the ingress."""
     from persona_ray.serving.application import Services, build_app
     from persona_ray.serving.logs import configure_logs
-    from persona_ray.serving.metrics import Metrics, RayInstruments, reference_confidence
+    from persona_ray.serving.metrics import Metrics, RayInstruments
     from persona_ray.serving.rollout.service import RolloutService
     from persona_ray.store import open_store
 
     configure_logs()
-    evaluated = reference_confidence(config.workspace / "report.json")
-    metrics = Metrics((RayInstruments(),), evaluated)
+    metrics = Metrics((RayInstruments(),), last_evaluation(config))
     store, personality = open_store(config.store_url), champion
     if challenger is not None:
         serving = config.serving

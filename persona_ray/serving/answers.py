@@ -31,11 +31,14 @@ def call_answer(
     )
 
 
-def note_call(services: Services, found: CallRecognition, timings_s: Mapping[str, float]) -> None:
+def note_call(
+    services: Services, answered: Answered[CallRecognition], timings_s: Mapping[str, float]
+) -> None:
     """Count a call."""
+    found = answered.result
     spoken_s = sum(sentence.end_s - sentence.start_s for sentence in found.sentences)
     services.metrics.audio("call", spoken_s)
-    services.metrics.answers(sentence.result for sentence in found.sentences)
+    services.metrics.answers((each.result for each in found.sentences), answered.model)
     services.metrics.stages(timings_s)
 
 

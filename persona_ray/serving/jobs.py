@@ -131,7 +131,7 @@ class JobRunner:
         except TimeoutError:
             raise ServiceLostError("the call was not answered in time") from None
         timings_s = timings(answered, read_s, begun)
-        note_call(self._services, answered.result, timings_s)
+        note_call(self._services, answered, timings_s)
         return call_answer(answered, self._services.config, timings_s).model_dump(mode="json")
 
     async def _renew(self) -> None:

@@ -10,26 +10,20 @@ Labels hold routes, codes and colours: nothing of a caller or customer.
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter as Tally
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from persona_ray.serving.drift import CONFIDENCE_BINS, Drift, Evaluated
 from persona_ray.types import NothingUsable, Recognition
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-# Those of the report's calibration: (m - 1) / M to m / M.
-CONFIDENCE_BINS = 15
-# The drift is of so many answers, and of none before there are enough to tell.
-_DRIFT_WINDOW = 1000
-_DRIFT_LEAST = 100
+    from persona_ray.serving.service import ServedModel
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
@@ -187,16 +181,15 @@ class RayInstruments:
 
 
 class Metrics:
-    """What the service counts. `reference`: shares of the confidence bins when the model was
-    evaluated (`reference_confidence`); without it there is no drift to tell."""
+    """What the service counts. `evaluated`: None where there is no drift to tell."""
 
-    def __init__(self, also: Sequence[Instruments] = (), reference: Sequence[float] = ()) -> None:
-        if reference and len(reference) != CONFIDENCE_BINS:
-            raise ValueError(f"{len(reference)} shares for {CONFIDENCE_BINS} bins of confidence")
+    def __init__(
+        self, also: Sequence[Instruments] = (), evaluated: Evaluated | None = None
+    ) -> None:
         self._own = PrometheusInstruments()
         self._all: tuple[Instruments, ...] = (self._own, *also)
-        self._reference = tuple(reference)
-        self._seen: deque[int] = deque(maxlen=_DRIFT_WINDOW)
+        self._drift = Drift(evaluated)
+        self._drift_told = False
 
     def text(self) -> bytes:
         """This process's figures in Prometheus' text format."""
@@ -213,9 +206,6 @@ class Metrics:
         for stage, seconds in timings_s.items():
             self._record(STAGE_SECONDS, seconds, stage=stage)
 
-    def batch(self, stage: str, size: int) -> None:
-        self._record(BATCH_SIZE, size, stage=stage)
-
     def audio(self, kind: str, seconds: float) -> None:
         """`kind`: clip, call or live."""
         self._record(AUDIO_SECONDS, seconds, kind=kind)
@@ -227,7 +217,7 @@ class Metrics:
         """`event`: a field of the rollout's `Counts`, or rolled_back."""
         self._record(ROLLOUT, 1, event=event)
 
-    def answers(self, results: Iterable[Recognition | NothingUsable]) -> None:
+    def answers(self, results: Iterable[Recognition | NothingUsable], model: ServedModel) -> None:
         """Results of single sentences: evaluation measured their confidence, too."""
         for result in results:
             if isinstance(result, NothingUsable):
@@ -236,44 +226,13 @@ class Metrics:
             confidence = result.probabilities[result.primary]
             self._record(COLOURS, 1, colour=result.primary)
             self._record(CONFIDENCE, confidence)
-            self._seen.append(confidence_bin(confidence))
-        if self._reference and len(self._seen) >= _DRIFT_LEAST:
-            index = stability_index(self._reference, Tally(self._seen))
+            self._drift.see(confidence, model.digest)
+        index = self._drift.index
+        # Once told it becomes NaN where another model took over: the last one would stand for ever.
+        if self._drift_told or not math.isnan(index):
+            self._drift_told = True
             self._record(DRIFT, index, against="evaluation")
 
     def _record(self, instrument: Instrument, value: float, **labels: str) -> None:
         for instruments in self._all:
             instruments.record(instrument, value, labels)
-
-
-def confidence_bin(confidence: float) -> int:
-    """The number of the bin ((m - 1) / M, m / M] that holds it, from 0."""
-    return min(CONFIDENCE_BINS - 1, max(0, math.ceil(confidence * CONFIDENCE_BINS - 1e-12) - 1))
-
-
-def stability_index(reference: Sequence[float], seen: Mapping[int, int]) -> float:
-    """Population stability index, sum of (p - q) ln(p / q), of counts by bin against shares.
-
-    An empty bin counts as half an answer, so that no logarithm is infinite.
-    """
-    total = sum(seen.values())
-    least = 0.5 / total
-    index = 0.0
-    for number, share in enumerate(reference):
-        expected, found = max(share, least), max(seen.get(number, 0) / total, least)
-        index += (found - expected) * math.log(found / expected)
-    return index
-
-
-def reference_confidence(report: Path) -> tuple[float, ...]:
-    """Shares of the confidence bins, from the report.json that `persona-ray evaluate` wrote about
-    the bundle; empty where there is no report, or none with a calibration."""
-    try:
-        found = json.loads(report.read_text(encoding="utf-8"))["calibration"][0]["after"]["bins"]
-        counts = {confidence_bin(one["high"]): int(one["count"]) for one in found}
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return ()
-    total = sum(counts.values())
-    if not total:
-        return ()
-    return tuple(counts.get(number, 0) / total for number in range(CONFIDENCE_BINS))

@@ -109,6 +109,7 @@ class ModelReplica:
             hears=judge.hears,
             reads=judge.reads,
             sample_rate_hz=self.config.audio.sample_rate_hz,
+            digest=choice.digest,
         )
         if former is not None:
             self.check(model, former.model)

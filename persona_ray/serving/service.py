@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ServedModel:
     """`name` and `version` as the registry has them; a bundle that is none of its versions is
-    known by its fingerprint. `sample_rate_hz`: the rate that recordings are converted to."""
+    known by its fingerprint. `sample_rate_hz`: the rate that recordings are converted to.
+    `digest`: that of its bundle.json, empty where there is no bundle."""
 
     name: str
     version: str
@@ -32,6 +33,7 @@ class ServedModel:
     hears: bool
     reads: bool
     sample_rate_hz: int
+    digest: str = ""
 
 
 ResultT = TypeVar("ResultT")

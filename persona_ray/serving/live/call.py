@@ -222,7 +222,8 @@ class LiveCall:
                 failure = failure or unexpected()
             return [Failed(seq=0, error=failure.detail(), start_s=start_s, end_s=end_s)]
         self._services.metrics.stages(answered.timings_s)
-        self._services.metrics.answers([found.result for found in answered.result])
+        results = [found.result for found in answered.result]
+        self._services.metrics.answers(results, answered.model)
         return [self._sentence(found, utterance, answered) for found in answered.result]
 
     async def _ask(self, utterance: Utterance) -> Answered[list[SentenceRecognition]]:

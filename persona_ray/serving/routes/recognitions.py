@@ -93,7 +93,7 @@ def recognitions(services: Services) -> APIRouter:
         results = [clip.result for clip in answered.result]
         timings_s = timings(answered, read_s, begun)
         services.metrics.audio("clip", seconds)
-        services.metrics.answers(results)
+        services.metrics.answers(results, answered.model)
         services.metrics.stages(timings_s)
         return ClipsAnswer(
             together=colour_of(combine(results), serving.abstain_below),
@@ -116,7 +116,7 @@ def recognitions(services: Services) -> APIRouter:
         with field_named(field):
             answered = await services.personality.call(recording)
         timings_s = timings(answered, read_s, begun)
-        note_call(services, answered.result, timings_s)
+        note_call(services, answered, timings_s)
         return call_answer(answered, services.config, timings_s)
 
     return router

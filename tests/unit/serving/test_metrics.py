@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,18 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from persona_ray.config import RunConfig
 from persona_ray.errors import ServiceBusyError
 from persona_ray.serving.application import Services, build_app
-from persona_ray.serving.metrics import (
+from persona_ray.serving.drift import (
     CONFIDENCE_BINS,
-    INSTRUMENTS,
-    Metrics,
+    Evaluated,
     confidence_bin,
-    reference_confidence,
     stability_index,
 )
+from persona_ray.serving.metrics import INSTRUMENTS, Metrics
 from persona_ray.serving.routes.health import health
+from persona_ray.serving.service import ServedModel
 from persona_ray.store import Store
 from persona_ray.types import NothingUsable, Recognition
 from tests.unit.serving.fakes import FakeService
+
+MODEL = ServedModel("persona", "3", ("red", "blue"), True, True, 16_000, "digest")
 
 
 def sure(confidence: float) -> Recognition:
@@ -48,16 +49,14 @@ def test_prometheus_reads_what_is_counted() -> None:
     metrics.request("/v1/x/{id}", "POST", 200, 3.0)
     metrics.refused("key.rate")
     metrics.stages({"hearing": 0.2, "judging": 0.03})
-    metrics.batch("speech", 5)
     metrics.audio("live", 12.5)
     metrics.live_calls(3)
     metrics.live_calls(2)
-    metrics.answers([sure(0.9), sure(0.6), NothingUsable("silence")])
+    metrics.answers([sure(0.9), sure(0.6), NothingUsable("silence")], MODEL)
     assert values(metrics, "persona_requests_total") == {"POST,/v1/x/{id},200": 2}
     assert values(metrics, "persona_request_seconds_sum") == {"/v1/x/{id}": 3.3}
     assert values(metrics, "persona_refused_total") == {"key.rate": 1}
     assert values(metrics, "persona_stage_seconds_sum") == {"hearing": 0.2, "judging": 0.03}
-    assert values(metrics, "persona_batch_size_sum") == {"speech": 5}
     assert values(metrics, "persona_audio_seconds_total") == {"live": 12.5}
     assert values(metrics, "persona_live_calls") == {"": 2}
     assert values(metrics, "persona_colours_total") == {"red": 2, "none": 1}
@@ -87,23 +86,23 @@ def test_bins_are_those_of_the_report(confidence: float, number: int) -> None:
 def test_drift_is_told_once_there_is_enough_to_tell() -> None:
     evaluated = [0.0] * CONFIDENCE_BINS
     evaluated[confidence_bin(0.9)], evaluated[confidence_bin(0.6)] = 0.5, 0.5
-    metrics = Metrics(reference=evaluated)
+    metrics = Metrics(evaluated=Evaluated(MODEL.digest, tuple(evaluated)))
     for _ in range(49):
-        metrics.answers([sure(0.9), sure(0.6)])
+        metrics.answers([sure(0.9), sure(0.6)], MODEL)
     assert values(metrics, "persona_confidence_drift") == {}
-    metrics.answers([sure(0.9), sure(0.6)])
+    metrics.answers([sure(0.9), sure(0.6)], MODEL)
     assert values(metrics, "persona_confidence_drift")["evaluation"] == pytest.approx(0.0, abs=1e-9)
     for _ in range(50):
-        metrics.answers([sure(0.6), sure(0.6)])
+        metrics.answers([sure(0.6), sure(0.6)], MODEL)
     drifted = values(metrics, "persona_confidence_drift")["evaluation"]
     # Of 200 a quarter is sure where half was: (0.25 - 0.5) ln(0.25 / 0.5) and its mirror image.
     assert drifted == pytest.approx(0.25 * math.log(2) + 0.25 * math.log(1.5))
     for _ in range(1000):
-        metrics.answers([sure(0.9)])
+        metrics.answers([sure(0.9)], MODEL)
     assert values(metrics, "persona_confidence_drift")["evaluation"] > drifted
     # Without an evaluation nothing is claimed.
     silent = Metrics()
-    silent.answers([sure(0.6)] * 200)
+    silent.answers([sure(0.6)] * 200, MODEL)
     assert values(silent, "persona_confidence_drift") == {}
 
 
@@ -112,17 +111,21 @@ def test_the_stability_index_is_finite_where_a_bin_is_new() -> None:
     assert 1.0 < stability_index(reference, {14: 100}) < math.inf
 
 
-def test_the_reference_is_read_from_the_evaluations_report(tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    assert reference_confidence(report) == ()
-    report.write_text("{")
-    assert reference_confidence(report) == ()
-    bins = [{"low": 6 / 15, "high": 7 / 15, "count": 1}, {"low": 14 / 15, "high": 1.0, "count": 3}]
-    report.write_text(json.dumps({"calibration": [{"after": {"bins": bins}}]}))
-    shares = reference_confidence(report)
-    assert {number: share for number, share in enumerate(shares) if share} == {6: 0.25, 14: 0.75}
+def test_another_model_says_nothing_of_the_evaluated_ones_drift() -> None:
+    evaluated = Evaluated(MODEL.digest, (1.0, *[0.0] * (CONFIDENCE_BINS - 1)))
+    metrics, other = Metrics(evaluated=evaluated), replace(MODEL, digest="other")
+    metrics.answers([sure(0.9)] * 200, other)
+    assert values(metrics, "persona_confidence_drift") == {}
+    metrics.answers([sure(0.9)] * 100, MODEL)
+    told = values(metrics, "persona_confidence_drift")["evaluation"]
+    assert told == pytest.approx(stability_index(evaluated.shares, {confidence_bin(0.9): 100}))
+    metrics.answers([sure(0.9)] * 901, other)
+    assert math.isnan(values(metrics, "persona_confidence_drift")["evaluation"])
+
+
+def test_an_evaluation_by_other_bins_is_an_error() -> None:
     with pytest.raises(ValueError, match="2 shares"):
-        Metrics(reference=(0.5, 0.5))
+        Evaluated("digest", (0.5, 0.5))
 
 
 def test_health_and_readiness_need_no_key(
