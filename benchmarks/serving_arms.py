@@ -12,8 +12,10 @@ import sys
 import time
 import urllib.request
 import uuid
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +92,14 @@ class Arm:
                     found.append(process)
         return found
 
-    def processor_s(self) -> float:
-        """Of all its processes so far."""
-        total = 0.0
+    def used_s(self) -> dict[str, float]:
+        """Seconds of processor that its processes have used so far, by what they are."""
+        used: dict[str, float] = defaultdict(float)
         for process in self.processes:
             with suppress(psutil.Error):
                 times = process.cpu_times()
-                total += times.user + times.system
-        return total
+                used[_what(process)] += times.user + times.system
+        return used
 
     def memory_mb(self) -> float:
         """What all its processes hold, shared pages counted once each."""
@@ -179,6 +181,15 @@ class Arm:
                     return time.perf_counter() - self._began
             time.sleep(0.25)
         sys.exit(f"error: {self.settings.title} did not start in {START_S:.0f} s: {self._log.name}")
+
+
+def _what(process: psutil.Process) -> str:
+    """Ray's processes name themselves, others are their module or program."""
+    words = process.cmdline()
+    if words[0].startswith("ray::"):
+        return words[0].removeprefix("ray::")
+    modules = [after for before, after in pairwise(words) if before == "-m"]
+    return (modules or [word for word in words if word.endswith(".py")] or words)[0].split("/")[-1]
 
 
 def prepare_alone(place: Place) -> None:

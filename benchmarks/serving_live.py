@@ -157,9 +157,9 @@ def ramp(arm: Arm, payloads: Sequence[list[bytes]], steps: Sequence[int], within
     )
     held = 0
     for calls in steps:
-        before = arm.processor_s()
+        before = sum(arm.used_s().values())
         seen = asyncio.run(step(url, payloads, calls))
-        p95 = show(calls, seen, arm.processor_s() - before)
+        p95 = show(calls, seen, sum(arm.used_s().values()) - before)
         if not p95 <= within_s or seen.failed:
             break
         held = calls

@@ -134,10 +134,12 @@ def compare(
 def turn(
     arm: Arm, arms: Sequence[Arm], client: Any, kind: str, counts: tuple[int, int]
 ) -> dict[str, Any]:
-    before = {one.settings.title: one.processor_s() for one in arms}
+    before = {one.settings.title: one.used_s() for one in arms}
     answers = arm.ask(client, kind, *counts)
-    used = {one.settings.title: one.processor_s() - before[one.settings.title] for one in arms}
+    after = {one.settings.title: one.used_s() for one in arms}
+    used = {one: sum(after[one].values()) - sum(before[one].values()) for one in after}
     title = arm.settings.title
+    processes = {name: s - before[title].get(name, 0.0) for name, s in after[title].items()}
     print(
         f"{kind}, {title}: {len(answers.latencies_s) / answers.seconds:.2f} /s, processor "
         f"{used[title]:.1f} s, {len(answers.lost)} lost {answers.lost[:1] or ''}",
@@ -147,7 +149,8 @@ def turn(
     others = {one: spent / answers.seconds for one, spent in used.items() if one != title}
     client_s = 0.0 if arm.settings.arm == IN_PROCESS else answers.processor_s
     told = asdict(answers) | {"processor_s": used[title], "client_s": client_s, "idle": others}
-    return told | {"kind": kind, "arm": title, "memory_mb": arm.memory_mb()}
+    told |= {"processes": processes, "memory_mb": arm.memory_mb()}
+    return told | {"kind": kind, "arm": title}
 
 
 def keep(out: Path, row: Mapping[str, Any]) -> None:
@@ -173,6 +176,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             print(line(arm, found, ceiling, rows))
         for arm, found in arms.items():
             show_stages(arm, list(found.values()))
+            show_processes(arm, list(found.values()))
 
 
 def line(
@@ -223,6 +227,18 @@ def show_stages(arm: str, found: Sequence[Mapping[str, Any]]) -> None:
             f"p{share} {1000 * quantile(ordered, share / 100):.0f}" for share in (50, 95, 99)
         )
         print(f"    {arm}, {stage}: {said} ms")
+
+
+def show_processes(arm: str, found: Sequence[Mapping[str, Any]]) -> None:
+    """Milliseconds of processor for a request, by process: the median of rounds."""
+    spent: dict[str, list[float]] = defaultdict(list)
+    for row in found:
+        for name, seconds in row.get("processes", {}).items():
+            spent[name].append(1000 * seconds / max(1, len(row["latencies_s"])))
+    medians = {name: statistics.median(values) for name, values in spent.items()}
+    told = [f"{name} {ms:.1f}" for name, ms in sorted(medians.items(), key=lambda one: -one[1])]
+    if len(medians) > 1:
+        print(f"    {arm}, processor ms: {', '.join(one for one in told if one[-3:] != '0.0')}")
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
