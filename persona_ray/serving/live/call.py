@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from persona_ray.errors import PersonaRayError, ServiceBusyError
 from persona_ray.inference.clips import combine
-from persona_ray.serving.failures import failure_of, unexpected
 from persona_ray.serving.live.endpoint import Endpointer
 from persona_ray.serving.live.frames import FrameIntake
+from persona_ray.serving.live.judging import UtteranceJudge
+from persona_ray.serving.live.partial import PartialTexts
 from persona_ray.serving.live.protocol import (
     WINDOW_S,
     Ack,
@@ -27,24 +27,19 @@ from persona_ray.serving.live.protocol import (
     read_result,
 )
 from persona_ray.serving.live.state import LiveState, read_state
-from persona_ray.serving.logs import log_exception
-from persona_ray.serving.rollout.choice import live_call
 from persona_ray.serving.schemas import colour_of as named_colour
-from persona_ray.serving.schemas import model_answer, sentence_answer
+from persona_ray.serving.schemas import model_answer
 from persona_ray.types import NothingUsable, Recognition
 
 if TYPE_CHECKING:
     from persona_ray.audio.vad import VoiceActivity
-    from persona_ray.inference.clips import SentenceRecognition
     from persona_ray.serving.application import Services
     from persona_ray.serving.live.endpoint import Cut, Utterance
-    from persona_ray.serving.service import Answered, ServedModel
+    from persona_ray.serving.service import ServedModel
     from persona_ray.store.live_calls import LiveCallRecord
 
 # Utterances that wait to be judged; then frames are no longer taken.
 _WAITING = 4
-# A full service is asked again after so many seconds, then after twice as many, ...
-_BUSY_WAIT_S, _TRIES = 0.25, 6
 # How often a client is told what has come.
 _RECEIVED_EVERY_S = 5.0
 
@@ -75,7 +70,6 @@ class LiveCall:
         emit: Emit,
     ) -> None:
         self.record = record
-        self._model = model
         self._services = services
         self._config = services.config
         self._emit = emit
@@ -98,13 +92,13 @@ class LiveCall:
             self._duration_s = 0.0
         self._results: list[Recognition | NothingUsable] = []
         self._seq = 0
-        self._told_s = self._counted_s = self._intake.heard_s
+        self._counted_s = self._intake.heard_s
         self._steps: asyncio.Queue[_Step] = asyncio.Queue(_WAITING)
-        # Utterances that ended and are not judged; the text of the one that goes on.
+        # Utterances that ended and are not judged yet.
         self._unjudged = 0
-        self._utterance = 0
-        self._partial: asyncio.Task[None] | None = None
-        self._partial_s = 0.0
+        self._judge = UtteranceJudge(services, record)
+        every_s = live.partial_every_s if model.reads else 0.0
+        self._partials = PartialTexts(services.personality, every_s, self._say_partial)
 
     @classmethod
     async def begin(
@@ -164,8 +158,9 @@ class LiveCall:
         heard_s = self._intake.heard_s
         for cut in self._endpointer.push(samples):
             await self._ended_by(cut)
-        self._consider_partial()
-        if heard_s - self._told_s >= _RECEIVED_EVERY_S:
+        if not self._unjudged:
+            self._partials.consider(self._endpointer)
+        if heard_s - self._counted_s >= _RECEIVED_EVERY_S:
             self._tell()
 
     async def finish(self) -> None:
@@ -181,7 +176,7 @@ class LiveCall:
         SupersededError where another connection goes on with the call."""
         while True:
             step = await self._steps.get()
-            results = [] if step.utterance is None else await self._judge(step.utterance)
+            results = [] if step.utterance is None else await self._judge.judge(step.utterance)
             await self._settle(step, results)
             if step.last:
                 self._end()
@@ -190,75 +185,18 @@ class LiveCall:
     def cancel(self) -> None:
         """Leave the partial text be."""
         self._count()
-        if self._partial is not None:
-            self._partial.cancel()
+        self._partials.cancel()
 
     async def _ended_by(self, cut: Cut, last: bool = False) -> None:
         if cut.utterance is not None:
             self._unjudged += 1
-            self._utterance += 1
-            self._partial_s = 0.0
-            if self._partial is not None:
-                self._partial.cancel()
+            self._partials.utterance_ended()
         frame, offset = self._intake.settled(cut.checkpoint.position)
         heard_s = self._intake.heard_s
         state = LiveState.of(cut.checkpoint, frame, offset, heard_s, self._config)
         if last:
             state = state.model_copy(update={"frame": self._intake.next_frame - 1})
         await self._steps.put(_Step(cut.utterance, state, last))
-
-    async def _judge(self, utterance: Utterance) -> list[Result]:
-        start_s, end_s = (
-            round(utterance.start_s + moment_s, 3)
-            for moment_s in (utterance.speech[0].start_s, utterance.speech[-1].end_s)
-        )
-        try:
-            answered = await self._ask(utterance)
-        except Exception as error:
-            # The call is longer than one utterance: what failed is told in its place.
-            failure = failure_of(error)
-            if failure is None or not isinstance(error, PersonaRayError):
-                log_exception("utterance failed", error)
-                failure = failure or unexpected()
-            return [Failed(seq=0, error=failure.detail(), start_s=start_s, end_s=end_s)]
-        self._services.metrics.stages(answered.timings_s)
-        results = [found.result for found in answered.result]
-        self._services.metrics.answers(results, answered.model)
-        return [self._sentence(found, utterance, answered) for found in answered.result]
-
-    async def _ask(self, utterance: Utterance) -> Answered[list[SentenceRecognition]]:
-        wait_s = _BUSY_WAIT_S
-        for left in reversed(range(_TRIES)):
-            try:
-                # All of a call is one model's, as far as a rollout can see to it.
-                with live_call(f"{self.record.owner}/{self.record.call_id}"):
-                    return await self._services.personality.utterance(
-                        utterance.samples, utterance.sample_rate_hz, utterance.speech
-                    )
-            except ServiceBusyError:
-                if left == 0:
-                    raise
-            await asyncio.sleep(wait_s)
-            wait_s *= 2
-        raise AssertionError("the last try returns or raises")
-
-    def _sentence(
-        self,
-        found: SentenceRecognition,
-        utterance: Utterance,
-        answered: Answered[list[SentenceRecognition]],
-    ) -> Sentence:
-        answer = sentence_answer(found, self._config.serving.abstain_below)
-        times = {
-            "start_s": round(utterance.start_s + found.start_s, 3),
-            "end_s": round(utterance.start_s + found.end_s, 3),
-        }
-        return Sentence(
-            **{**answer.model_dump(), **times},
-            seq=0,
-            model=model_answer(answered.model),
-            timings_s={stage: round(spent, 4) for stage, spent in answered.timings_s.items()},
-        )
 
     async def _settle(self, step: _Step, results: list[Result]) -> None:
         before = self._seq
@@ -317,36 +255,10 @@ class LiveCall:
     def _count(self) -> None:
         heard_s = self._intake.heard_s
         self._services.metrics.audio("live", heard_s - self._counted_s)
-        self._told_s = self._counted_s = heard_s
+        self._counted_s = heard_s
 
-    def _consider_partial(self) -> None:
-        every_s = self._config.serving.live.partial_every_s
-        if every_s == 0 or not self._model.reads or self._unjudged:
-            return
-        if self._partial is not None and not self._partial.done():
-            return
-        speech_s = self._endpointer.speech_s
-        if speech_s - self._partial_s < every_s:
-            return
-        so_far = self._endpointer.so_far()
-        if so_far is not None:
-            self._partial_s = speech_s
-            self._partial = asyncio.create_task(self._say_partial(so_far, self._utterance))
-
-    async def _say_partial(self, so_far: Utterance, number: int) -> None:
-        try:
-            text = await self._services.personality.text(
-                so_far.samples, so_far.sample_rate_hz, so_far.speech
-            )
-        except PersonaRayError:
-            # Nobody waits for it: a full service has better things to do.
-            return
-        except Exception as error:
-            log_exception("partial text failed", error)
-            return
-        if text and number == self._utterance:
-            start_s = round(so_far.start_s + so_far.speech[0].start_s, 3)
-            self._emit(Partial(seq=self._seq, start_s=start_s, text=text))
+    def _say_partial(self, start_s: float, text: str) -> None:
+        self._emit(Partial(seq=self._seq, start_s=start_s, text=text))
 
 
 def _recognition(sentence: Sentence) -> Recognition | NothingUsable:

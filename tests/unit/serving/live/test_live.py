@@ -244,7 +244,7 @@ def test_an_utterance_that_fails_is_told_in_its_place_and_the_call_goes_on(
 def test_a_full_service_is_asked_again(
     client: TestClient, key: dict[str, str], service: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persona_ray.serving.live.call._BUSY_WAIT_S", 0.0)
+    monkeypatch.setattr("persona_ray.serving.live.judging._BUSY_WAIT_S", 0.0)
     plain = whole_call(client, key, FRAMES, call_id="plain")
     asked = service.utterances
 
