@@ -33,9 +33,20 @@ if TYPE_CHECKING:
 SOURCE = "page"
 # Annotations are read anew after so many seconds, and so seldom that it costs a twentieth of them.
 _REREAD_S, _SHARE = 5.0, 20.0
+# What all clips are settled on is found anew after each label where that is quicker than this.
+_QUICK_S = 0.3
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A resolution, when it was found and what that cost."""
+
+    resolution: Resolution
+    found_at: float
+    found_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Board:
     """A corpus and its annotations, by clip and annotator, as they were read last."""
 
@@ -46,7 +57,6 @@ class _Board:
     unmatched: tuple[Annotation, ...]
     read_at: float
     read_s: float
-    resolution: Resolution | None = None
 
 
 class AnnotationDesk:
@@ -57,20 +67,27 @@ class AnnotationDesk:
         self._store = store
         self._lock = threading.RLock()
         self._board: _Board | None = None
+        self._settled: _Settled | None = None
+        self._changed = True
+        # Of clips labelled here: what the annotator had said of them, for a span, before.
+        self._behind: dict[tuple[str, str], Annotation | None] = {}
 
     def resolution(self) -> Resolution:
-        """What clips are settled on, and how far annotators agree."""
+        """What clips are settled on, and how far annotators agree; of a large corpus a little
+        behind."""
         with self._lock:
-            board = self._fresh()
-            if board.resolution is None:
-                votes = {
-                    clip_id: {name: item.label for name, item in by_annotator.items()}
-                    for clip_id, by_annotator in board.votes.items()
-                }
-                board.resolution = resolve_votes(
-                    votes, len(board.index), board.unmatched, self._config.annotation
-                )
-            return board.resolution
+            board, settled = self._fresh(), self._settled
+            if settled is not None and not (self._changed and _due(settled)):
+                return settled.resolution
+            begun = time.monotonic()
+            votes = {
+                clip_id: {name: item.label for name, item in by_annotator.items()}
+                for clip_id, by_annotator in board.votes.items()
+            }
+            found = resolve_votes(votes, len(board.index), board.unmatched, self._config.annotation)
+            now = time.monotonic()
+            self._settled, self._changed = _Settled(found, now, now - begun), False
+            return found
 
     def clips(self) -> int:
         with self._lock:
@@ -131,18 +148,33 @@ class AnnotationDesk:
                 )
             )
             self._store.annotations.save([item])
-            board.votes.setdefault(clip_id, {})[annotator] = item
-            board.resolution = None
+            votes = board.votes.setdefault(clip_id, {})
+            former = votes.get(annotator)
+            if former is None or former.target != item.target:
+                self._behind[clip_id, annotator] = former
+            votes[annotator] = item
+            self._changed = True
             return item
 
     def withdraw(self, clip_id: str, annotator: str) -> bool:
         """Take back what `annotator` said of a clip by name; whether there was anything. What was
         imported for a span of its call stands. KeyError for a clip that is not there."""
         with self._lock:
-            info = self._fresh().infos[clip_id]
+            board = self._fresh()
+            info = board.infos[clip_id]
             target = Annotation(annotator=annotator, label="", clip_id=info.clip_id).target
             withdrawn = self._store.annotations.withdraw(target, annotator)
-            self._read()
+            if (clip_id, annotator) not in self._behind:
+                self._read()
+                return withdrawn
+            former = self._behind.pop((clip_id, annotator))
+            votes = board.votes.setdefault(clip_id, {})
+            votes.pop(annotator, None)
+            if former is not None:
+                votes[annotator] = former
+            if not votes:
+                del board.votes[clip_id]
+            self._changed = True
             return withdrawn
 
     def inputs(self, clip_ids: Sequence[str]) -> list[ClipInput]:
@@ -193,8 +225,14 @@ class AnnotationDesk:
         matched = index.match_all(annotations, self._config.annotation.min_overlap)
         votes = {clip_id: dict(by) for clip_id, by in matched.by_clip.items()}
         now = time.monotonic()
+        self._changed = True
         self._board = _Board(dataset, infos, index, votes, matched.unmatched, now, now - begun)
         return self._board
+
+
+def _due(settled: _Settled) -> bool:
+    age_s = time.monotonic() - settled.found_at
+    return settled.found_s < _QUICK_S or age_s > _SHARE * settled.found_s
 
 
 def spread(infos: Sequence[ClipInfo], most: int) -> list[ClipInfo]:

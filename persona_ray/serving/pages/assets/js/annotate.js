@@ -23,6 +23,7 @@ let overview = null;
 let items = [];
 let at = 0;
 let left = 0;
+let total = 0;
 let judged = null;
 let undoable = []; // {item, former}
 let session = 0;
@@ -66,6 +67,7 @@ async function more(number = queueNumber) {
   const known = new Set(items.map((item) => item.clip_id));
   items.push(...answer.clips.filter((item) => !known.has(item.clip_id)));
   left = answer.left;
+  total = Math.max(left + done(), items.length);
   judged = order === "uncertain" ? answer : null;
   if (judged?.judging) setTimeout(() => refine(number), 2500);
 }
@@ -119,17 +121,26 @@ function drawItem() {
   player.stop();
   const body = byId("clip-body");
   const item = items[at];
+  const focus = focused(body);
   if (!item) {
     if (!message && !who) drawWho(body, introduce);
     else if (message || !loading) drawNobody(body, message || word("annotate.empty"));
     return;
   }
-  drawClip(body, { item, number: at + 1, left: Math.max(left + done(), items.length), labels: keysOfLabels(),
+  drawClip(body, { item, number: at + 1, left: total, labels: keysOfLabels(),
     adjudicating: order === "conflicts", canUndo: undoable.length > 0, canBack: at > 0 },
     { play, label, back: () => move(-1), skip: () => move(1), undo });
+  if (focus) body.querySelector(focus)?.focus();
   drawWave(sound(), null);
   fetchSound(item).then(() => { if (items[at] === item && !player.playing) drawWave(sound(), null); }).catch(failed);
   if (items[at + 1]) fetchSound(items[at + 1]).catch(() => {});
+}
+
+/** Where somebody was who goes from button to button by keys; a click leaves no focus behind. */
+function focused(body) {
+  const element = document.activeElement;
+  if (!body.contains(element) || !element.matches("button:focus-visible")) return "";
+  return element.id ? `#${element.id}` : `[data-label="${element.dataset.label}"]`;
 }
 
 /** Clips of this round that are labelled already: the queue's length no longer has them. */
@@ -262,7 +273,7 @@ document.addEventListener("keydown", (event) => {
   const radio = event.target.matches("input[type=radio]");
   const pressed = event.target.closest("button, a");
   if (labelled && items[at]) label(labelled[0]);
-  else if (event.key === " " && !radio && (!pressed || pressed.closest("#clip"))) play();
+  else if (event.key === " " && !radio && !pressed) play();
   else if (event.key === "ArrowRight" && !radio) move(1);
   else if (event.key === "ArrowLeft" && !radio) move(-1);
   else if (event.key.toLowerCase() === "u") undo();

@@ -63,12 +63,18 @@ export function ranked(probabilities) {
   return Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
 }
 
-/** A colour as it is now, for canvases. */
+const inks = new Map();
+document.addEventListener("themechange", () => inks.clear());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => inks.clear());
+
+/** A colour as it is now, for canvases, which are drawn many times a second. */
 export function resolved(variable) {
+  if (inks.has(variable)) return inks.get(variable);
   const probe = h("i", { hidden: true, style: { color: variable } });
   document.body.append(probe);
   const colour = getComputedStyle(probe).color;
   probe.remove();
+  inks.set(variable, colour);
   return colour;
 }
 

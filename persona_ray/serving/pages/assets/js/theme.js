@@ -26,11 +26,12 @@ function label() {
   byId("key-button").hidden = !key();
 }
 
-/** A short message that goes away by itself. */
+/** A short message that goes away by itself; of good news only the last one stays. */
 export function toast(text, kind = "") {
   const box = h("div", { class: `toast ${kind}` }, text);
+  if (!kind) for (const old of byId("toasts").querySelectorAll(".toast:not(.bad)")) old.remove();
   byId("toasts").append(box);
-  setTimeout(() => box.remove(), 6000);
+  setTimeout(() => box.remove(), kind ? 8000 : 2500);
 }
 
 apply();
