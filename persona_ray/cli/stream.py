@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persona_ray.errors import ConfigError
+from persona_ray.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from persona_ray.audio.decode import DecodedAudio
     from persona_ray.serving.live.protocol import AnyEvent
+
+_KEY = "name one by --key or PERSONA_RAY_KEY; `persona-ray keys create NAME --scope live` makes it"
+_NO_KEY = frozenset({401, 403})
 
 
 def stream(
@@ -21,7 +27,10 @@ def stream(
     key: Annotated[
         str, typer.Option(envvar="PERSONA_RAY_KEY", help="A key with the scope live.")
     ] = "",
-    channel: Annotated[int, typer.Option(help="The customer's channel, from 0.")] = 0,
+    channel: Annotated[
+        int | None,
+        typer.Option(help="The customer's channel, from 0; mono needs none."),
+    ] = None,
     speed: Annotated[
         float, typer.Option(min=0, help="Times real time; 0: as fast as it is taken.")
     ] = 1.0,
@@ -40,24 +49,34 @@ def stream(
     from persona_ray.serving.live.protocol import Sound
 
     sound = read_audio(audio)
-    if not 0 <= channel < sound.channels:
-        raise ConfigError(
-            f"{audio} has {sound.channels} channel(s), counted from 0: --channel {channel} is not "
-            "among them"
-        )
+    channel = _channel(audio, sound, channel)
     samples, rate_hz = sound.samples[channel], sound.sample_rate_hz
     if not 8_000 <= rate_hz <= 48_000:
         samples, rate_hz = resample(samples, rate_hz, 16_000), 16_000
+    notice = _Notice(url)
     client = LiveClient(
-        url, call_id or f"stream-{uuid.uuid4().hex}", Sound(sample_rate_hz=rate_hz), key=key
+        url,
+        call_id or f"stream-{uuid.uuid4().hex}",
+        Sound(sample_rate_hz=rate_hz),
+        key=key,
+        on_break=notice.broken,
     )
     payloads = paced(samples, rate_hz, speed)
+
+    def follow(show: Callable[[AnyEvent], None]) -> None:
+        def on_event(event: AnyEvent) -> None:
+            notice.told = False
+            show(event)
+
+        try:
+            asyncio.run(client.stream(payloads, on_event))
+        except RequestError as error:
+            if error.status not in _NO_KEY:
+                raise
+            raise RequestError(error.code, f"{error}: {_KEY}", status=error.status) from None
+
     if as_json:
-
-        def say(event: AnyEvent) -> None:
-            typer.echo(json.dumps(event.model_dump(), ensure_ascii=False))
-
-        asyncio.run(client.stream(payloads, say))
+        follow(lambda event: typer.echo(json.dumps(event.model_dump(), ensure_ascii=False)))
         return
 
     from rich.live import Live
@@ -65,5 +84,37 @@ def stream(
     from persona_ray.cli.live_view import LiveView
 
     with Live(transient=True, refresh_per_second=8) as screen:
-        view = LiveView(screen)
-        asyncio.run(client.stream(payloads, view.show))
+        follow(LiveView(screen).show)
+
+
+class _Notice:
+    """Says once for each break that there is no line: the client tries again in silence."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.told = False
+
+    def broken(self, why: str) -> None:
+        if not self.told:
+            self.told = True
+            typer.echo(
+                f"no line to {self._url} ({why}), trying again: is `persona-ray serve` running?",
+                err=True,
+            )
+
+
+def _channel(audio: str, sound: DecodedAudio, channel: int | None) -> int:
+    """The customer's. Where several are there, nobody guesses whose colour is wanted."""
+    if channel is None:
+        if sound.channels > 1:
+            raise ConfigError(
+                f"{audio} has {sound.channels} channels: name the customer's, --channel 0 or "
+                "--channel 1"
+            )
+        return 0
+    if not 0 <= channel < sound.channels:
+        raise ConfigError(
+            f"{audio} has {sound.channels} channel(s), counted from 0: --channel {channel} is not "
+            "among them"
+        )
+    return channel

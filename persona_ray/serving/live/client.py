@@ -46,7 +46,8 @@ class _BrokenError(Exception):
 
 
 class LiveClient:
-    """One call. `patience_s`: how long it tries to come again without getting anywhere."""
+    """One call. `patience_s`: how long it tries to come again without getting anywhere.
+    `on_break` is told why there is no line, each time."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class LiveClient:
         key: str = "",
         customer_id: str = "",
         patience_s: float = 60.0,
+        on_break: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.url = live_url(url)
         self.connections = 0
@@ -69,6 +71,7 @@ class LiveClient:
         self._sound = sound
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._patience_s = patience_s
+        self._on_break = on_break
         # Frames after the last acknowledged one, by number from `_first` on.
         self._kept: deque[bytes] = deque()
         self._first = 1
@@ -104,6 +107,7 @@ class LiveClient:
                     raise ServiceLostError(
                         f"{self.url}: {broken}; gave up after {self._patience_s:g} s"
                     ) from None
+                self._on_break(str(broken))
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
