@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,25 +30,11 @@ from tests.unit.serving.live.lines import (
     start,
     whole_call,
 )
-from tests.unit.serving.live.sounds import LoudIsSpeech, talk
+from tests.unit.serving.live.sounds import talk
 
 FRAMES = frames_of(talk((1.2, 1.5), (0.8, 1.5)))
 
-
-@pytest.fixture(autouse=True)
-def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "VoiceActivity", LoudIsSpeech)
-
-
-@pytest.fixture
-def client(config: RunConfig, store: Store) -> Iterator[TestClient]:
-    with TestClient(application(config, Listener(), store)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def key(store: Store) -> dict[str, str]:
-    return key_of(store)
+pytestmark = pytest.mark.usefixtures("loud")
 
 
 def changed(config: RunConfig, *overrides: str) -> RunConfig:

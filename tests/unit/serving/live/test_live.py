@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -30,7 +29,6 @@ from tests.unit.serving.live.lines import (
     Listener,
     application,
     frames_of,
-    key_of,
     line,
     listen,
     start,
@@ -41,26 +39,7 @@ from tests.unit.serving.live.sounds import LoudIsSpeech, recorded, talk
 TALK = talk((1.2, 0.4), (0.8, 1.5), (2.0, 1.2), (0.5, 3.0), (1.0, 0.2))
 FRAMES = frames_of(TALK)
 
-
-@pytest.fixture
-def service() -> Listener:
-    return Listener()
-
-
-@pytest.fixture(autouse=True)
-def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "VoiceActivity", LoudIsSpeech)
-
-
-@pytest.fixture
-def client(config: RunConfig, service: Listener, store: Store) -> Iterator[TestClient]:
-    with TestClient(application(config, service, store)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def key(store: Store) -> dict[str, str]:
-    return key_of(store)
+pytestmark = pytest.mark.usefixtures("loud")
 
 
 def test_sentences_come_with_their_colours_and_the_running_one(
