@@ -33,6 +33,25 @@ UNKNOWN: dict[int | str, dict[str, Any]] = {404: _ALL[404]}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: _ALL[409]}
 
 
+def file_field(said: str) -> dict[str, Any]:
+    """Of a form: one file, described by `said`."""
+    return {"type": "string", "format": "binary", "description": said}
+
+
+def files_field(said: str) -> dict[str, Any]:
+    """Of a form: files, described by `said`."""
+    return {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": said,
+    }
+
+
+def channel_field(said: str) -> dict[str, Any]:
+    """Of a form: a channel, counted from 0."""
+    return {"type": "integer", "minimum": 0, "description": f"{said}, from 0"}
+
+
 def body(
     model: type[BaseModel], form: Mapping[str, Any], required: Sequence[str] = ()
 ) -> dict[str, Any]:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 
 from persona_ray.errors import RequestError, ServiceBusyError
-from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, body
+from persona_ray.serving.documents import (
+    CONFLICT,
+    ERRORS,
+    UNKNOWN,
+    body,
+    channel_field,
+    files_field,
+)
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.intake import (
     MULTIPART,
@@ -45,16 +52,8 @@ if TYPE_CHECKING:
     from persona_ray.serving.application import Services
 
 _FORM = {
-    "files": {
-        "type": "array",
-        "items": {"type": "string", "format": "binary"},
-        "description": "whole calls with the customer on a channel of its own",
-    },
-    "channel": {
-        "type": "integer",
-        "minimum": 0,
-        "description": "the customer's in every file, from 0",
-    },
+    "files": files_field("whole calls with the customer on a channel of its own"),
+    "channel": channel_field("the customer's in every file"),
 }
 _LONGEST_KEY = 200
 # So many batches of the largest size may wait, over all callers.

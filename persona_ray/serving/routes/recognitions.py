@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from persona_ray.errors import RequestError
 from persona_ray.inference.clips import combine
 from persona_ray.serving.answers import call_answer, note_call, timings
-from persona_ray.serving.documents import ERRORS, body
+from persona_ray.serving.documents import ERRORS, body, channel_field, file_field, files_field
 from persona_ray.serving.failures import field_named
 from persona_ray.serving.intake import (
     MULTIPART,
@@ -46,26 +46,18 @@ if TYPE_CHECKING:
     from persona_ray.serving.application import Services
 
 _CLIPS_FORM = {
-    "files": {
-        "type": "array",
-        "items": {"type": "string", "format": "binary"},
-        "description": "wav, flac, ogg or mp3, one sentence each",
-    },
+    "files": files_field("wav, flac, ogg or mp3, one sentence each"),
     "texts": {
         "type": "array",
         "items": {"type": "string"},
         "description": "what is said, one for each file; an empty one is recognised. Without files "
         "for a model that only reads",
     },
-    "channel": {"type": "integer", "minimum": 0, "description": "the speaker's, from 0"},
+    "channel": channel_field("the speaker's"),
 }
 _CALL_FORM = {
-    "file": {
-        "type": "string",
-        "format": "binary",
-        "description": "wav, flac, ogg or mp3 with the customer on a channel of its own",
-    },
-    "channel": {"type": "integer", "minimum": 0, "description": "the customer's, from 0"},
+    "file": file_field("wav, flac, ogg or mp3 with the customer on a channel of its own"),
+    "channel": channel_field("the customer's"),
 }
 
 
