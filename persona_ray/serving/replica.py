@@ -183,11 +183,17 @@ def raised(found: Sequence[T | Exception]) -> list[T]:
 
 
 def use_threads(count: int) -> None:
-    """Processor threads of torch in this process; onnxruntime's and CTranslate2's are options of
-    their sessions."""
+    """Processor threads of torch and of NumPy's linear algebra in this process; onnxruntime's and
+    CTranslate2's are options of their sessions.
+
+    Ray names a number in the environment, but NumPy has been imported by then: with a thread for
+    each processor it takes from the other replicas.
+    """
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(count)
+    threadpool_limits(count, user_api="blas")
 
 
 def noise(rate_hz: int, duration_s: float) -> Samples:

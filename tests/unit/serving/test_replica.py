@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.config.serving import ScaleConfig
@@ -15,7 +17,7 @@ from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.judge import Judge
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.models.manifest import digest
-from persona_ray.serving.replica import ModelReplica, padded_ms, raised
+from persona_ray.serving.replica import ModelReplica, padded_ms, raised, use_threads
 from persona_ray.serving.stages import BundleChoice
 from persona_ray.types import Recognition
 from tests.unit.inference.test_personality import clips
@@ -123,3 +125,15 @@ async def test_batches_are_bounded_by_padded_audio(replica: ModelReplica) -> Non
     (item,) = replica.items([endless], replica.loaded, audio=True)
     assert item.milliseconds == 2000
     assert replica.batch_ms(replica.loaded) == 3000
+
+
+def test_threads_are_those_of_every_library_that_computes() -> None:
+    torch_threads = torch.get_num_threads()
+    try:
+        with threadpool_limits(2, user_api="blas"):
+            use_threads(1)
+            pools = threadpool_info()
+            assert {one["num_threads"] for one in pools if one["user_api"] == "blas"} == {1}
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(torch_threads)
