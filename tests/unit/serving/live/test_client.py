@@ -18,24 +18,15 @@ from typer.testing import CliRunner
 from persona_ray.cli.app import app as commands
 from persona_ray.config import RunConfig
 from persona_ray.errors import RequestError, ServiceLostError
-from persona_ray.serving.live import hub
 from persona_ray.serving.live.client import LiveClient, live_url, paced
 from persona_ray.serving.live.protocol import Sentence, Sound
 from persona_ray.store import Store
 from tests.unit.serving.live.lines import Heard, Listener, application
-from tests.unit.serving.live.sounds import LoudIsSpeech, talk
+from tests.unit.serving.live.sounds import talk
 
 TALK = talk((1.2, 0.4), (0.8, 1.5), (2.0, 1.2), (0.5, 3.0), (1.0, 0.2))
 
-
-@pytest.fixture(autouse=True)
-def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "VoiceActivity", LoudIsSpeech)
-
-
-@pytest.fixture
-def token(store: Store) -> str:
-    return store.keys.create("shop", ["live"], requests_per_minute=10_000).token
+pytestmark = pytest.mark.usefixtures("loud")
 
 
 @pytest.fixture
