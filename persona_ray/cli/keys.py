@@ -59,12 +59,19 @@ def create(
 def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     """Every key that was made: its id, whose it is, what it may do, until when."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from persona_ray.store import open_store
 
     now = datetime.now(UTC)
-    table = Table("id", "name", "scopes", "per minute", "made", "ends", "")
+    # Nothing is cut off on a narrow terminal: `keys revoke` wants the id.
+    table = Table(
+        Column("id", no_wrap=True),
+        *(Column(name, overflow="fold") for name in ("name", "scopes", "per minute")),
+        Column("made", no_wrap=True),
+        Column("ends", overflow="fold"),
+        Column("", no_wrap=True),
+    )
     with open_store(read(config, overrides).store_url) as store:
         for key in store.keys.all():
             table.add_row(

@@ -34,6 +34,9 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path, monkeypatch: pytest.Mo
     assert token.strip() not in listed
     for part in (key.key_id, "desk", "live recognise", "valid"):
         assert part in listed
+    monkeypatch.setenv("COLUMNS", "80")
+    for part in (key.key_id, "recognise", "valid"):
+        assert part in keys("list")
     assert keys("revoke", key.key_id) == f"key {key.key_id} is revoked\n"
     assert "revoked" in keys("list")
     with pytest.raises(ConfigError, match="no valid key"):
