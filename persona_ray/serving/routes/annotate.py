@@ -37,7 +37,7 @@ Annotator = Annotated[
 ClipId = Annotated[str, Path(max_length=64, description="of the corpus")]
 Order = Literal["corpus", "uncertain", "conflicts", "done"]
 _MISSING: dict[int | str, dict[str, Any]] = {
-    **{status: ERRORS[status] for status in (401, 403, 422, 429, 503)},
+    **{status: ERRORS[status] for status in (400, 401, 403, 422, 429, 503)},
     404: {**ERRORS[422], "description": "there is no such clip"},
     409: {**ERRORS[422], "description": "there is no corpus yet"},
 }

@@ -37,7 +37,7 @@ ResultT = TypeVar("ResultT")
 Result = ComparisonView | PromotionView
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="a version's")]
 _CONFLICT: dict[int | str, dict[str, Any]] = {
-    **{status: ERRORS[status] for status in (401, 403, 422, 429, 503)},
+    **{status: ERRORS[status] for status in (400, 401, 403, 422, 429, 503)},
     404: {**ERRORS[422], "description": "there is no such version"},
     409: {**ERRORS[422], "description": "the registry cannot do it, or is busy"},
 }
