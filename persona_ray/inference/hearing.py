@@ -144,6 +144,7 @@ def _record(name: str, uri: str, channel: int, transcript: Transcript | None) ->
         customer_id="",
         audio_uri=uri,
         customer_channel=channel,
-        channels=channel + 1,
+        # No database promises a second one: who named the channel knows what is on it.
+        channels=1,
         transcripts={} if transcript is None else {channel: transcript},
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from persona_ray.audio.coding import as_stored, decode_flac, encode_flac
 from persona_ray.audio.vad import VoiceActivity
-from persona_ray.errors import EmptyFileError, NotAudioError, TooLongError
+from persona_ray.errors import ChannelError, EmptyFileError, NotAudioError, TooLongError
 from persona_ray.inference.calls import Pieces
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
@@ -60,6 +60,20 @@ def test_live_speech_is_dropped_as_recorded_speech_is(
     assert "short" in short.reason
     nobody = Hearing(CONFIG, True, Forbidden()).utterance(samples, rate_hz, ())
     assert nobody.reason == "no speech detected"
+
+
+def test_who_names_a_channel_is_believed_and_no_database_is_spoken_of(
+    recording: Path, tmp_path: Path
+) -> None:
+    both, rate_hz = soundfile.read(recording, dtype="float32")
+    hearing = Hearing(CONFIG, True, Scripted(SAID))
+    twice, mono = tmp_path / "twice.wav", tmp_path / "mono.wav"
+    soundfile.write(twice, np.repeat(both[:, 1:], 2, axis=1), rate_hz)
+    soundfile.write(mono, both[:, 1], rate_hz)
+    same(hearing.recording(str(twice), 1), hearing.recording(str(mono), 0))
+    with pytest.raises(ChannelError, match=r"has 1 channel\(s\), none .* channel 1") as caught:
+        hearing.upload(mono.read_bytes(), "mono.wav", 1)
+    assert "database" not in str(caught.value)
 
 
 def test_bytes_that_are_no_call_are_named_as_files_are(recording: Path) -> None:
