@@ -64,6 +64,8 @@ from persona_ray.config import load_config
 
 _TWO_JUDGES = ("serving.speech.min_replicas=2", "serving.speech.max_replicas=2")
 _TWO_HEAR = ("serving.asr.min_replicas=2", "serving.asr.max_replicas=2")
+# As small as the longest clip.
+_SMALL = ("serving.batch.max_s=1",)
 _TWO_THREADS = ("serving.speech.threads=2", "serving.asr.threads=2")
 # Serve's own: what RAY_SERVE_THROUGHPUT_OPTIMIZED sets, without ports of replicas.
 _ONE_LOOP = (
@@ -91,6 +93,12 @@ SETTINGS = (
         "2 replicas, one loop, gRPC",
         overrides=(*_TWO_JUDGES, *_TWO_HEAR),
         environment=_ONE_LOOP + _GRPC,
+    ),
+    Settings(
+        PRODUCT,
+        "2 replicas, small batches, gRPC",
+        overrides=(*_TWO_JUDGES, *_TWO_HEAR, *_SMALL),
+        environment=_GRPC,
     ),
     Settings(PRODUCT, "2 threads", overrides=_TWO_THREADS),
     Settings(PRODUCT, "as shipped"),
@@ -250,10 +258,12 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--peers", type=Path, help="a Python that has LitServe and BentoML")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help="by their names, or parts of them")
+    parser.add_argument(
+        "--arms", nargs="+", metavar="ARM", help="by their names, or parts: all of them"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--share", type=float, default=1.0, help="of the requests of a turn")
-    parser.add_argument("--tune", action="store_true", help="all settings of each arm")
+    parser.add_argument("--tune", action="store_true", help="all settings, one after another")
     parser.add_argument("--out", type=Path, help="rounds are added to this file")
     parser.add_argument("--requests", type=Path, help="a folder that keeps them for the next run")
     chosen = parser.parse_args()
@@ -269,7 +279,7 @@ def main() -> None:
             if any(part == one.title or (part not in titles and part in one.title)
                    for part in chosen.arms)
         ]  # fmt: skip
-    if not chosen.tune:
+    if not (chosen.tune or chosen.arms):
         settings = list({one.arm: one for one in reversed(settings)}.values())[::-1]
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.requests or Path(temporary)
