@@ -210,6 +210,8 @@ async def _decoded(clip: ClipUpload, limits: LimitsConfig) -> tuple[DecodedAudio
     with field_named(clip.field):
         if clip.file is not None:
             name, data = file_name(clip.file), await clip.file.read()
+            # Decoding names the limit of archives.
+            await asyncio.to_thread(_check_length, data, name, limits.max_clip_s)
             return await asyncio.to_thread(decode_bytes, data, name, limits.max_clip_s), name
         uri = allowed_uri(clip.source.uri or "", limits.uri_roots, f"{clip.field}.uri")
         return await asyncio.to_thread(read_audio, uri, max_s=limits.max_clip_s), uri
