@@ -29,7 +29,7 @@ def serve(
     terminal one is made for the session and printed with the address of the pages; others are made
     by `persona-ray keys create`. On a Ray cluster: `serve deploy serve_configs/personality.yaml`.
     """
-    from persona_ray.apps.personality import serve_here
+    from persona_ray.apps.here import serve_here
 
     session = sys.stdout.isatty() if session_key is None else session_key
     serve_here(read(config, overrides), typer.echo, session)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from persona_ray.apps.bundles import choose_bundle, find_bundle
-from persona_ray.apps.personality import build, serve_here
+from persona_ray.apps.here import serve_here
+from persona_ray.apps.personality import build
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import BundleError, ConfigError, RegistryError, ServiceError
 from persona_ray.models import manifest

@@ -1,0 +1,182 @@
+"""`persona-ray serve`: the service on one machine, for as long as the command runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from persona_ray.apps.alias import (
+    AliasFollower,
+    RegistryVersions,
+    RunDeployments,
+    choose_challenger,
+    follow,
+)
+from persona_ray.apps.bundles import choose_bundle
+from persona_ray.apps.personality import build_for
+from persona_ray.errors import ServiceError
+
+if TYPE_CHECKING:
+    from persona_ray.config import RunConfig
+    from persona_ray.serving.stages import BundleChoice
+
+# Of the application on Ray Serve.
+_NAME = "personality"
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+# How long what was begun may take after that; Serve's replicas are given a minute.
+_END_S = 75.0
+
+
+def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = False) -> None:
+    """Serve on this machine, or on the cluster that launch.address names, until interrupted.
+
+    `session`: make a key for it, and say it; for a person at a terminal, whose output no log keeps.
+    Raises ServiceError where the port is taken or a deployment does not start, ConfigError where
+    everything would be open to other machines.
+    """
+    from persona_ray.launch.cluster import connect
+    from persona_ray.serving.gate import check_open
+    from persona_ray.serving.proxy import ENVIRONMENT
+
+    check_open(config.serving)
+    _check_port(config)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with ThreadPoolExecutor(1) as beside:
+        # Reading the registry takes as long as starting Ray.
+        choosing = beside.submit(choose_bundle, config)
+        with connect(config.launch):
+            _start(config, choosing.result, say, session)
+
+
+def _start(
+    config: RunConfig,
+    choose: Callable[[], BundleChoice],
+    say: Callable[[str], None],
+    session: bool,
+) -> None:
+    import logging
+
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    http = {"host": config.serving.host, "port": config.serving.port}
+    with _ended_in_time(), _interrupted_by_signals():
+        try:
+            serve.start(proxy_location="HeadOnly", http_options=http)
+            deployments = _deploy(config, choose(), say)
+            host = f"[{config.serving.host}]" if ":" in config.serving.host else config.serving.host
+            address = f"http://{host}:{config.serving.port}"
+            say(f"listening on {address} (Ctrl-C ends it)")
+            for line in _invitation(config, address, session):
+                say(line)
+            follower = AliasFollower(config, RegistryVersions(config), deployments)
+            poll_s = config.serving.rollout.poll_s if follower.follows else None
+            follow(follower, poll_s, threading.Event())
+        except KeyboardInterrupt:
+            say("ending: what was begun is answered first")
+
+
+def _deploy(
+    config: RunConfig, champion: BundleChoice, say: Callable[[str], None]
+) -> RunDeployments:
+    """The application, running. Raises ServiceError where a deployment does not start."""
+    from ray import serve
+
+    challenger = choose_challenger(config, champion)
+    say(f"loading {champion.name} {champion.version} ({champion.reference})")
+    # The same for every run of this process: only what a deployment is told anew changes.
+    version = uuid.uuid4().hex
+
+    def run(first: BundleChoice, beside: BundleChoice | None) -> None:
+        serve.run(
+            build_for(config, first, beside, version=version),
+            name=_NAME,
+            logging_config={"enable_access_log": False},
+        )
+
+    try:
+        run(champion, challenger)
+    except RuntimeError as error:
+        raise ServiceError(
+            f"the deployments did not start: {_last_line(error)}; Ray's logs of this session "
+            "(/tmp/ray/session_latest/logs/serve) say more"
+        ) from None
+    return RunDeployments(champion, challenger, run)
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Being asked to end is Ctrl-C, however it is asked."""
+    former = {number: signal.signal(number, _interrupt) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _ended_in_time() -> Iterator[None]:
+    """Serve is shut down at the end; where it cannot be, this process ends all the same."""
+    from ray import serve
+
+    try:
+        yield
+    finally:
+        # Where the cluster went before this process, nobody answers any more.
+        late = threading.Timer(_END_S, os._exit, (1,))
+        late.daemon = True
+        late.start()
+        # Ray tells of each of its actors that ends here.
+        with contextlib.redirect_stderr(io.StringIO()):
+            serve.shutdown()
+        late.cancel()
+
+
+def _invitation(config: RunConfig, address: str, session: bool) -> list[str]:
+    """How to ask: with the session's key, where there is one."""
+    from persona_ray.serving.gate import is_loopback, session_key
+    from persona_ray.store import open_store
+
+    if not config.serving.keys.required:
+        return ["no key is needed on this machine; nobody else is answered"]
+    if not session or not is_loopback(config.serving.host):
+        return ["requests need a key: persona-ray keys create NAME --scope recognise"]
+    with open_store(config.store_url) as store:
+        token = session_key(store)
+    return [
+        f"open {address}/#key={token}",
+        f"or: curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)",
+    ]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _check_port(config: RunConfig) -> None:
+    host, port = config.serving.host, config.serving.port
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise ServiceError(
+            f"{host}:{port} cannot be listened on ({error.strerror or error}): name another, "
+            f"--set serving.port={port + 1 if port < 65535 else port - 1}"
+        ) from None
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
