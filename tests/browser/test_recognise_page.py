@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from tests.browser.conftest import overflow, until
-from tests.browser.pages import Spoken
+from tests.browser.pages import Served, Spoken
 
 if TYPE_CHECKING:
-    from playwright.sync_api import FileChooser, Page
+    from playwright.sync_api import FileChooser, Page, WebSocketRoute
 
 Open = Callable[..., "Page"]
 SENTENCE = ".sentences li"
@@ -103,9 +103,9 @@ def test_a_line_that_breaks_loses_nothing(open_page: Open, call: Path) -> None:
     page = open_page("/")
     lines = []
 
-    def through(line: object) -> None:
+    def through(line: WebSocketRoute) -> None:
         lines.append(line)
-        line.connect_to_server()  # type: ignore[attr-defined]
+        line.connect_to_server()
 
     page.route_web_socket(re.compile("/v1/live"), through)
     recognised(page, call)
@@ -113,7 +113,7 @@ def test_a_line_that_breaks_loses_nothing(open_page: Open, call: Path) -> None:
     page.click("#stream")
     for sentences in (1, 2):
         until(page, f"document.querySelectorAll('.sentences li').length >= {sentences}")
-        lines[-1].close(code=4500)  # type: ignore[attr-defined]
+        lines[-1].close(code=4500)
     until(page, "!document.getElementById('run').disabled")
     assert len(lines) >= 3
     assert page.locator(f"{SENTENCE} .when").all_inner_texts() == whole
@@ -195,3 +195,25 @@ def test_language_and_theme_are_kept(open_page: Open) -> None:
     assert "性格颜色" in page.inner_text("h1")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(int(part) for part in re.findall(r"\d+", ground)[:3]) < 60
+
+
+def test_a_key_that_is_revoked_meanwhile_is_told(
+    open_page: Open, served: Served, call: Path
+) -> None:
+    page = open_page("/")
+    lines = []
+
+    def through(line: WebSocketRoute) -> None:
+        lines.append(line)
+        line.connect_to_server()
+
+    page.route_web_socket(re.compile("/v1/live"), through)
+    page.set_input_files("#file", str(call))
+    page.click("#stream")
+    page.wait_for_selector(SENTENCE)
+    served.services.store.keys.revoke(name="desk")
+    page.wait_for_timeout(5500)
+    lines[-1].close(code=4500)
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "revoked" in page.inner_text("#problem")
+    assert page.locator(SENTENCE).count() >= 1, "what was heard stays"

@@ -60,10 +60,12 @@ async function begin() {
   draw();
 }
 
-async function more(number = queueNumber) {
+/** Fetch what follows; `afresh`: instead of what has not been seen yet. */
+async function more(number = queueNumber, afresh = false) {
   const query = new URLSearchParams({ annotator: annotator(), order, limit: String(FETCHED + Math.max(0, items.length - at)) });
   const answer = await getJson(`/v1/annotation/queue?${query}`, asked());
   if (number !== queueNumber) return;
+  if (afresh) items = items.slice(0, at + 1);
   const known = new Set(items.map((item) => item.clip_id));
   items.push(...answer.clips.filter((item) => !known.has(item.clip_id)));
   left = answer.left;
@@ -75,10 +77,9 @@ async function more(number = queueNumber) {
 /** While the model is still judging, clips not seen yet are put in order again. */
 async function refine(number) {
   if (number !== queueNumber || order !== "uncertain") return;
-  const seen = items.slice(0, at + 1);
-  items = seen;
   try {
-    await more(number);
+    await more(number, true);
+    drawIfEmpty();
   } catch (error) {
     failed(error);
   }
@@ -180,7 +181,7 @@ function move(by) {
   if (next < 0 || next > items.length) return;
   at = next;
   drawItem();
-  if (items.length - at < FEW && items.length - at < left) more().then(() => { if (!items[at - 1] || items[at]) drawIfEmpty(); }).catch(failed);
+  if (items.length - at < FEW && items.length - at < left) more().then(drawIfEmpty).catch(failed);
 }
 
 function drawIfEmpty() {

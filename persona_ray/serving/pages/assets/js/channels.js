@@ -15,6 +15,8 @@ export function channelPicker(element, decoded, player, onpick) {
   const kept = Number(localStorage.getItem(KEPT) ?? 1);
   const chosen = kept < count ? kept : count - 1;
   const legend = element.querySelector("legend");
+  // Counted from 0, as commands, addresses and messages do.
+  const named = (number) => word("recognise.channel.n", { n: number });
   const rows = Array.from({ length: count }, (_, number) => {
     const sound = decoded && Sound.of(decoded.channels[number], decoded.rate);
     const radio = h("input", { type: "radio", name: "channel", value: String(number), id: `channel-${number}`, checked: number === chosen });
@@ -24,9 +26,9 @@ export function channelPicker(element, decoded, player, onpick) {
     });
     const listen = () => (player.playing ? player.stop() : player.play(sound, 0, 8));
     return h("div", { class: "channel" },
-      h("label", { for: `channel-${number}` }, radio, h("span", {}, word("recognise.channel.n", { n: number + 1 })), sound && outline(sound)),
+      h("label", { for: `channel-${number}` }, radio, h("span", {}, named(number)), sound && outline(sound)),
       sound && h("button", { type: "button", class: "quiet", onclick: listen,
-        "aria-label": `${word("recognise.listen")}: ${word("recognise.channel.n", { n: number + 1 })}` }, word("recognise.listen")));
+        "aria-label": `${word("recognise.listen")}: ${named(number)}` }, word("recognise.listen")));
   });
   show(element, legend, ...rows);
   return chosen;

@@ -1,10 +1,11 @@
 // A live call over /v1/live: numbered frames out, events in, gone on with after every break.
 
-import { ApiError } from "./http.js";
+import { ApiError, getJson } from "./http.js";
 import { key } from "./keys.js";
 
 const LONGEST_WAIT_MS = 8000;
 const ALIVE_MS = 45000;
+const PATIENT_TRIES = 3;
 
 /**
  * `on.event(event)` gets every event but acks once; `on.state("open" | "lost" | "over")` the line;
@@ -164,7 +165,19 @@ export class LiveCall {
       return;
     }
     this._on.state("lost");
+    if (this._tries >= PATIENT_TRIES) this._inquire();
     const wait = Math.min(LONGEST_WAIT_MS, 300 * 2 ** this._tries++);
     this._timer = setTimeout(() => this._connect(), wait * (0.5 + Math.random()));
+  }
+
+  /** Browsers do not tell why a line was refused: a key that is not valid any more will not be. */
+  async _inquire() {
+    try {
+      await getJson("/v1/pages/access?scope=live");
+    } catch (error) {
+      if (this._over || ![401, 403].includes(error.status)) return;
+      this.close();
+      this._on.failed(error);
+    }
   }
 }

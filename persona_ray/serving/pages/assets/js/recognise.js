@@ -22,6 +22,7 @@ let chosen = null; // {file, decoded, channel}
 let call = null; // {sound, sentences, points, together, model, seconds, duration, live}
 let line = null; // {live, microphone, timer}
 let drawSource = () => {};
+let taken = 0;
 
 // What is shown.
 
@@ -111,8 +112,10 @@ async function take(file) {
   byId("source").hidden = false;
   call = null;
   draw();
+  const turn = ++taken;
   const { max_upload_mb: most } = await settings();
   const decoded = await decode(file);
+  if (turn !== taken) return;
   chosen = { file, decoded, channel: 0 };
   drawSource = drawFile;
   draw();

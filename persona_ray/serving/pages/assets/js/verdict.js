@@ -13,7 +13,7 @@ export function drawWords(element, colour, n) {
     return;
   }
   if (!colour.probabilities) {
-    show(element, eyebrow, h("p", { class: "big" }, word("verdict.nothing")), h("p", { class: "muted" }, colour.reason));
+    show(element, h("p", { class: "big" }, word("verdict.nothing")), h("p", { class: "muted" }, colour.reason));
     return;
   }
   const [[first, value], second] = ranked(colour.probabilities);
