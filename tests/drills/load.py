@@ -64,6 +64,7 @@ class Asked:
 class Attempt:
     """One try of a request. `status` 0: the connection broke. `wrong`: why it may not be so."""
 
+    url: str
     begun: float
     seconds: float
     status: int
@@ -79,12 +80,13 @@ class Attempt:
 @dataclass
 class Load:
     """So many clients, each with one request at a time, in the block and until what was begun there
-    is answered. A request that is refused for now, or whose connection broke, is sent again.
+    is answered. A request that is refused for now, or whose connection broke, is sent again, to the
+    next of `urls`.
 
     `asked` by the version of the model that must answer so; one list for all: under ''.
     """
 
-    url: str
+    urls: Sequence[str]
     asked: Mapping[str, Sequence[Asked]]
     clients: int = 4
     attempts: list[Attempt] = field(default_factory=list)
@@ -141,13 +143,14 @@ class Load:
             kinds[kind] = kinds.get(kind, 0) + 1
         return ", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
 
-    def check(self, what: str, broken: bool = False) -> None:
-        """Every request was answered rightly, if not at once; every attempt in time. `broken`:
-        connections may have broken."""
+    def check(self, what: str, broken: Sequence[str] = ()) -> None:
+        """Every request was answered rightly, if not at once; every attempt in time. `broken`: the
+        addresses whose connections may have broken."""
         wrong = [one.wrong for one in self.attempts if one.wrong]
         assert not wrong, f"{what}: {len(wrong)} wrong answers, such as {wrong[0]}"
         assert not self.lost, f"{what}: {len(self.lost)} lost, such as {self.lost[0]}"
-        assert broken or all(one.status for one in self.attempts), f"{what}: {self.seen()}"
+        kept = [one for one in self.attempts if one.url not in broken]
+        assert all(one.status for one in kept), f"{what}: {self.seen()}"
         longest_s = max(one.seconds for one in self.attempts)
         assert longest_s < BOUND_S, f"{what}: an attempt took {longest_s:.0f} s"
         print(f"\n{what}: {self.seen()}; longest {longest_s:.1f} s, gap {self.gap_s:.1f} s")
@@ -162,8 +165,8 @@ class Load:
 
     def _ask(self, session: requests.Session, number: int) -> None:
         until = time.monotonic() + PATIENCE_S
-        while True:
-            attempt = self._attempt(session, number)
+        for at in itertools.count(number):
+            attempt = self._attempt(session, number, self.urls[at % len(self.urls)])
             self.attempts.append(attempt)
             if attempt.status == 200 or attempt.wrong:
                 return
@@ -172,30 +175,25 @@ class Load:
                 return
             time.sleep(0.25)
 
-    def _attempt(self, session: requests.Session, number: int) -> Attempt:
+    def _attempt(self, session: requests.Session, number: int, url: str) -> Attempt:
         asked = next(iter(self.asked.values()))[number]
         begun = time.monotonic()
         try:
-            answer = asked.send(session, self.url, PATIENCE_S)
+            answer = asked.send(session, url, PATIENCE_S)
             body = answer.json()
         except requests.JSONDecodeError:
             wrong = f"{answer.status_code} without JSON: {answer.text[:300]}"
-            return Attempt(begun, time.monotonic() - begun, answer.status_code, wrong=wrong)
+            return Attempt(url, begun, time.monotonic() - begun, answer.status_code, wrong=wrong)
         except requests.RequestException:
-            return Attempt(begun, time.monotonic() - begun, 0)
+            return Attempt(url, begun, time.monotonic() - begun, 0)
         seconds = time.monotonic() - begun
         if answer.status_code == 200:
             version = body["model"]["version"]
             asked = self.asked.get(version, next(iter(self.asked.values())))[number]
-            return Attempt(begun, seconds, 200, "", version, asked.mistake(body))
+            return Attempt(url, begun, seconds, 200, "", version, asked.mistake(body))
         code = str(body.get("error", {}).get("code", ""))
-        return Attempt(
-            begun,
-            seconds,
-            answer.status_code,
-            code,
-            wrong=not_retryable(answer),
-        )
+        wrong = not_retryable(answer)
+        return Attempt(url, begun, seconds, answer.status_code, code, wrong=wrong)
 
 
 def not_retryable(answer: requests.Response) -> str:

@@ -206,17 +206,19 @@ def _title(process: psutil.Process) -> str:
 
 
 @contextmanager
-def service(folder: Path, *overrides: str, cpus: int = 8) -> Iterator[Service]:
+def service(folder: Path, *overrides: str, **environment: str) -> Iterator[Service]:
     """A cluster with Serve on it, connected to; nothing is deployed yet."""
     import ray
     from ray import serve
 
     # Replicas import the stand-in.
-    with cluster(cpus, False, PYTHONPATH=str(REPOSITORY), **ENVIRONMENT) as nodes:
+    known = ENVIRONMENT | {"PYTHONPATH": str(REPOSITORY)} | environment
+    with cluster(8, False, **known) as nodes:
         ray.init(address=nodes.address, log_to_driver=False, logging_level="error")
         try:
             port = free_port()
-            serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+            http = {"host": "127.0.0.1", "port": port}
+            serve.start(proxy_location="EveryNode", http_options=http)
             yield Service(nodes, f"http://127.0.0.1:{port}", folder, overrides)
         finally:
             ray.shutdown()

@@ -43,7 +43,7 @@ def pids(running: Service) -> dict[str, set[int]]:
 
 
 def test_poison_beside_good_requests(running: Service, both: tuple[Path, Path]) -> None:
-    with Load(running.url, {"": running.asked(both[0])}, clients=2) as load:
+    with Load([running.url], {"": running.asked(both[0])}, clients=2) as load:
         answers = storm(running.url, REQUEST_TIMEOUT_S)
         load.more(8)
     load.check("a storm of poisoned requests")
@@ -69,7 +69,7 @@ def test_the_disk_is_full_for_logs(running: Service, both: tuple[Path, Path]) ->
         return sum(path.stat().st_size for path in replicas)
 
     before = logged()
-    with Load(running.url, asked) as load:
+    with Load([running.url], asked) as load:
         load.more(8)
     load.check("logs are written")
     written = logged()
@@ -77,7 +77,7 @@ def test_the_disk_is_full_for_logs(running: Service, both: tuple[Path, Path]) ->
     try:
         for process in victims:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, unlimited))
-        with Load(running.url, asked) as load:
+        with Load([running.url], asked) as load:
             load.more(40)
         assert logged() == written, "the disk was not full"
         # What would lie on disk while it comes in.
@@ -101,7 +101,7 @@ def test_a_model_is_swapped(running: Service, both: tuple[Path, Path]) -> None:
     asked = {running.served(bundle): running.asked(bundle) for bundle in both}
     old, new = asked
     there = pids(running)
-    with Load(running.url, asked) as load:
+    with Load([running.url], asked) as load:
         running.deploy(both[1])
         load.until(lambda one: one.version == new)
         load.more(16)
@@ -117,7 +117,7 @@ def test_a_rolling_update(running: Service, both: tuple[Path, Path]) -> None:
     bundle, there = both[1], pids(running)
     running.version = "2"
     running.overrides += ("serving.batch.wait_s=0.02",)
-    with Load(running.url, {"": running.asked(bundle)}) as load:
+    with Load([running.url], {"": running.asked(bundle)}) as load:
         running.deploy(bundle)
         load.more(16)
     load.check("a rolling update")
@@ -131,14 +131,14 @@ def test_a_full_queue(running: Service, both: tuple[Path, Path]) -> None:
     running.overrides += ("serving.limits.max_queued=2", "serving.asr.ongoing_requests=1")
     running.deploy(both[1])
     asked = {"": running.asked(both[1])}
-    with Load(running.url, asked, clients=16) as load:
+    with Load([running.url], asked, clients=16) as load:
         load.more(60)
     load.check("a full queue")
     refused = [one for one in load.attempts if one.status == 503]
     assert refused, "the queue was never full"
     assert {one.code for one in refused} == {"service.busy"}
     assert max(one.seconds for one in refused) < AT_ONCE_S
-    with Load(running.url, asked, clients=1) as load:
+    with Load([running.url], asked, clients=1) as load:
         load.more(16)
     load.check("after it")
     assert {one.status for one in load.attempts} == {200}

@@ -1,13 +1,14 @@
-"""A node goes, with a replica of every deployment on it."""
+"""A node goes, with a proxy and a replica of every deployment on it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.drills.load import Load
-from tests.drills.nodes import kill, tree, wait_for
+from tests.drills.nodes import free_port, kill, tree, wait_for
 from tests.drills.serving import bundles, service
 
 pytestmark = pytest.mark.drill
@@ -23,7 +24,10 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
         for name in ("ingress", "asr", "speech")
         for end in ("min", "max")
     ]
-    with service(tmp_path / "serving", *two) as running:
+    port = free_port()
+    # Both nodes have one address here.
+    elsewhere = {"RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(port)}
+    with service(tmp_path / "serving", *two, **elsewhere) as running:
         other = running.nodes.add(cpus=8)
         asked = {"": running.asked(bundle)}
         running.deploy(bundle)
@@ -31,7 +35,11 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
         for role in ROLES:
             found = [process.pid in there for process in running.processes(role)]
             assert sorted(found) == [False, True], f"{role} is not spread over both nodes"
-        with Load(running.url, asked) as load:
+        there_url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: ready(there_url), BACK_S, "the node has no proxy")
+        with Load([running.url, there_url], asked) as load:
+            load.more(16)
+            assert {one.url for one in load.answers} == {running.url, there_url}
             kill(other.pid)
             load.more(16)
             back_s = wait_for(
@@ -40,4 +48,12 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
                 "the node's replicas have no successors",
             )
             load.more(16)
-    load.check(f"kill -9 of a node, its replicas elsewhere after {back_s:.1f} s")
+    load.check(f"kill -9 of a node, its replicas elsewhere after {back_s:.1f} s", [there_url])
+    assert not all(one.status for one in load.attempts), "nobody asked the dead node's proxy"
+
+
+def ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health/ready", timeout=10).status_code == 200
+    except requests.RequestException:
+        return False
