@@ -33,6 +33,16 @@ UNKNOWN: dict[int | str, dict[str, Any]] = {404: _ALL[404]}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: _ALL[409]}
 
 
+def errors(
+    *statuses: int, said: Mapping[int, str] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """Of a route that answers these alone, and those of `said`, which have a meaning there."""
+    found: dict[int | str, dict[str, Any]] = {status: _ALL[status] for status in statuses}
+    for status, meaning in (said or {}).items():
+        found[status] = {"model": ErrorAnswer, "description": meaning}
+    return found
+
+
 def file_field(said: str) -> dict[str, Any]:
     """Of a form: one file, described by `said`."""
     return {"type": "string", "format": "binary", "description": said}

@@ -68,9 +68,6 @@ class Caller:
     name: str
     scopes: frozenset[str]
 
-    def allows(self, scope: str) -> bool:
-        return scope in self.scopes or "admin" in self.scopes
-
 
 _ANYONE = Caller("", "", frozenset(SCOPES))
 

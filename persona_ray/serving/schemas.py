@@ -34,11 +34,13 @@ _EXAMPLE_REST: dict[str, JsonValue] = {
 _EXAMPLE_TEXT = "有没有书面的合同可以先看一下"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A body that may hold nothing that would be left unread."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class ClipSource(_Strict):
+class ClipSource(Strict):
     """One sentence: where its recording lies, and what is said in it where that is known."""
 
     uri: str | None = Field(None, description="below one of serving.limits.uri_roots")
@@ -53,7 +55,7 @@ class ClipSource(_Strict):
     )
 
 
-class ClipsRequest(_Strict):
+class ClipsRequest(Strict):
     """Sentences of one speaker."""
 
     model_config = ConfigDict(
@@ -65,7 +67,7 @@ class ClipsRequest(_Strict):
     clips: list[ClipSource] = Field(min_length=1)
 
 
-class CallRequest(_Strict):
+class CallRequest(Strict):
     """A whole call."""
 
     model_config = ConfigDict(
@@ -163,7 +165,7 @@ class JobCallSource(CallRequest):
     )
 
 
-class JobRequest(_Strict):
+class JobRequest(Strict):
     """Calls to recognise in the background."""
 
     model_config = ConfigDict(

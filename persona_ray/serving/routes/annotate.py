@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from persona_ray.errors import AnnotationError, CorpusError, RequestError
 from persona_ray.serving.annotation_desk import AnnotationDesk, least_certain, spread
 from persona_ray.serving.clip_confidence import ClipConfidence
-from persona_ray.serving.documents import ERRORS
+from persona_ray.serving.documents import errors
+from persona_ray.serving.schemas import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,18 +37,13 @@ Annotator = Annotated[
 ]
 ClipId = Annotated[str, Path(max_length=64, description="of the corpus")]
 Order = Literal["corpus", "uncertain", "conflicts", "done"]
-_MISSING: dict[int | str, dict[str, Any]] = {
-    **{status: ERRORS[status] for status in (400, 401, 403, 422, 429, 503)},
-    404: {**ERRORS[422], "description": "there is no such clip"},
-    409: {**ERRORS[422], "description": "there is no corpus yet"},
-}
+_ERRORS = errors(
+    *(400, 401, 403, 422, 429, 503),
+    said={404: "there is no such clip", 409: "there is no corpus yet"},
+)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class LabelRequest(_Strict):
+class LabelRequest(Strict):
     """What an annotator says of a clip."""
 
     annotator: Annotator
@@ -132,7 +128,7 @@ def annotate(services: Services) -> APIRouter:
     router = APIRouter(
         prefix="/v1/annotation",
         tags=["annotation"],
-        responses=_MISSING,
+        responses=_ERRORS,
         dependencies=[Depends(services.gate.requires("annotate"))],
     )
     desk = AnnotationDesk(services.config, services.store)

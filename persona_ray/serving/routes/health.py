@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends, Response
 
 from persona_ray.errors import PersonaRayError, RequestError
-from persona_ray.serving.documents import ERRORS
+from persona_ray.serving.documents import errors
 from persona_ray.serving.schemas import HealthAnswer, ReadyAnswer, model_answer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def health(services: Services) -> APIRouter:
         """For a liveness probe: nothing else is asked."""
         return HealthAnswer(status="alive")
 
-    @router.get("/health/ready", summary="Model and database answer", responses={503: ERRORS[503]})
+    @router.get("/health/ready", summary="Model and database answer", responses=errors(503))
     async def ready() -> ReadyAnswer:
         """For a readiness probe: 503 while a model is loading or the database is away."""
         try:
@@ -50,7 +50,7 @@ def health(services: Services) -> APIRouter:
         response_class=Response,
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **{status: ERRORS[status] for status in (401, 403, 429)},
+            **errors(401, 403, 429),
         },
         dependencies=[Depends(services.gate.requires("metrics"))],
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from persona_ray.errors import (
     BundleError,
@@ -16,7 +16,7 @@ from persona_ray.errors import (
     RequestError,
     TrackingError,
 )
-from persona_ray.serving.documents import ERRORS
+from persona_ray.serving.documents import errors
 from persona_ray.serving.errands import Errand, Errands, ErrandState
 from persona_ray.serving.failures import ErrorDetail, Failure, failure_of, unexpected
 from persona_ray.serving.models_desk import (
@@ -27,6 +27,7 @@ from persona_ray.serving.models_desk import (
     RegistryView,
     RollbackView,
 )
+from persona_ray.serving.schemas import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,26 +37,21 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 Result = ComparisonView | PromotionView
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="a version's")]
-_CONFLICT: dict[int | str, dict[str, Any]] = {
-    **{status: ERRORS[status] for status in (400, 401, 403, 422, 429, 503)},
-    404: {**ERRORS[422], "description": "there is no such version"},
-    409: {**ERRORS[422], "description": "the registry cannot do it, or is busy"},
-}
+_ERRORS = errors(
+    *(400, 401, 403, 422, 429, 503),
+    said={404: "there is no such version", 409: "the registry cannot do it, or is busy"},
+)
 _TRACKING_FIX = "see that the tracking server runs, and ask again"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CompareRequest(_Strict):
+class CompareRequest(Strict):
     """Two versions by their numbers."""
 
     first: int = Field(ge=1, le=2**31 - 1)
     second: int = Field(ge=1, le=2**31 - 1)
 
 
-class PromoteRequest(_Strict):
+class PromoteRequest(Strict):
     """The version to be champion. It is compared with the present one; `force` promotes it whatever
     the comparison says, and needs a reason."""
 
@@ -64,7 +60,7 @@ class PromoteRequest(_Strict):
     force: bool = False
 
 
-class RollbackRequest(_Strict):
+class RollbackRequest(Strict):
     """Back to the champion before."""
 
     reason: str = Field(min_length=1, max_length=500, description="kept in the history")
@@ -102,7 +98,7 @@ def _routes(services: Services, desk: ModelsDesk) -> APIRouter:
     router = APIRouter(
         prefix="/v1/models",
         tags=["models"],
-        responses=_CONFLICT,
+        responses=_ERRORS,
         dependencies=[Depends(services.gate.requires("models"))],
     )
     errands: Errands[Result] = Errands()

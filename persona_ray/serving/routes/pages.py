@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from persona_ray.errors import RequestError
-from persona_ray.serving.documents import ERRORS
+from persona_ray.serving.documents import errors
 from persona_ray.serving.pages.files import page_files
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def pages(services: Services) -> APIRouter:
     @router.get(
         "/v1/pages/access",
         summary="Whether a key has a scope",
-        responses={status: ERRORS[status] for status in (401, 403, 422, 429)},
+        responses=errors(401, 403, 422, 429),
     )
     async def access(request: Request, scope: Annotated[_Scope, Query()]) -> AccessAnswer:
         """A page asks before it opens a WebSocket: browsers do not tell why one was refused."""

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from persona_ray.errors import RequestError
-from persona_ray.serving.documents import ERRORS
-from persona_ray.serving.failures import ErrorAnswer
+from persona_ray.serving.documents import ERRORS, errors
 from persona_ray.serving.rollout.service import RolloutService
 from persona_ray.serving.rollout.verdict import Finding, Healthy, RollBack, findings
 
@@ -60,7 +59,7 @@ def rollout(services: Services) -> APIRouter:
     router = APIRouter(
         prefix="/v1/rollout",
         tags=["models"],
-        responses={**ERRORS, 409: {"model": ErrorAnswer, "description": "there is no challenger"}},
+        responses={**ERRORS, **errors(said={409: "there is no challenger"})},
         dependencies=[Depends(services.gate.requires("models"))],
     )
 
