@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from persona_ray.corpus.dataset import CorpusDataset
 from persona_ray.corpus.pipeline import build_corpus
 from persona_ray.errors import EngineUnavailableError, QueryError
 from persona_ray.types import CallStatus, QuarantineReason, Transcript, Word
+from tests.cluster.killing import kill_after, on_ray, wait_until_still
 from tests.unit.corpus.business import call_row, fill
 from tests.unit.corpus.calls import SENTENCES, make_archive, run_config, words_at
 from tests.unit.corpus.folders import digests
@@ -52,11 +51,6 @@ class Engine:
             os.kill(os.getpid(), signal.SIGKILL)
         words = [word for span in speech for word in words_at(SENTENCES[0], span.start_s, 1.8)]
         return Transcript(tuple(Word(*word) for word in words), self.name)
-
-
-def on_ray(config: RunConfig) -> RunConfig:
-    launch = config.launch.model_copy(update={"backend": "ray"})
-    return config.model_copy(update={"launch": launch})
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +139,8 @@ class TestOnRay:
     ) -> None:
         folder, url, expected = plain
         config = on_ray(run_config(folder, url, name="killed", launch={"address": ray_cluster}))
-        killed = kill_after(config, committed=8)
-        assert killed
-        done = wait_until_still(config.corpus_dir)
+        assert kill_after(8, partial(staged, config), BUILD, config)
+        done = wait_until_still(partial(staged, config))
         assert 8 <= done < CALLS
         assert build_corpus(config).new_calls == CALLS - done
         assert digests(config.corpus_dir) == expected
@@ -158,48 +151,10 @@ def test_killed_again_and_again(plain: tuple[Path, str, dict[str, str]]) -> None
     folder, url, expected = plain
     config = run_config(folder, url, name="again")
     for committed in (1, 12, 27, CALLS):
-        kill_after(config, committed)
+        kill_after(committed, partial(staged, config), BUILD, config)
     build_corpus(config)
     assert digests(config.corpus_dir) == expected
 
 
-def kill_after(config: RunConfig, committed: int) -> bool:
-    """Build in a process of its own and kill -9 it when so many calls are staged.
-
-    False where it ended before.
-    """
-    from persona_ray.config import write_config
-
-    path = config.workspace / "run.yaml"
-    write_config(config, path)
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILD, str(path)], stdout=subprocess.DEVNULL, stderr=sys.stderr
-    )
-    deadline = time.monotonic() + 120
-    try:
-        while process.poll() is None:
-            if staged(config.corpus_dir) >= committed:
-                process.kill()
-                process.wait()
-                return True
-            assert time.monotonic() < deadline, "the build does not get on"
-            time.sleep(0.005)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 0
-    return False
-
-
-def staged(folder: Path) -> int:
-    return sum(1 for _ in folder.glob("staging/*/*/*.parquet"))
-
-
-def wait_until_still(folder: Path) -> int:
-    """Workers of a killed driver may finish a call before they are told."""
-    count, since = staged(folder), time.monotonic()
-    while time.monotonic() - since < 3:
-        time.sleep(0.1)
-        if staged(folder) != count:
-            count, since = staged(folder), time.monotonic()
-    return count
+def staged(config: RunConfig) -> int:
+    return sum(1 for _ in config.corpus_dir.glob("staging/*/*/*.parquet"))

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from persona_ray.config import RunConfig, write_config
+from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.errors import EngineUnavailableError
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.types import CallRecord, CallStatus, Recognition
+from tests.cluster.killing import kill_after, on_ray, wait_until_still
 from tests.unit.corpus.folders import digests
 from tests.unit.launch.recognised import (
     call_id,
@@ -44,11 +43,6 @@ recognize_archive(load_config(Path(sys.argv[1])), SilentProgress())
 SHIPPED = ("K00002", "K00027", "K00041")
 # Other batches and threads than the job's: see tests/unit/launch/test_recognize_archive_skew.py.
 TOLERANCE = 1e-5
-
-
-def on_ray(config: RunConfig) -> RunConfig:
-    launch = config.launch.model_copy(update={"backend": "ray"})
-    return config.model_copy(update={"launch": launch})
 
 
 def poisoned(bundle: Path, config: RunConfig) -> PersonalityRecognizer:
@@ -107,8 +101,8 @@ class TestOnRay:
     ) -> None:
         folder, url, expected = plain
         config = on_ray(configured(folder, url, name="killed", launch={"address": ray_cluster}))
-        kill_after(config, committed=8)
-        done = wait_until_still(config.recognitions_dir)
+        assert kill_after(8, partial(staged, config), JOB, config)
+        done = wait_until_still(partial(staged, config))
         assert 8 <= done < CALLS
         resumed = recognise(config)
         assert resumed.run.new_calls == CALLS - done
@@ -182,37 +176,9 @@ def test_killed_again_and_again(plain: tuple[Path, str, dict[str, str]]) -> None
     folder, url, expected = plain
     config = configured(folder, url, name="again")
     for committed in (3, 17, CALLS):
-        kill_after(config, committed)
+        kill_after(committed, partial(staged, config), JOB, config)
     assert digests(recognise(config).folder) == expected
 
 
-def kill_after(config: RunConfig, committed: int) -> None:
-    """Run the job in a process of its own and kill -9 it when so many calls are staged, unless it
-    ends before."""
-    path = config.workspace / "run.yaml"
-    write_config(config, path)
-    process = subprocess.Popen(
-        [sys.executable, "-c", JOB, str(path)], stdout=subprocess.DEVNULL, stderr=sys.stderr
-    )
-    deadline = time.monotonic() + 120
-    try:
-        while process.poll() is None and staged(config.recognitions_dir) < committed:
-            assert time.monotonic() < deadline, "the job does not get on"
-            time.sleep(0.005)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def staged(folder: Path) -> int:
-    return sum(1 for _ in folder.glob("*/staging/*/*/*.parquet"))
-
-
-def wait_until_still(folder: Path) -> int:
-    """Workers of a killed driver may finish a call before they are told."""
-    count, since = staged(folder), time.monotonic()
-    while time.monotonic() - since < 3:
-        time.sleep(0.1)
-        if staged(folder) != count:
-            count, since = staged(folder), time.monotonic()
-    return count
+def staged(config: RunConfig) -> int:
+    return sum(1 for _ in config.recognitions_dir.glob("*/staging/*/*/*.parquet"))
