@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.serving.schemas import CallAnswer, colour_of, model_answer, sentence_answer
+from persona_ray.serving.service import READING, TOTAL
 from persona_ray.serving.tracing import current_trace_id
 
 if TYPE_CHECKING:
@@ -44,5 +45,10 @@ def note_call(
 
 def timings(answered: Answered[Any], read_s: float, begun: float) -> dict[str, float]:
     """Seconds by stage, the reading of the request and all in all besides."""
-    stages = {"reading": read_s, **answered.timings_s, "total": time.perf_counter() - begun}
-    return {stage: round(seconds, 4) for stage, seconds in stages.items()}
+    stages = {READING: read_s, **answered.timings_s, TOTAL: time.perf_counter() - begun}
+    return rounded(stages)
+
+
+def rounded(timings_s: Mapping[str, float]) -> dict[str, float]:
+    """To a tenth of a millisecond, as they are answered."""
+    return {stage: round(seconds, 4) for stage, seconds in timings_s.items()}

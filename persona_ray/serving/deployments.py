@@ -21,7 +21,7 @@ from persona_ray.audio.vad import Span
 from persona_ray.errors import BundleError, PersonaRayError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
-from persona_ray.serving.local import HEARING, JUDGING, hear
+from persona_ray.serving.local import hear
 from persona_ray.serving.metrics import BATCH_SIZE, RayInstruments
 from persona_ray.serving.replica import (
     Item,
@@ -32,6 +32,7 @@ from persona_ray.serving.replica import (
     raised,
     use_threads,
 )
+from persona_ray.serving.service import CLASSIFYING, HEARING, JUDGING, SPEECH, TEXT
 from persona_ray.serving.stages import Failed, Heard, Judged, Stale, Vectors
 from persona_ray.types import NothingUsable, Recognition
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SPEECH, TEXT, CLASSIFYING = "speech", "text", "classifying"
 # Heads are small: the classifier goes on understanding the towers of bundles before this one.
 _KEPT_HEADS = 4
 

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from persona_ray.inference.clips import ClipRecognition
-from persona_ray.serving.service import Answered, ServedModel
+from persona_ray.serving.service import HEARING, JUDGING, Answered, ServedModel
 
 if TYPE_CHECKING:
     from persona_ray.audio.vad import Span
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# Of the stages, as `Answered.timings_s` names them.
-HEARING, JUDGING = "hearing", "judging"
 
 
 def hear(hearing: Hearing, recording: Recording) -> Pieces:

@@ -38,10 +38,15 @@ class ServedModel:
 
 ResultT = TypeVar("ResultT")
 
+# Stages of an answer, as `Answered.timings_s`, answers and metrics name them. `JUDGING` is all of
+# the model; where its parts are apart, they are `SPEECH`, `TEXT` and `CLASSIFYING`.
+READING, HEARING, JUDGING, TOTAL = "reading", "hearing", "judging", "total"
+SPEECH, TEXT, CLASSIFYING = "speech", "text", "classifying"
+
 
 @dataclass(frozen=True, slots=True)
 class Answered(Generic[ResultT]):
-    """A result, the model that gave it, and how long each stage took."""
+    """A result, the model that gave it, and how long each stage took, in seconds."""
 
     result: ResultT
     model: ServedModel

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import PersonaRayError, ServiceBusyError
+from persona_ray.serving.answers import rounded
 from persona_ray.serving.failures import failure_of, unexpected
 from persona_ray.serving.live.protocol import Failed, Result, Sentence
 from persona_ray.serving.logs import log_exception
@@ -73,7 +74,7 @@ class UtteranceJudge:
             **{**answer.model_dump(), **times},
             seq=0,
             model=model_answer(answered.model),
-            timings_s={stage: round(spent, 4) for stage, spent in answered.timings_s.items()},
+            timings_s=rounded(answered.timings_s),
         )
 
 
