@@ -139,12 +139,10 @@ class LiveCallRepository:
                 raise UnknownLiveCallError(call_id)
             return _record(row)
 
-    def results(self, owner: str, call_id: str, after: int = 0) -> list[str]:
-        """Results after number `after`, in order."""
+    def results(self, owner: str, call_id: str) -> list[str]:
+        """All that are settled, in order."""
         query = select(LiveResultRow.body).where(
-            LiveResultRow.owner == owner,
-            LiveResultRow.call_id == call_id,
-            LiveResultRow.number > after,
+            LiveResultRow.owner == owner, LiveResultRow.call_id == call_id
         )
         with self._database.read() as session:
             return list(session.scalars(query.order_by(LiveResultRow.number)))

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
-from persona_ray.store.tables import RolloutRow
+from persona_ray.store.service_tables import RolloutRow
 
 Counts = Mapping[str, float]
 # Why the challenger is taken back, given all counts; empty: it is not.

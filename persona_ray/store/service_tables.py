@@ -1,4 +1,4 @@
-"""Tables of the service: its keys, its jobs, its live calls."""
+"""Tables of the service: its keys, its jobs, its live calls, its rollouts."""
 
 from __future__ import annotations
 
@@ -113,3 +113,17 @@ class JobCallRow(Base):
     until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class RolloutRow(Base):
+    """What was seen of a challenger beside a champion; `decided_at` is when it was taken back."""
+
+    __tablename__ = "rollouts"
+    __table_args__ = (Index(None, "challenger"),)
+
+    champion: Mapped[str] = mapped_column(String, primary_key=True)
+    challenger: Mapped[str] = mapped_column(String, primary_key=True)
+    counts: Mapped[dict[str, float]] = mapped_column(JSON)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str] = mapped_column(Text)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -143,17 +143,3 @@ class CustomerRecognitionRow(AnswerColumns, Base):
     customer_id: Mapped[str] = mapped_column(String, primary_key=True)
     calls: Mapped[int]
     calls_used: Mapped[int]
-
-
-class RolloutRow(Base):
-    """What was seen of a challenger beside a champion; `decided_at` is when it was taken back."""
-
-    __tablename__ = "rollouts"
-    __table_args__ = (Index(None, "challenger"),)
-
-    champion: Mapped[str] = mapped_column(String, primary_key=True)
-    challenger: Mapped[str] = mapped_column(String, primary_key=True)
-    counts: Mapped[dict[str, float]] = mapped_column(JSON)
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    reason: Mapped[str] = mapped_column(Text)
-    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -30,7 +30,6 @@ def test_a_call_is_gone_on_with_where_it_was_settled(store: Store) -> None:
     assert (again.generation, again.checkpoint, again.results) == (2, {"frame": 9}, 3)
     assert (again.sound, again.customer_id, again.ended) == (SOUND, "customer", True)
     assert calls.results("shop", "k1") == ['{"text": "你好"}', "{}", "last"]
-    assert calls.results("shop", "k1", after=2) == ["last"]
     assert calls.get("shop", "k1") == again
 
 
