@@ -220,7 +220,9 @@ def misread(
 
 def _validation_failure(errors: Sequence[Any]) -> Failure:
     """The first mistakes of a request; its values are not repeated."""
-    found = [(_field(error["loc"]), str(error["msg"])) for error in errors]
+    found = [
+        (_field(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in errors
+    ]
     field = found[0][0] if found else None
     said = "; ".join(
         f"{name}: {message}" if name else message for name, message in found[:_SHOWN_MISTAKES]
