@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -240,8 +240,3 @@ def spread(infos: Sequence[ClipInfo], most: int) -> list[ClipInfo]:
     if len(infos) <= most:
         return list(infos)
     return [infos[number * len(infos) // most] for number in range(most)]
-
-
-def least_certain(infos: Iterable[ClipInfo], confidence: Callable[[str], float]) -> list[ClipInfo]:
-    """The least certain first; of equals the first of the corpus."""
-    return sorted(infos, key=lambda info: confidence(info.clip_id))

@@ -6,16 +6,17 @@ Clips are judged beside the requests, a few at a time, when somebody asks for th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import PersonaRayError, ServiceBusyError, ServiceLostError
 from persona_ray.serving.logs import log_exception
-from persona_ray.types import Recognition
+from persona_ray.types import NothingUsable, Recognition
 
 if TYPE_CHECKING:
     from persona_ray.inference.clips import ClipInput
     from persona_ray.serving.service import PersonalityService
+    from persona_ray.types import ClipInfo
 
 # Small batches leave room for those who wait for an answer.
 _CLIPS_AT_ONCE = 8
@@ -29,14 +30,25 @@ class ClipConfidence:
 
     def __init__(self, personality: PersonalityService) -> None:
         self._personality = personality
-        self._known: dict[str, float] = {}
+        self._known: dict[str, Recognition | NothingUsable] = {}
         self._task: asyncio.Task[None] | None = None
         self._of = ("", "", "")
 
-    def __call__(self, clip_id: str) -> float:
-        """2 where it is not known yet, which sorts after all that is; 0 where the model could not
-        judge the clip."""
-        return self._known.get(clip_id, 2.0)
+    def of(self, clip_id: str) -> float | None:
+        """None where the clip is not judged yet, or the model can make nothing of it."""
+        result = self._known.get(clip_id)
+        return _highest(result) if isinstance(result, Recognition) else None
+
+    def least_certain(self, infos: Iterable[ClipInfo]) -> list[ClipInfo]:
+        """First what the model can make nothing of, then the less certain; what is not judged yet
+        comes last, and of equals the first given."""
+        return sorted(infos, key=self._rank)
+
+    def _rank(self, info: ClipInfo) -> tuple[int, float]:
+        result = self._known.get(info.clip_id)
+        if result is None:
+            return 2, 0.0
+        return (1, _highest(result)) if isinstance(result, Recognition) else (0, 0.0)
 
     def known(self, clip_ids: Sequence[str]) -> int:
         """How many of them are judged."""
@@ -60,7 +72,7 @@ class ClipConfidence:
             self._task = asyncio.create_task(self._judge(missing, read, self._known))
 
     async def _judge(
-        self, clip_ids: Sequence[str], read: ReadClips, into: dict[str, float]
+        self, clip_ids: Sequence[str], read: ReadClips, into: dict[str, Recognition | NothingUsable]
     ) -> None:
         for start in range(0, len(clip_ids), _CLIPS_AT_ONCE):
             part = clip_ids[start : start + _CLIPS_AT_ONCE]
@@ -73,16 +85,15 @@ class ClipConfidence:
                 return
             into.update(zip(part, answered, strict=True))
 
-    async def _ask(self, inputs: list[ClipInput]) -> list[float]:
+    async def _ask(self, inputs: list[ClipInput]) -> list[Recognition | NothingUsable]:
         while True:
             try:
                 answered = await self._personality.clips(inputs)
             except (ServiceBusyError, ServiceLostError):
                 await asyncio.sleep(_BUSY_WAIT_S)
                 continue
-            return [
-                max(clip.result.probabilities.values())
-                if isinstance(clip.result, Recognition)
-                else 0.0
-                for clip in answered.result
-            ]
+            return [clip.result for clip in answered.result]
+
+
+def _highest(result: Recognition) -> float:
+    return max(result.probabilities.values())

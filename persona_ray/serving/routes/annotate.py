@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from persona_ray.errors import AnnotationError, CorpusError, RequestError
-from persona_ray.serving.annotation_desk import AnnotationDesk, least_certain, spread
+from persona_ray.serving.annotation_desk import AnnotationDesk, spread
 from persona_ray.serving.clip_confidence import ClipConfidence
 from persona_ray.serving.documents import errors
 from persona_ray.serving.schemas import Strict
@@ -163,7 +163,7 @@ def annotate(services: Services) -> APIRouter:
         pool = spread(todo, _POOL)
         ids = [info.clip_id for info in pool]
         await confidence.ensure(ids, desk.inputs, await _in_thread(desk.fingerprint))
-        ranked = least_certain(pool, confidence)
+        ranked = confidence.least_certain(pool)
         answer = await _answer(ranked, annotator, limit)
         return answer.model_copy(
             update={
@@ -184,7 +184,7 @@ def annotate(services: Services) -> APIRouter:
                     info,
                     said.get(info.clip_id),
                     desk.votes(info.clip_id) if votes else {},
-                    confidence(info.clip_id),
+                    confidence.of(info.clip_id),
                 )
                 for info in infos[:limit]
             ]
@@ -262,7 +262,7 @@ def _label(item: Annotation) -> LabelAnswer:
 
 
 def _item(
-    info: ClipInfo, mine: Annotation | None, votes: dict[str, str], confidence: float
+    info: ClipInfo, mine: Annotation | None, votes: dict[str, str], confidence: float | None
 ) -> ClipItem:
     return ClipItem(
         clip_id=info.clip_id,
@@ -275,7 +275,7 @@ def _item(
         facts=dict(info.facts),
         mine=None if mine is None else _label(mine),
         votes=votes,
-        confidence=confidence if 0 < confidence <= 1 else None,
+        confidence=confidence,
     )
 
 

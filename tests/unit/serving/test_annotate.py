@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -139,11 +141,13 @@ def test_conflicts_are_shown_with_votes_and_settled_by_the_adjudicator(client: T
 
 def test_the_least_certain_first(corpus: CorpusDataset, store: Store, config: RunConfig) -> None:
     order = [info.clip_id for info in corpus.infos()]
+    asked_for = threading.Event()
 
     class Unsure(FakeService):
         """Sure of the first clip, less of each that follows."""
 
         async def clips(self, clips: Any) -> Any:
+            await asyncio.to_thread(asked_for.wait, 30)
             answered = await super().clips(clips)
             for clip, asked in zip(answered.result, clips, strict=True):
                 number = len(asked.samples) - 400
@@ -154,12 +158,15 @@ def test_the_least_certain_first(corpus: CorpusDataset, store: Store, config: Ru
             return answered
 
     with client_of(store, Unsure(), config) as client:
-        assert queue(client, order="uncertain")["judging"] is True
-        for _ in range(100):
-            answer = queue(client, order="uncertain")
-            if answer["judged"] == CLIPS:
-                break
+        answer = queue(client, order="uncertain")
+        assert (answer["judging"], answer["judged"]) == (True, 0)
+        assert [item["clip_id"] for item in answer["clips"]] == order
+        asked_for.set()
+        deadline = time.monotonic() + 30
+        while answer["judged"] < CLIPS:
+            assert time.monotonic() < deadline, answer["judged"]
             time.sleep(0.02)
+            answer = queue(client, order="uncertain")
         assert answer["pool"] == CLIPS
         assert [item["clip_id"] for item in answer["clips"]] == order[::-1]
         assert answer["clips"][0]["confidence"] == pytest.approx(0.35)
