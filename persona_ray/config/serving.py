@@ -90,6 +90,14 @@ class ScaleConfig(Section):
         return self
 
 
+class IngressScaleConfig(ScaleConfig):
+    """Replicas of the ingress, which waits for others most of the time."""
+
+    ongoing_requests: float = Field(
+        32.0, gt=0, description="requests per replica that autoscaling aims at"
+    )
+
+
 class LiveConfig(Section):
     """Live calls."""
 
@@ -187,7 +195,7 @@ class ServingConfig(Section):
     )
     limits: LimitsConfig = LimitsConfig()
     batch: BatchConfig = BatchConfig()
-    ingress: ScaleConfig = ScaleConfig(ongoing_requests=32)
+    ingress: IngressScaleConfig = IngressScaleConfig()
     asr: ScaleConfig = ScaleConfig()
     speech: ScaleConfig = ScaleConfig()
     text: ScaleConfig = ScaleConfig()
