@@ -136,6 +136,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=90.0, help="of measuring")
     given = parser.parse_args()
     two = [f"serving.speech.{end}_replicas=2" for end in ("min", "max")]
+    # Logical processors only say who may stand beside whom: here all may.
+    two += [f"serving.{one}.cpus=0.1" for one in ("ingress", "asr", "speech", "text", "classifier")]
     config = load_config(given.config, [*given.overrides, *two])
     apart = load_config(given.config, [*given.overrides, *two, "serving.fused=false"])
     clips = some_clips(config)
