@@ -4,35 +4,27 @@ document says."""
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi import checks
 
 from persona_ray.config import load_config
-from persona_ray.serving.application import Services, build_app
+from persona_ray.serving.application import Services
 from persona_ray.serving.routes.annotate import annotate
 from persona_ray.serving.routes.models import models
 from persona_ray.serving.routes.pages import pages
 from persona_ray.store import open_store
 from tests.unit.corpus.folders import encoded, write_corpus
 from tests.unit.serving.fakes import FakeService
+from tests.unit.serving.fuzzing import operations, schema_of, statuses, tries
 from tests.unit.serving.models_fakes import FakeDesk
 
 EXAMPLES = 40
-EXCLUDED = [
-    checks.negative_data_rejection,
-    checks.positive_data_acceptance,
-    checks.ignored_auth,
-]
 ALWAYS_RIGHT = ("GET /v1/pages/settings", "GET /v1/models", "GET /v1/models/errands/{errand_id}")
 # A clip or an errand of which a client made up the id is not there.
 MADE_UP = ("GET /v1/models/errands/{errand_id}",)
@@ -68,20 +60,13 @@ def api() -> Iterator[Api]:
         )
         corpus = write_corpus(config.corpus_dir, [encoded(number) for number in range(6)])
         with open_store(config.store_url) as store:
-            token = store.keys.create("fuzz", ["admin"]).token
             services = Services(config, FakeService(), store)
-            app = build_app(services, [pages, annotate, models(FakeDesk())])
-            schema = schemathesis.openapi.from_asgi("/openapi.json", app)
-            schema.config.update(headers={"authorization": f"Bearer {token}"})
+            schema = schema_of(services, [pages, annotate, models(FakeDesk())])
             yield Api(schema, next(corpus.infos()).clip_id)
 
 
-def operations(api: Api) -> dict[str, Any]:
-    return {found.ok().label: found.ok() for found in api.schema.get_all_operations()}
-
-
 def test_every_operation_is_tried(api: Api) -> None:
-    assert set(operations(api)) == set(OPERATIONS)
+    assert set(operations(api.schema)) == set(OPERATIONS)
 
 
 def come_further(case: Any, data: st.DataObject, api: Api) -> None:
@@ -97,29 +82,13 @@ def come_further(case: Any, data: st.DataObject, api: Api) -> None:
                 case.body[field] = data.draw(st.integers(1, 4))
 
 
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        *((name, GenerationMode.POSITIVE) for name in OPERATIONS),
-        *((name, GenerationMode.NEGATIVE) for name in OPERATIONS if name not in ALWAYS_RIGHT),
-    ],
-)
+@pytest.mark.parametrize(("name", "mode"), tries(OPERATIONS, ALWAYS_RIGHT))
 def test_no_request_breaks_the_service(api: Api, name: str, mode: GenerationMode) -> None:
-    seen: Counter[int] = Counter()
-
-    @given(case=operations(api)[name].as_strategy(generation_mode=mode), data=st.data())
-    @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
-    def tried(case: Any, data: st.DataObject) -> None:
-        if data.draw(st.booleans()):
-            come_further(case, data, api)
-        answer = case.call()
-        case.validate_response(answer, excluded_checks=EXCLUDED)
-        seen[answer.status_code] += 1
-        assert answer.status_code < 500
-        if answer.status_code >= 400:
-            assert set(answer.json()["error"]) == {"code", "message", "field", "fix", "trace_id"}
-
-    tried()
-    assert not {401, 429} & set(seen)
+    seen = statuses(
+        operations(api.schema)[name],
+        mode,
+        lambda case, data: come_further(case, data, api),
+        EXAMPLES,
+    )
     if mode is GenerationMode.POSITIVE and name not in MADE_UP:
         assert seen[200] + seen[202] > 0
