@@ -27,7 +27,7 @@ def find_centres(frames: NDArray[np.float32], clusters: int, seed: int) -> NDArr
     Raises TrainingError where there are fewer frames than clusters.
     """
     from sklearn.cluster import MiniBatchKMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if len(frames) < clusters:
         raise TrainingError(
