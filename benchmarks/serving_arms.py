@@ -187,7 +187,8 @@ def _what(process: psutil.Process) -> str:
     """Ray's processes name themselves, others are their module or program."""
     words = process.cmdline()
     if words[0].startswith("ray::"):
-        return words[0].removeprefix("ray::")
+        # Behind a dot stands the method that it is in.
+        return words[0].removeprefix("ray::").split(".")[0]
     modules = [after for before, after in pairwise(words) if before == "-m"]
     return (modules or [word for word in words if word.endswith(".py")] or words)[0].split("/")[-1]
 
