@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,10 @@ _NAME = "personality"
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 # How long what was begun may take after that; Serve's replicas are given a minute.
 _END_S = 75.0
+# How long requests may take that were begun when the end was asked for.
+_ANSWER_S = 60.0
+_LOOK_EVERY_S = 0.1
+_INGRESS = "ingress"
 
 
 def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = False) -> None:
@@ -82,7 +87,9 @@ def _start(
             poll_s = config.serving.rollout.poll_s if follower.follows else None
             follow(follower, poll_s, threading.Event())
         except KeyboardInterrupt:
-            say("ending: what was begun is answered first")
+            say("ending: what was begun is answered first (Ctrl-C again: it is not)")
+            with contextlib.suppress(KeyboardInterrupt):
+                _answer_what_was_begun()
 
 
 def _deploy(
@@ -111,6 +118,28 @@ def _deploy(
             "(/tmp/ray/session_latest/logs/serve) say more"
         ) from None
     return RunDeployments(champion, challenger, run)
+
+
+def _answer_what_was_begun() -> None:
+    """Serve's own shutdown ends the proxy first, and with it every connection."""
+    from ray import serve
+    from ray.exceptions import RayError
+
+    until = time.monotonic() + _ANSWER_S
+    try:
+        ingress = serve.get_app_handle(_NAME)
+        while time.monotonic() < until:
+            deployment = serve.status().applications[_NAME].deployments[_INGRESS]
+            running = deployment.replica_states.get("RUNNING", 0)
+            # Which replica answers is chance: asked often enough, all have.
+            asked = [ingress.end.remote() for _ in range(running if running < 2 else 4 * running)]
+            left = dict(answer.result(timeout_s=_ANSWER_S) for answer in asked)
+            if len(left) >= running and not any(left.values()):
+                return
+            time.sleep(_LOOK_EVERY_S)
+    except (RayError, RuntimeError, KeyError, TimeoutError):
+        # It did not come up, or is gone.
+        return
 
 
 @contextlib.contextmanager

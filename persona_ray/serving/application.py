@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from persona_ray import __version__
 from persona_ray.serving.boundary import Boundary
+from persona_ray.serving.ending import Ending, Traffic
 from persona_ray.serving.failures import install_failures
 from persona_ray.serving.gate import Gate
 from persona_ray.serving.limits import BodyLimit, TimeLimit
@@ -47,7 +48,7 @@ BuildRouter = Callable[[Services], APIRouter]
 
 
 def build_app(services: Services, routers: Sequence[BuildRouter]) -> FastAPI:
-    """The application with the routes of `routers`.
+    """The application with the routes of `routers`; `app.state.traffic` is what it has to do.
 
     FastAPI's own pages of documentation load scripts from elsewhere, so there are none:
     /openapi.json is for any tool.
@@ -65,5 +66,7 @@ def build_app(services: Services, routers: Sequence[BuildRouter]) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=int(limits.max_upload_mb * 1e6))
     app.add_middleware(TimeLimit, seconds=limits.request_timeout_s)
+    app.state.traffic = Traffic()
+    app.add_middleware(Ending, traffic=app.state.traffic)
     app.add_middleware(Boundary, metrics=services.metrics)
     return app

@@ -89,6 +89,17 @@ class Gate:
         if not self._config.required:
             _check_local(connection)
             return _ANYONE
+        key = await self._valid(connection, scope)
+        self._spend(key)
+        return Caller(key.key_id, key.name, key.scopes)
+
+    async def still_admits(self, connection: HTTPConnection, scope: str) -> None:
+        """For what lasts: raises as `admit` does once the key was revoked, has expired or lost the
+        scope. Nothing is spent."""
+        if self._config.required:
+            await self._valid(connection, scope)
+
+    async def _valid(self, connection: HTTPConnection, scope: str) -> ApiKey:
         token = _token(connection)
         if token is None:
             raise RequestError("key.missing", "no key", status=401, field="authorization", fix=_HOW)
@@ -115,8 +126,7 @@ class Gate:
                 field="authorization",
                 fix=f"`persona-ray keys create NAME --scope {scope}` makes a key that has it",
             )
-        self._spend(key)
-        return Caller(key.key_id, key.name, key.scopes)
+        return key
 
     def requires(self, scope: str) -> Callable[..., Awaitable[Caller]]:
         """A dependency of routes: the caller, admitted with `scope`."""

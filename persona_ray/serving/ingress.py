@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ray import serve
 
 from persona_ray.serving.deployed import DeployedService, Handles
+from persona_ray.serving.ending import Traffic
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -40,11 +41,19 @@ class Ingress:
         self._make_app = make_app
         self._champion = DeployedService(Handles(asr, **champion))
         self._challenger = DeployedService(Handles(asr, **challenger)) if challenger else None
+        self._traffic = Traffic()
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
-        return await asyncio.to_thread(
+        app = await asyncio.to_thread(
             self._make_app, self._config, self._champion, self._challenger
         )
+        self._traffic = app.state.traffic
+        return app
+
+    async def end(self) -> tuple[str, int]:
+        """Take no more requests: which replica this is, and how many it has yet to answer."""
+        self._traffic.ending = True
+        return serve.get_replica_context().replica_id.unique_id, self._traffic.requests
 
 
 IngressDeployment = serve.ingress()(Ingress)

@@ -4,7 +4,7 @@
 |---|---|---|
 | 1000 | the call is over: `end` was sent | no |
 | 4400 | a message or frame that cannot be read, frames missing | yes, with what was right |
-| 4401, 4403 | no key, or one without the scope `live` | no |
+| 4401, 4403 | no key, one without the scope `live`, or one revoked meanwhile | no |
 | 4404 | a call that is gone on with is not there, or was too long ago | no |
 | 4408 | no frame for `serving.live.idle_timeout_s` | yes |
 | 4409 | another connection goes on with the call, or it cannot be gone on with | no |
@@ -16,12 +16,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
 from persona_ray.serving.failures import Failure, close_of, failure_of, unexpected
+from persona_ray.serving.gate import KEY_AGE_S
 from persona_ray.serving.live.protocol import Failed, Finish, read_message
 from persona_ray.serving.logs import log_exception
 from persona_ray.store.live_calls import SupersededError
@@ -46,6 +48,17 @@ class Line:
     def __init__(self, websocket: WebSocket, idle_s: float) -> None:
         self._websocket = websocket
         self._idle_s = idle_s
+        self._check: Callable[[], Awaitable[None]] | None = None
+
+    def admitted_by(self, check: Callable[[], Awaitable[None]]) -> None:
+        """`check` raises RequestError once the caller may no longer do this."""
+        self._check = check
+
+    async def watch(self) -> None:
+        """For as long as the caller may; then the RequestError that says why not."""
+        while self._check is not None:
+            await asyncio.sleep(KEY_AGE_S)
+            await self._check()
 
     async def receive(self) -> bytes | str:
         """The next frame or text. Raises WebSocketDisconnect, and RequestError for silence."""
@@ -97,9 +110,11 @@ async def converse(line: Line, call: LiveCall, outbox: Outbox) -> None:
             if call.ended:
                 outbox.close()
                 return
+            watching = group.create_task(line.watch())
             hearing = group.create_task(_hear(line, call))
             await call.work()
             too_long = await hearing
+            watching.cancel()
             outbox.close()
     except* Exception as group_error:
         raise _first(group_error) from None

@@ -46,6 +46,7 @@ def live_calls(services: Services) -> APIRouter:
         caller = await services.gate.admit(websocket, "live")
         await websocket.accept(subprotocol=chosen_subprotocol(websocket))
         line = Line(websocket, services.config.serving.live.idle_timeout_s)
+        line.admitted_by(lambda: services.gate.still_admits(websocket, "live"))
         try:
             start = await _start(line)
         except WebSocketDisconnect:

@@ -27,12 +27,14 @@ def twilio(services: Services, calls: LiveCalls) -> APIRouter:
         line = TwilioLine(websocket, services.config.serving.live.idle_timeout_s)
         try:
             start, parameters = await line.begun()
-            caller = await services.gate.admit(_with_key(websocket, parameters.key), "live")
+            named = _with_key(websocket, parameters.key)
+            caller = await services.gate.admit(named, "live")
         except WebSocketDisconnect:
             return
         except RequestError as error:
             await part(line, None, 0, error)
             return
+        line.admitted_by(lambda: services.gate.still_admits(named, "live"))
         await calls.hold(line, caller.name, start)
 
     return router

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi import APIRouter, Request, WebSocket
 from fastapi.testclient import TestClient
@@ -221,3 +222,35 @@ def test_the_request_id_of_serve_is_logged_beside_another_trace_id(
 def test_a_log_takes_no_field_that_is_not_on_the_list() -> None:
     with pytest.raises(ValueError, match="'text' is no field"):
         log_event("sentence", text=SECRET)
+
+
+@pytest.mark.anyio
+async def test_at_the_end_what_was_begun_is_answered_and_the_rest_refused(store: Store) -> None:
+    began, go = asyncio.Event(), asyncio.Event()
+
+    def build(_: Services) -> APIRouter:
+        router = APIRouter()
+
+        @router.get("/wait")
+        async def wait() -> str:
+            began.set()
+            await go.wait()
+            return "answered"
+
+        return router
+
+    app = build_app(Services(load_config(None), FakeService(), store), [build])
+    traffic = app.state.traffic
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://test"
+    ) as client:
+        begun = asyncio.create_task(client.get("/wait"))
+        await began.wait()
+        traffic.ending = True
+        assert traffic.requests == 1
+        late = await client.get("/wait")
+        assert (late.status_code, late.json()["error"]["code"]) == (503, "service.ending")
+        assert late.headers["retry-after"] == "10"
+        go.set()
+        assert (await begun).json() == "answered"
+    assert traffic.requests == 0

@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import RequestError, StoreError
-from persona_ray.serving.live import hub
+from persona_ray.serving import gate
+from persona_ray.serving.live import connection, hub
 from persona_ray.serving.live.connection import Line, converse, part
 from persona_ray.serving.live.frames import frame
 from persona_ray.serving.live.outbox import Outbox
@@ -118,6 +119,18 @@ def test_who_has_no_key_or_no_scope_gets_no_line(client: TestClient, store: Stor
         ):
             pass
         assert getattr(caught.value, "status_code", None) == status
+
+
+def test_a_line_ends_with_its_key(
+    client: TestClient, key: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "KEY_AGE_S", 0.01)
+    monkeypatch.setattr(gate, "KEY_AGE_S", 0.0)
+    with line(client, key, start()) as (socket, _):
+        store.keys.revoke(name="shop")
+        heard = listen(socket, Heard())
+    (failed,) = heard.of(Failed)
+    assert (heard.closed, failed.error.code, failed.resumable) == (4401, "key.revoked", False)
 
 
 def test_another_keys_calls_are_not_there(
