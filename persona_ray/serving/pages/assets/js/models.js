@@ -66,7 +66,9 @@ function drawChampion() {
 }
 
 function serves(version) {
-  return known.serving_name === known.registry.model && known.serving_version === String(version.number);
+  // A bundle that is served from a folder is known by the beginning of its fingerprint.
+  const by = known.serving_version;
+  return known.serving_name === known.registry.model && (by === String(version.number) || (by.length >= 12 && version.bundle.startsWith(by)));
 }
 
 function tiles(rows) {
