@@ -55,11 +55,15 @@ def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = Fa
     _check_port(config)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as cluster:
         # Reading the registry takes as long as starting Ray.
         choosing = beside.submit(choose_bundle, config)
-        with connect(config.launch):
+        cluster.enter_context(connect(config.launch))
+        try:
             _start(config, choosing.result, say, session)
+        finally:
+            with _hushed():
+                cluster.close()
 
 
 def _start(
@@ -165,8 +169,7 @@ def _ended_in_time() -> Iterator[None]:
         late = threading.Timer(_END_S, os._exit, (1,))
         late.daemon = True
         late.start()
-        # Ray tells of each of its actors that ends here.
-        with contextlib.redirect_stderr(io.StringIO()):
+        with _hushed():
             serve.shutdown()
         late.cancel()
 
@@ -186,6 +189,14 @@ def _invitation(config: RunConfig, address: str, session: bool) -> list[str]:
         f"open {address}/#key={token}",
         f"or: curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)",
     ]
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Ray tells of each of its actors that ends, on either stream."""
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
 
 
 def _interrupt(*_: object) -> None:
