@@ -23,6 +23,8 @@ ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}:middlewares",
     # Serve starts a new proxy after three checks that failed: 3 s without one, by default 30 s.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # Ray gives its workers 15: beside any other program callers would wait for everything else.
+    "RAY_worker_niceness": "0",
 }
 # Asked by Serve's own tools, such as load balancers' probes.
 _OF_SERVE = "/-/"
