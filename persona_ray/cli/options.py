@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import ConfigError
 
 ConfigPath = Annotated[
     Path | None,
@@ -84,3 +85,20 @@ def job_options(description: str, script: str, resumable: bool = True) -> JobOpt
     arguments = parser.parse_args()
     fresh = resumable and arguments.fresh
     return JobOptions(load_config(arguments.config, arguments.overrides), fresh)
+
+
+def customer_channel(audio: str, channels: int, channel: int | None) -> int:
+    """The customer's of so many in `audio`. Where several are there, nobody guesses whose colour is
+    wanted: raises ConfigError."""
+    if channel is None:
+        if channels > 1:
+            raise ConfigError(
+                f"{audio} has {channels} channels: name the customer's, --channel 0 or --channel 1"
+            )
+        return 0
+    if not 0 <= channel < channels:
+        raise ConfigError(
+            f"{audio} has {channels} channel(s), counted from 0: --channel {channel} is not "
+            "among them"
+        )
+    return channel

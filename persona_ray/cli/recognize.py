@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Overrides, customer_channel, read
 from persona_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def recognize(
     clip: Annotated[
         bool, typer.Option("--clip", help="Each recording is one sentence, not a whole call.")
     ] = False,
-    channel: Annotated[int, typer.Option(help="The customer's channel, from 0.")] = 0,
+    channel: Annotated[
+        int | None,
+        typer.Option(help="The customer's channel, from 0; mono needs none."),
+    ] = None,
     bundle: Annotated[
         str,
         typer.Option(help="A folder or models:/persona@champion; default: the workspace's."),
@@ -78,7 +81,10 @@ def recognize(
         answers = recognizer.clips(_clips(recognizer, recordings, texts, channel))
         rows += list(zip(names, answers, strict=True))
     else:
-        rows += [(name, recognizer.recording(name, channel)) for name in recordings]
+        rows += [
+            (name, recognizer.recording(name, _channel(recognizer, name, channel)))
+            for name in recordings
+        ]
     rows += [(name, _archived(recognizer, name)) for name in calls]
     whole = combine([answer.result for _, answer in rows])
     if as_json:
@@ -90,7 +96,10 @@ def recognize(
 
 
 def _clips(
-    recognizer: PersonalityRecognizer, recordings: list[str], texts: list[str], channel: int
+    recognizer: PersonalityRecognizer,
+    recordings: list[str],
+    texts: list[str],
+    channel: int | None,
 ) -> list[ClipInput]:
     from persona_ray.audio.decode import read_audio
     from persona_ray.inference.clips import ClipInput
@@ -100,17 +109,18 @@ def _clips(
     clips = []
     for number, name in enumerate(recordings):
         sound = read_audio(name, max_s=recognizer.config.archive.max_call_s)
-        if channel >= sound.channels:
-            raise ConfigError(
-                f"{name} has {sound.channels} channel(s), counted from 0: --channel {channel} is "
-                "not among them"
-            )
-        clips.append(
-            ClipInput(
-                sound.samples[channel], sound.sample_rate_hz, texts[number] if texts else None
-            )
-        )
+        samples = sound.samples[customer_channel(name, sound.channels, channel)]
+        clips.append(ClipInput(samples, sound.sample_rate_hz, texts[number] if texts else None))
     return clips
+
+
+def _channel(recognizer: PersonalityRecognizer, name: str, channel: int | None) -> int:
+    from persona_ray.audio.decode import read_audio
+
+    if channel is not None:
+        return channel
+    sound = read_audio(name, max_s=recognizer.config.archive.max_call_s)
+    return customer_channel(name, sound.channels, channel)
 
 
 def _archived(recognizer: PersonalityRecognizer, call_id: str) -> CallRecognition:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persona_ray.errors import ConfigError, RequestError
+from persona_ray.cli.options import customer_channel
+from persona_ray.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from persona_ray.audio.decode import DecodedAudio
     from persona_ray.serving.live.protocol import AnyEvent
 
 _KEY = "name one by --key or PERSONA_RAY_KEY; `persona-ray keys create NAME --scope live` makes it"
@@ -49,7 +49,7 @@ def stream(
     from persona_ray.serving.live.protocol import Sound
 
     sound = read_audio(audio)
-    channel = _channel(audio, sound, channel)
+    channel = customer_channel(audio, sound.channels, channel)
     samples, rate_hz = sound.samples[channel], sound.sample_rate_hz
     if not 8_000 <= rate_hz <= 48_000:
         samples, rate_hz = resample(samples, rate_hz, 16_000), 16_000
@@ -101,20 +101,3 @@ class _Notice:
                 f"no line to {self._url} ({why}), trying again: is `persona-ray serve` running?",
                 err=True,
             )
-
-
-def _channel(audio: str, sound: DecodedAudio, channel: int | None) -> int:
-    """The customer's. Where several are there, nobody guesses whose colour is wanted."""
-    if channel is None:
-        if sound.channels > 1:
-            raise ConfigError(
-                f"{audio} has {sound.channels} channels: name the customer's, --channel 0 or "
-                "--channel 1"
-            )
-        return 0
-    if not 0 <= channel < sound.channels:
-        raise ConfigError(
-            f"{audio} has {sound.channels} channel(s), counted from 0: --channel {channel} is not "
-            "among them"
-        )
-    return channel
