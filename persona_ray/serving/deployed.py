@@ -43,6 +43,8 @@ T = TypeVar("T")
 _SWAP_S = 120.0
 _SWAP_STEP_S = 0.2
 _TRIES = 2
+# No answer for so long: perhaps one of the deployments before the last one has died.
+_LONG_S = 10.0
 # An answer so young says which model there is, without a hop of its own.
 _MODEL_AGE_S = 1.0
 _log = logging.getLogger(__name__)
@@ -183,7 +185,7 @@ async def _asked(begin: Callable[[], Chain]) -> Any:
     for left in reversed(range(_TRIES)):
         chain = begin()
         try:
-            return await chain.last
+            return await _outcome(chain)
         except asyncio.CancelledError:
             chain.cancel()
             raise
@@ -199,6 +201,34 @@ async def _asked(begin: Callable[[], Chain]) -> Any:
                 ) from None
             _log.warning("a replica died while it answered: it is asked once more")
     raise AssertionError("unreachable")
+
+
+async def _outcome(chain: Chain) -> Any:
+    """What the last response of a chain gives.
+
+    Where one before it went with its node, Serve takes that for the death of the replica that it
+    asks next, and asks on for ever. So those before are looked at, too: once it takes long, for
+    they carry the audio.
+    """
+    asked = [asyncio.ensure_future(_awaited(chain.last))]
+    try:
+        done, _ = await asyncio.wait(asked, timeout=_LONG_S)
+        if not done:
+            asked += [asyncio.ensure_future(_awaited(response)) for response in chain.before]
+            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+        for one in asked[1:]:
+            if one in done:
+                one.result()
+        return await asked[0]
+    finally:
+        for one in asked:
+            if not one.cancel() and not one.cancelled():
+                # Looked at, or asyncio tells of it.
+                one.exception()
+
+
+async def _awaited(response: DeploymentResponse) -> Any:
+    return await response
 
 
 def _refused(error: Exception) -> None:

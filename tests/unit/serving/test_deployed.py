@@ -31,6 +31,7 @@ class Response:
 
     def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
+        self.answer: Any = None
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -42,6 +43,7 @@ class Response:
         yield from ()
         if isinstance(self.outcome, asyncio.Event):
             yield from self.outcome.wait().__await__()
+            return self.answer
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -100,6 +102,26 @@ async def test_a_death_is_followed_by_one_more_try(death: BaseException) -> None
         await twice.call(Recording("a.wav", 0, b""))
     assert judge.calls == 2
     assert "Traceback" not in str(caught.value)
+
+
+async def test_a_death_before_one_that_never_answers_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deployed, "_LONG_S", 0.01)
+    waiting, judge = service(asyncio.Event(), JUDGED)
+    asr: Any = waiting._handles.asr
+    asr.call = Method(ActorUnavailableError("gone with its node", None), HEARD)
+    answer = await asyncio.wait_for(waiting.call(Recording("a.wav", 0, b"")), 10)
+    assert (answer.model, judge.calls, asr.call.calls) == (MODEL, 2, 2)
+    assert judge.responses[0].cancelled
+    # Whoever is merely slow is waited for.
+    slow, judge = service(asyncio.Event())
+    asked = asyncio.create_task(slow.call(Recording("a.wav", 0, b"")))
+    await asyncio.sleep(0.1)
+    assert (asked.done(), judge.calls) == (False, 1)
+    judge.responses[0].outcome.set()
+    judge.responses[0].answer = JUDGED
+    assert (await asked).model == MODEL
 
 
 async def test_a_full_queue_is_not_asked_again() -> None:
