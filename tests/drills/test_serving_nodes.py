@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import ray
 import requests
 
 from tests.drills.load import Load
@@ -30,6 +31,7 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
     with service(tmp_path / "serving", *two, **elsewhere) as running:
         other = running.nodes.add(cpus=8)
         asked = {"": running.asked(bundle)}
+        wait_for(lambda: sum(node["Alive"] for node in ray.nodes()) == 2, BACK_S, "no second node")
         running.deploy(bundle)
         there = {process.pid for process in tree(other.pid)}
         for role in ROLES:
@@ -37,7 +39,7 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
             assert sorted(found) == [False, True], f"{role} is not spread over both nodes"
         there_url = f"http://127.0.0.1:{port}"
         wait_for(lambda: ready(there_url), BACK_S, "the node has no proxy")
-        with Load([running.url, there_url], asked) as load:
+        with Load([running.url, there_url], asked, clients=8) as load:
             load.more(16)
             assert {one.url for one in load.answers} == {running.url, there_url}
             kill(other.pid)
