@@ -72,6 +72,7 @@ def said(sentences: list[Sentence]) -> list[tuple[int, float, float, str | None,
     return [(one.seq, one.start_s, one.end_s, one.text, one.probabilities) for one in sentences]
 
 
+@pytest.mark.drill
 async def test_a_live_call_outlives_the_replicas_that_hold_it(live: str) -> None:
     whole, end, connections = await streamed("whole")
     assert connections == 1

@@ -171,6 +171,7 @@ class TestService:
                 )
 
 
+@pytest.mark.drill
 def test_killed_again_and_again(plain: tuple[Path, str, dict[str, str]]) -> None:
     """Each run is killed after a few more calls, the last one while results are written."""
     folder, url, expected = plain

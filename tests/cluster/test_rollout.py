@@ -232,6 +232,7 @@ def test_a_shadow_is_never_returned_and_gives_way_when_it_is_promoted(
     point(config, Alias.CHAMPION, 1)
 
 
+@pytest.mark.drill
 def test_an_application_of_serve_deploy_follows_its_aliases_by_itself(
     address: str, registered: Path
 ) -> None:

@@ -226,6 +226,7 @@ async def more(answers: Sequence[Any], count: int) -> None:
     await eventually(lambda: len(answers) >= wanted)
 
 
+@pytest.mark.drill
 async def test_a_replica_that_dies_under_a_request_loses_nothing(
     served: tuple[str, RunConfig, DeployedService],
     bundles: tuple[Path, Path],
@@ -308,6 +309,7 @@ async def settled(asked: Sequence[Awaitable[Any]]) -> list[Any]:
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
+@pytest.mark.drill
 async def test_a_full_queue_refuses_at_once(narrow: tuple[str, DeployedService]) -> None:
     url, deployed = narrow
     one = clips()[:1]
@@ -335,6 +337,7 @@ async def test_a_full_queue_refuses_at_once(narrow: tuple[str, DeployedService])
     assert body["error"]["code"].startswith("service.")
 
 
+@pytest.mark.drill
 async def test_replicas_come_with_traffic_and_go_with_it(
     narrow: tuple[str, DeployedService],
 ) -> None:
