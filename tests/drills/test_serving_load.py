@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from tests.drills.serving import Service, bundles, service
 pytestmark = pytest.mark.drill
 
 ROLES = ("ingress", "asr", "fused")
-# A refusal costs nothing: it comes at once, as far as a busy machine lets it.
-AT_ONCE_S = 3.0
+# A refusal costs nothing: it comes at once. Half of them do, whatever else the machine is busy with.
+AT_ONCE_S = 1.0
 REQUEST_TIMEOUT_S = 15.0
 
 
@@ -128,7 +129,11 @@ def test_a_rolling_update(running: Service, both: tuple[Path, Path]) -> None:
 
 def test_a_full_queue(running: Service, both: tuple[Path, Path]) -> None:
     running.version = "3"
-    running.overrides += ("serving.limits.max_queued=2", "serving.asr.ongoing_requests=1")
+    running.overrides += (
+        "serving.limits.max_queued=2",
+        "serving.asr.ongoing_requests=1",
+        "serving.limits.request_timeout_s=300",
+    )
     running.deploy(both[1])
     asked = {"": running.asked(both[1])}
     with Load([running.url], asked, clients=16) as load:
@@ -137,7 +142,11 @@ def test_a_full_queue(running: Service, both: tuple[Path, Path]) -> None:
     refused = [one for one in load.attempts if one.status == 503]
     assert refused, "the queue was never full"
     assert {one.code for one in refused} == {"service.busy"}
-    assert max(one.seconds for one in refused) < AT_ONCE_S
+    refused_s, answered_s = (
+        statistics.median(one.seconds for one in some) for some in (refused, load.answers)
+    )
+    print(f"refused after {refused_s:.2f} s, answered after {answered_s:.2f} s (medians)")
+    assert refused_s < min(answered_s, AT_ONCE_S)
     with Load([running.url], asked, clients=1) as load:
         load.more(16)
     load.check("after it")

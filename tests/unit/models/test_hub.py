@@ -73,7 +73,10 @@ def empty_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder", "./nowhere", "a/b/c", "~/models", "../x"])
-def test_a_path_is_no_name(path: str) -> None:
+def test_a_path_is_no_name(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where nothing lies beside the folder.
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(EncoderError, match=r"'.*' cannot be loaded: there is no such folder: "):
         check_folder("text", path)
 
