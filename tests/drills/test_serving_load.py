@@ -18,7 +18,7 @@ from tests.drills.serving import Service, bundles, service
 pytestmark = pytest.mark.drill
 
 ROLES = ("ingress", "asr", "fused")
-# A refusal costs nothing: it comes at once. Half of them do, whatever else the machine is busy with.
+# A refusal costs nothing. Half of them are quicker, whatever else the machine is busy with.
 AT_ONCE_S = 1.0
 REQUEST_TIMEOUT_S = 15.0
 
