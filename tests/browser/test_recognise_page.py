@@ -112,6 +112,9 @@ def test_a_line_that_breaks_loses_nothing(open_page: Open, call: Path) -> None:
     whole = page.locator(f"{SENTENCE} .when").all_inner_texts()
     page.click("#stream")
     for sentences in (1, 2):
+        # Until the page has a line, the sentences are those of the recording.
+        while len(lines) < sentences:
+            page.wait_for_timeout(20)
         until(page, f"document.querySelectorAll('.sentences li').length >= {sentences}")
         lines[-1].close(code=4500)
     until(page, "!document.getElementById('run').disabled")
