@@ -22,6 +22,7 @@ from persona_ray.config.corpus import (
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
 from persona_ray.config.pretraining import EngineConfig, PretrainingConfig, TrackingConfig
 from persona_ray.config.recognition import RecognitionConfig
+from persona_ray.config.screening import ScreeningConfig
 from persona_ray.config.serving import ServingConfig
 from persona_ray.config.space import check_space
 from persona_ray.config.sweep import SweepConfig
@@ -50,6 +51,7 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     recognition: RecognitionConfig = RecognitionConfig()
     serving: ServingConfig = ServingConfig()
+    screening: ScreeningConfig = ScreeningConfig()
 
     @property
     def corpus_dir(self) -> Path:

@@ -1,0 +1,1 @@
+"""Screening of unknown calls: who gets through, and what the others wanted."""
