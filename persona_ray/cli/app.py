@@ -16,6 +16,7 @@ from persona_ray.cli import (
     pretrain,
     recognize,
     recognize_archive,
+    screening,
     serve,
     stream,
     sweep,
@@ -56,6 +57,8 @@ the new ones at the next run.
 call.
 
 `synth build` makes an archive with planted truth to try them on.
+
+`screening` is the second application: unknown calls.
 """,
 )
 
@@ -90,5 +93,6 @@ app.command("serve")(serve.serve)
 app.command("stream")(stream.stream)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(screening.app, name="screening")
 app.add_typer(synth.app, name="synth")
 app.add_typer(config.app, name="config")

@@ -40,6 +40,17 @@ class Speaker(StrEnum):
     ROBOT = "robot"
 
 
+class LineKind(StrEnum):
+    """What the robot says of itself: as the call begins; after silence; when nothing could be
+    made out; to have a message left; as the call ends."""
+
+    OPENING = "opening"
+    SILENCE = "silence"
+    REPEAT = "repeat"
+    MESSAGE = "message"
+    GOODBYE = "goodbye"
+
+
 @dataclass(frozen=True, slots=True)
 class CallEvent:
     """A call that comes in. `number` is E.164 (+8613...), empty where it is withheld; `user_id` is

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         CategoryJudgement,
         Channel,
         Known,
+        LineKind,
         NotListed,
         Turn,
         VoiceVerdict,
@@ -55,6 +56,14 @@ class Robot(Protocol):
 
     async def answer(self, turns: Sequence[Turn], judgement: CategoryJudgement | None) -> str:
         """What to say after these turns, the caller's last; never empty."""
+        ...
+
+
+class Lines(Protocol):
+    """What the robot says without having understood anything; the dialogue set holds it, too."""
+
+    def line(self, kind: LineKind, turns: Sequence[Turn]) -> str:
+        """One of `kind`, not the last one said; never empty. `turns` may be empty."""
         ...
 
 
