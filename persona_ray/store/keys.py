@@ -18,8 +18,22 @@ from sqlalchemy import RowMapping, insert, select, update
 from persona_ray.store.database import Database, affected
 from persona_ray.store.service_tables import ApiKeyRow
 
-# What a key may do; `admin` may do everything.
-SCOPES = ("recognise", "jobs", "live", "annotate", "models", "metrics", "admin")
+# What a key may do; `admin` may do everything. `screen` hands over calls, `screening` reads what
+# became of them, `device` fetches sets and libraries: each for the user whose id is the key's name,
+# with `operator` for any.
+SCOPES = (
+    "recognise",
+    "jobs",
+    "live",
+    "annotate",
+    "models",
+    "metrics",
+    "screen",
+    "screening",
+    "device",
+    "operator",
+    "admin",
+)
 _PREFIX = "pr"
 _COLUMNS = tuple(ApiKeyRow.__table__.columns)
 
