@@ -78,14 +78,15 @@ def _start(
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     http = {"host": config.serving.host, "port": config.serving.port}
-    with _ended_in_time(), _interrupted_by_signals():
+    with _ended_in_time(), _interrupted_by_signals(), contextlib.ExitStack() as run:
         try:
             serve.start(proxy_location="HeadOnly", http_options=http)
             deployments = _deploy(config, choose(), say)
             host = f"[{config.serving.host}]" if ":" in config.serving.host else config.serving.host
             address = f"http://{host}:{config.serving.port}"
             say(f"listening on {address} (Ctrl-C ends it)")
-            for line in _invitation(config, address, session):
+            token = run.enter_context(_session_token(config)) if session else ""
+            for line in _invitation(config, address, token):
                 say(line)
             follower = AliasFollower(config, RegistryVersions(config), deployments)
             poll_s = config.serving.rollout.poll_s if follower.follows else None
@@ -174,17 +175,25 @@ def _ended_in_time() -> Iterator[None]:
         late.cancel()
 
 
-def _invitation(config: RunConfig, address: str, session: bool) -> list[str]:
-    """How to ask: with the session's key, where there is one."""
+@contextlib.contextmanager
+def _session_token(config: RunConfig) -> Iterator[str]:
+    """The token of this run's own key, until its end; empty where none is to be made."""
     from persona_ray.serving.gate import is_loopback, session_key
     from persona_ray.store import open_store
 
+    if not config.serving.keys.required or not is_loopback(config.serving.host):
+        yield ""
+        return
+    with open_store(config.store_url) as store, session_key(store) as token:
+        yield token
+
+
+def _invitation(config: RunConfig, address: str, token: str) -> list[str]:
+    """How to ask: with the session's key, where there is one."""
     if not config.serving.keys.required:
         return ["no key is needed on this machine; nobody else is answered"]
-    if not session or not is_loopback(config.serving.host):
+    if not token:
         return ["requests need a key: persona-ray keys create NAME --scope recognise"]
-    with open_store(config.store_url) as store:
-        token = session_key(store)
     return [
         f"open {address}/#key={token}",
         f"or: curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)",

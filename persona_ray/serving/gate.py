@@ -9,9 +9,9 @@ asked for in the store at most every few seconds: a revoked one stops working wi
 Each ingress replica counts by itself, so that a key's limit is per replica.
 
 The first run on a laptop is safe by default and asks for nothing: `persona-ray serve`, typed at a
-terminal and listening on a loopback address, makes a session key (`session_key`: all scopes, one
-day, those of earlier sessions revoked) and prints the address of the pages with it behind a `#`,
-which browsers do not send: the page keeps it in its session storage. Without a terminal somebody's
+terminal and listening on a loopback address, makes a session key (`session_key`: all scopes, until
+the run ends, a day at most) and prints the address of the pages with it behind a `#`, which
+browsers do not send: the page keeps it in its session storage. Without a terminal somebody's
 log would keep the key, and on any other address more than this machine could use it: then none is
 made, and `persona-ray keys create` does it.
 
@@ -27,7 +27,8 @@ import asyncio
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -183,10 +184,15 @@ def chosen_subprotocol(connection: HTTPConnection) -> str | None:
     return SUBPROTOCOL if SUBPROTOCOL in _offered(connection) else None
 
 
-def session_key(store: Store) -> str:
-    """The token of a new session's key; keys of earlier sessions end."""
-    store.keys.revoke(name=SESSION)
-    return store.keys.create(SESSION, ["admin"], lifetime=_SESSION_LIFETIME).token
+@contextmanager
+def session_key(store: Store) -> Iterator[str]:
+    """The token of a key for one run of the service, which ends with it. Another run on the same
+    store has its own; that of a run which could not end it expires."""
+    issued = store.keys.create(SESSION, ["admin"], lifetime=_SESSION_LIFETIME)
+    try:
+        yield issued.token
+    finally:
+        store.keys.revoke(key_id=issued.key.key_id)
 
 
 def check_open(config: ServingConfig) -> None:

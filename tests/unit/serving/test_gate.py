@@ -164,8 +164,16 @@ def test_without_keys_no_other_address_is_listened_on() -> None:
             check_open(serving(f"serving.host='{host}'").serving)
 
 
-def test_a_session_key_ends_the_one_before(store: Store) -> None:
+def test_each_run_has_a_session_key_that_ends_with_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_module, "KEY_AGE_S", 0.0)
     client = TestClient(application(store))
-    first, second = session_key(store), session_key(store)
+    with session_key(store) as first:
+        with session_key(store) as second:
+            for token in (first, second):
+                assert client.get("/who", headers=bearer(token)).status_code == 200
+        assert code(client, headers=bearer(second)) == (401, "key.revoked")
+        assert client.get("/who", headers=bearer(first)).status_code == 200
     assert code(client, headers=bearer(first)) == (401, "key.revoked")
-    assert client.get("/who", headers=bearer(second)).status_code == 200
+    assert all(key.expires_at is not None for key in store.keys.all())
