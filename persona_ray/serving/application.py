@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fastapi import APIRouter, FastAPI
 
@@ -20,7 +20,7 @@ from persona_ray.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.serving.service import PersonalityService
+    from persona_ray.serving.service import PersonalityService, ServedModel
     from persona_ray.store import Store
 
 _ABOUT = """\
@@ -43,11 +43,36 @@ class Services:
     def __post_init__(self) -> None:
         object.__setattr__(self, "gate", Gate(self.store, self.config.serving.keys))
 
+    async def model(self) -> ServedModel:
+        """The model that answers now."""
+        return await self.personality.model()
 
+
+class Common(Protocol):
+    """What the services of every application have."""
+
+    @property
+    def config(self) -> RunConfig: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    @property
+    def gate(self) -> Gate: ...
+
+    async def model(self) -> ServedModel: ...
+
+
+ServicesT = TypeVar("ServicesT", bound=Common)
 BuildRouter = Callable[[Services], APIRouter]
 
 
-def build_app(services: Services, routers: Sequence[BuildRouter]) -> FastAPI:
+def build_app(
+    services: ServicesT, routers: Sequence[Callable[[ServicesT], APIRouter]], about: str = _ABOUT
+) -> FastAPI:
     """The application with the routes of `routers`; `app.state.traffic` is what it has to do.
 
     FastAPI's own pages of documentation load scripts from elsewhere, so there are none:
@@ -58,7 +83,7 @@ def build_app(services: Services, routers: Sequence[BuildRouter]) -> FastAPI:
     with suppress(OSError):
         tempfile.gettempdir()
     app = FastAPI(
-        title="persona-ray", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None
+        title="persona-ray", version=__version__, description=about, docs_url=None, redoc_url=None
     )
     for build in routers:
         app.include_router(build(services))

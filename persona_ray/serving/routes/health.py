@@ -12,13 +12,13 @@ from persona_ray.serving.documents import errors
 from persona_ray.serving.schemas import HealthAnswer, ReadyAnswer, model_answer
 
 if TYPE_CHECKING:
-    from persona_ray.serving.application import Services
+    from persona_ray.serving.application import Common
 
 READY_WITHIN_S = 5.0
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def health(services: Services) -> APIRouter:
+def health(services: Common) -> APIRouter:
     """GET /health, /health/ready (both without a key) and /metrics (scope `metrics`)."""
     router = APIRouter(tags=["operation"])
 
@@ -32,7 +32,7 @@ def health(services: Services) -> APIRouter:
         """For a readiness probe: 503 while a model is loading or the database is away."""
         try:
             async with asyncio.timeout(READY_WITHIN_S):
-                model = await services.personality.model()
+                model = await services.model()
                 await asyncio.to_thread(services.store.keys.all)
         except (PersonaRayError, TimeoutError):
             raise RequestError(

@@ -1,0 +1,1 @@
+"""Screening of unknown calls over HTTP and WebSocket: shells over `inference.screening`."""

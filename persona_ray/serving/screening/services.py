@@ -1,0 +1,82 @@
+"""What the routes of screening are built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from persona_ray.errors import RequestError
+from persona_ray.serving.gate import Caller, Gate
+from persona_ray.serving.metrics import Metrics
+
+if TYPE_CHECKING:
+    from persona_ray.config import RunConfig
+    from persona_ray.inference.screening.seams import (
+        Categories,
+        Ears,
+        Lines,
+        Mouth,
+        Robot,
+        Sources,
+        Voices,
+    )
+    from persona_ray.serving.service import ServedModel
+    from persona_ray.store import Store
+
+_ANYONES = frozenset({"operator", "admin"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Whoever answers at each seam: in this process, or deployments on Ray Serve."""
+
+    sources: Sources
+    voices: Voices
+    ears: Ears
+    categories: Categories
+    robot: Robot
+    lines: Lines
+    mouth: Mouth
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningServices:
+    """Of one web application. `served`: the category model, for probes."""
+
+    config: RunConfig
+    parts: Parts
+    store: Store
+    served: ServedModel
+    metrics: Metrics = field(default_factory=Metrics)
+    gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gate", Gate(self.store, self.config.serving.keys))
+
+    async def model(self) -> ServedModel:
+        """The category model that answers now."""
+        return self.served
+
+
+def user_of(caller: Caller, user_id: str) -> str:
+    """Whom a caller acts for: the user whose id is its key's name; with the scope `operator` the
+    one that is named. Raises RequestError: 403 for another's, 422 where none is named."""
+    if caller.scopes & _ANYONES:
+        found = user_id or caller.name
+        if not found:
+            raise RequestError(
+                "screening.user",
+                "no user is named",
+                field="user_id",
+                fix="name the user whom the call is for: user_id=...",
+            )
+        return found
+    if user_id and user_id != caller.name:
+        raise RequestError(
+            "screening.user",
+            "the key is another user's",
+            status=403,
+            field="user_id",
+            fix="leave user_id out, or use a key with the scope 'operator'",
+        )
+    return caller.name
