@@ -44,6 +44,22 @@ def choose_bundle(config: RunConfig, reference: str = "") -> BundleChoice:
     return BundleChoice(str(folder), config.tracking.model, digest[:12], digest, str(kept))
 
 
+def may_be_refused(config: RunConfig) -> bool:
+    """Whether `choose_bundle` is to be waited for before anything costly begins: it reads a folder
+    alone, or no good bundle lies in the workspace for the case that there is no champion."""
+    from persona_ray.launch.tracking import has_store
+
+    if config.serving.bundle:
+        return not config.serving.bundle.startswith(SCHEME)
+    if not has_store(config):
+        return True
+    try:
+        manifest.verify(config.bundle_dir)
+    except BundleError:
+        return True
+    return False
+
+
 def find_bundle(config: RunConfig, choice: BundleChoice) -> Path:
     """The folder of `choice` on this machine: where it lay if it is there, else as registered."""
     from persona_ray.launch.registry import resolve_bundle

@@ -21,7 +21,7 @@ from persona_ray.apps.alias import (
     choose_challenger,
     follow,
 )
-from persona_ray.apps.bundles import choose_bundle
+from persona_ray.apps.bundles import choose_bundle, may_be_refused
 from persona_ray.apps.personality import build_for
 from persona_ray.errors import ServiceError
 
@@ -45,7 +45,7 @@ def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = Fa
 
     `session`: make a key for it, and say it; for a person at a terminal, whose output no log keeps.
     Raises ServiceError where the port is taken or a deployment does not start, ConfigError where
-    everything would be open to other machines.
+    everything would be open to other machines, BundleError where there is nothing good to serve.
     """
     from persona_ray.launch.cluster import connect
     from persona_ray.serving.gate import check_open
@@ -58,6 +58,8 @@ def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = Fa
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as cluster:
         # Reading the registry takes as long as starting Ray.
         choosing = beside.submit(choose_bundle, config)
+        if may_be_refused(config):
+            choosing.result()
         cluster.enter_context(connect(config.launch))
         try:
             _start(config, choosing.result, say, session)

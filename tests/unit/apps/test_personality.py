@@ -5,15 +5,17 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import yaml
 
-from persona_ray.apps.bundles import choose_bundle, find_bundle
+from persona_ray.apps.bundles import choose_bundle, find_bundle, may_be_refused
 from persona_ray.apps.here import serve_here
 from persona_ray.apps.personality import build
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import BundleError, ConfigError, RegistryError, ServiceError
+from persona_ray.launch.tracking_store import local_database
 from persona_ray.models import manifest
 from persona_ray.models.bundle import contract_of, save_bundle
 from tests.unit.models.test_bimodal import small_model
@@ -68,6 +70,39 @@ def test_a_damaged_bundle_is_named_before_anything_starts(config: RunConfig) -> 
     (bundle(config.bundle_dir) / "head.safetensors").write_bytes(b"half")
     with pytest.raises(BundleError, match=r"head\.safetensors"):
         choose_bundle(config)
+
+
+@pytest.mark.parametrize("where", ["named", "workspace", "nowhere", "beside a registry"])
+def test_what_cannot_be_served_is_refused_before_ray_starts(
+    config: RunConfig, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(_: object) -> NoReturn:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("persona_ray.launch.cluster.connect", connect)
+    monkeypatch.setattr("persona_ray.serving.proxy.ENVIRONMENT", {})
+    updates: dict[str, object] = {"port": 0}
+    if where == "named":
+        updates["bundle"] = str(bundle(tmp_path / "other"))
+    if where == "beside a registry":
+        config = load_config(None, [f"workspace={tmp_path}"])
+        local_database(config).touch()
+        monkeypatch.setattr("persona_ray.apps.bundles._champion", lambda _: None)
+    if where != "nowhere":
+        folder = Path(str(updates.get("bundle", bundle(config.bundle_dir))))
+        (folder / "head.safetensors").write_bytes(b"half")
+    serving = config.serving.model_copy(update=updates)
+    with pytest.raises(BundleError, match=r"nothing to serve|head\.safetensors"):
+        serve_here(config.model_copy(update={"serving": serving}), print)
+
+
+def test_a_champion_is_looked_for_while_ray_starts(tmp_path: Path) -> None:
+    config = load_config(None, [f"workspace={tmp_path}"])
+    assert may_be_refused(config)
+    local_database(config).touch()
+    assert may_be_refused(config)
+    bundle(config.bundle_dir)
+    assert not may_be_refused(config)
 
 
 def test_a_taken_port_is_named_before_anything_starts(config: RunConfig) -> None:
