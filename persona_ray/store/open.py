@@ -22,6 +22,7 @@ from persona_ray.store.keys import KeyRepository
 from persona_ray.store.live_calls import LiveCallRepository
 from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.rollouts import RolloutRepository
+from persona_ray.store.screening_changes import ChangeRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -51,6 +52,7 @@ class Store:
         self.jobs = JobRepository(database)
         self.live_calls = LiveCallRepository(database)
         self.rollouts = RolloutRepository(database)
+        self.changes = ChangeRepository(database)
 
     @property
     def url(self) -> str:
