@@ -28,6 +28,7 @@
     │   ├── RequestError          a request asks for what is not given: its field and the fix
     │   ├── ServiceBusyError      its queues are full: ask again later
     │   └── ServiceLostError      a replica died while it answered: ask again
+    ├── DistributionError         a device refuses what it was sent, or cannot fetch it
     ├── TrackingError             the MLflow store or server cannot be reached
     └── RegistryError             the registry has no such version, or cannot do what is asked
         └── PromotionError        the challenger is worse than the champion beyond noise
@@ -214,6 +215,15 @@ class ServiceBusyError(ServiceError):
 
 class ServiceLostError(ServiceError):
     """A replica died while it answered; the same request may be sent again."""
+
+
+class DistributionError(PersonaRayError):
+    """A device refuses what it was sent, or cannot fetch it: what it held before still stands.
+    `reason` names the kind of refusal, for programs."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TrackingError(PersonaRayError):
