@@ -139,7 +139,7 @@ def _process(
         customer_id=call.customer_id,
         audio_uri=call.audio_uri,
         status=CallStatus.OK if clips else CallStatus.NOTHING_USABLE,
-        detail="" if clips else why_nothing(dropped),
+        detail="" if clips else why_nothing(dropped, config.cut),
         channel=heard.track.channel,
         clips=len(clips),
         dropped=dict(dropped),
@@ -269,9 +269,16 @@ def _clip(
     return EncodedClip(info, encode_flac(samples, rate_hz))
 
 
-def why_nothing(dropped: Counter[str]) -> str:
-    """For a call without one sentence to use."""
+def why_nothing(dropped: Counter[str], config: CutConfig) -> str:
+    """For a call without one sentence to use, in words."""
     if not dropped:
         return "no words recognised"
-    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
-    return f"every sentence was dropped ({counts})"
+    why = {
+        DropReason.SHORT: f"too short (fewer than {config.min_chars} characters, cut.min_chars)",
+        DropReason.NO_SPEECH: "where nobody is heard to speak",
+        DropReason.OUTSIDE_AUDIO: "after the end of the audio",
+    }
+    counts = ", ".join(
+        f"{dropped[reason]} {said}" for reason, said in why.items() if dropped[reason]
+    )
+    return f"no sentence can be used: {counts}"

@@ -166,7 +166,7 @@ def read_pieces(
     for sentence in sentences:
         start_s, end_s, part = clip_samples(sentence, samples, rate_hz)
         pieces.append(Piece(start_s, end_s, sentence.text, as_stored(part), rate_hz))
-    return Pieces(tuple(pieces), "" if pieces else why_nothing(dropped), ())
+    return Pieces(tuple(pieces), "" if pieces else why_nothing(dropped, config.cut), ())
 
 
 def cut_spans(speech: Sequence[Span], config: CutConfig) -> list[Span]:

@@ -152,7 +152,14 @@ def test_words_where_nobody_speaks_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "detail"),
-    [([], "no words recognised"), (words_at("好的", 1.0), "every sentence was dropped (short 1)")],
+    [
+        ([], "no words recognised"),
+        (
+            [*words_at("好的。", 1.0), *words_at("谢谢。", 2.5), *words_at(SENTENCES[2], 9.0)],
+            "no sentence can be used: 2 too short (fewer than 10 characters, cut.min_chars), "
+            "1 after the end of the audio",
+        ),
+    ],
 )
 def test_a_call_with_nothing_usable_says_so(
     tmp_path: Path, words: list[tuple[str, float, float]], detail: str
