@@ -22,7 +22,10 @@ from persona_ray.store.keys import KeyRepository
 from persona_ray.store.live_calls import LiveCallRepository
 from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.rollouts import RolloutRepository
+from persona_ray.store.screened_calls import ScreenedCallRepository
 from persona_ray.store.screening_changes import ChangeRepository
+from persona_ray.store.screening_corrections import CorrectionRepository
+from persona_ray.store.screening_notices import NoticeRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -52,6 +55,9 @@ class Store:
         self.jobs = JobRepository(database)
         self.live_calls = LiveCallRepository(database)
         self.rollouts = RolloutRepository(database)
+        self.screened_calls = ScreenedCallRepository(database)
+        self.screening_notices = NoticeRepository(database)
+        self.screening_corrections = CorrectionRepository(database)
         self.changes = ChangeRepository(database)
 
     @property
