@@ -76,6 +76,8 @@ class ChangeLog(Protocol):
         self, kind: str, sequence: int, limit: int, owner: str = SHARED, after_key: str = ""
     ) -> list[Change]: ...
 
+    def those(self, kind: str, sequences: Sequence[int], owner: str = SHARED) -> list[Change]: ...
+
 
 class ChangeRepository:
     """Streams of changes. Implements ChangeLog."""
@@ -150,6 +152,14 @@ class ChangeRepository:
             ChangeRow.what != What.REMOVED,
         )
         return self._read(query.order_by(ChangeRow.key).limit(limit))
+
+    def those(self, kind: str, sequences: Sequence[int], owner: str = SHARED) -> list[Change]:
+        """The changes of these sequences, as far as they are kept, in their order."""
+        found: list[Change] = []
+        for some in chunks(sorted(sequences)):
+            query = _changes(kind, owner).where(ChangeRow.sequence.in_(some))
+            found += self._read(query.order_by(ChangeRow.sequence))
+        return found
 
     def prune(self, before: datetime) -> int:
         """Delete what only tells of the time before: sequences of then can't be gone back to, and

@@ -37,6 +37,8 @@ def test_each_stream_counts_for_itself(store: Store) -> None:
     assert [change.key for change in store.changes.since(NUMBERS, 0, 10, owner="ann")] == ["+863"]
     assert [change.key for change in store.changes.since(NUMBERS, 1, 10)] == ["+862"]
     assert [change.key for change in store.changes.since(NUMBERS, 0, 10, to=1)] == ["+861"]
+    assert [change.key for change in store.changes.those(NUMBERS, [2, 1, 7])] == ["+861", "+862"]
+    assert [change.key for change in store.changes.those(NUMBERS, [1, 2], owner="ann")] == ["+863"]
 
 
 def test_a_change_that_fails_with_its_transaction_leaves_no_hole(store: Store) -> None:
