@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from persona_ray.config.base import Section
+from persona_ray.config.serving import ScaleConfig
 
 # As records.Standing; the configuration imports nothing above it.
 StandingName = Literal["normal", "abnormal", "illegal"]
+# What may become of a call that is not illegal. `screen`: the robot goes on to its last turn;
+# `end`: it says goodbye.
+OnWanted = Literal["pass", "message"]
+OnNormal = Literal["pass", "message", "screen"]
+OnAbnormal = Literal["message", "screen", "end"]
+OnNoAnswer = Literal["pass", "message", "screen", "reject"]
 
 _STANDINGS: dict[str, StandingName] = {
     "impersonation_fraud": "illegal",
@@ -43,11 +51,49 @@ class PolicyConfig(Section):
         ("delivery", "ride", "appointment"),
         description="categories that get through, for users who have not chosen",
     )
+    on_wanted: OnWanted = Field("pass", description="pass or message: a category that is wanted")
+    on_normal: OnNormal = Field(
+        "message",
+        description="pass, message or screen (to the last turn): normal, but not among the wanted",
+    )
+    on_abnormal: OnAbnormal = Field(
+        "end", description="message, screen (to the last turn) or end (say goodbye): abnormal"
+    )
+    on_abnormal_voice: OnAbnormal = Field(
+        "screen", description="message, screen or end: an abnormal voice, whatever it says"
+    )
+    ask_s: float = Field(
+        20.0, gt=0, description="how long a user is asked about an abnormal number, in seconds"
+    )
+    on_no_answer: OnNoAnswer = Field(
+        "screen", description="pass, message, screen or reject: the user was asked, and is silent"
+    )
+    sure: float = Field(
+        0.85,
+        gt=0.5,
+        le=1,
+        description="probability from which a category that is not illegal is acted on",
+    )
+    pass_illegal_below: float = Field(
+        0.05, ge=0, lt=1, description="probability of fraud from which on no call is passed"
+    )
     false_hang_up_cost: float = Field(
         20.0, gt=0, description="cost of hanging up on a call that was not illegal"
     )
     fraud_turn_cost: float = Field(
         1.0, gt=0, description="cost of each further turn that an illegal caller is listened to"
+    )
+    turn_evidence: float = Field(
+        1.0,
+        ge=0,
+        description="how far apart a further turn sets fraud and others, in standard deviations "
+        "of its log-likelihood ratio (d')",
+    )
+    hysteresis: float = Field(
+        0.5,
+        ge=0,
+        description="in log-odds: this far above the threshold of fraud one judgement is enough, "
+        "nearer to it two in a row",
     )
 
 
@@ -73,16 +119,83 @@ class DialogueConfig(Section):
     silence_s: float = Field(6.0, gt=0, description="silence after which the robot asks again")
     max_silences: int = Field(2, ge=1, description="in a row, then the call is ended")
     max_call_s: float = Field(180.0, gt=0, description="longest screened call, in seconds")
-    voice: str = Field("espeak", description="espeak, kokoro, or tone (no speech: for tests)")
+    message_s: float = Field(60.0, gt=0, description="longest message, in seconds")
+    part_s: float = Field(
+        8.0,
+        gt=0,
+        description="how long a model may think about a turn; then the call goes on without it",
+    )
+    sentences: str = Field(
+        "both",
+        description="what a caller's words are compared by: both, meaning, ngrams, or "
+        "package.module:Name of a SentenceVectors",
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="nearness below which no exchange is meant and the caller is asked to go on; "
+        "empty: that of the sentence vectors",
+    )
+    steering: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="what a category of probability 1 adds to the nearness of its exchanges",
+    )
+    voice: Literal["espeak", "kokoro", "tone"] = Field(
+        "espeak", description="espeak, kokoro, or tone (no speech: for tests)"
+    )
+    voices_folder: Path | None = Field(
+        None, description="of kokoro: package/voices of `npm pack kokoro-js@1.2.1`"
+    )
+    speed: float = Field(1.0, gt=0.3, lt=3, description="of speech, a ratio")
+    spoken: int = Field(
+        512, ge=1, description="answers whose sound is kept in memory, about 0.3 MB each"
+    )
 
 
 class ReportsConfig(Section):
-    """What it takes before reports change a shared set."""
+    """What it takes before reports change a shared set, and what a report weighs.
+
+    One of a person that proved right before weighs nearly 1, a newcomer's `newcomer_weight`.
+    """
 
     min_reporters: int = Field(5, ge=1, description="distinct persons, whatever they weigh")
     min_weight: float = Field(3.0, gt=0, description="sum of their weights, after decay")
     half_life_days: float = Field(30.0, gt=0, description="after which a report counts half")
     expires_days: float = Field(90.0, gt=0, description="of an entry that reports made")
+    newcomer_weight: float = Field(
+        0.2, ge=0, le=1, description="of a person whose reports nothing has been found about"
+    )
+    prior_reports: float = Field(
+        5.0, gt=0, description="findings that it takes to move a person's weight half-way"
+    )
+    contradiction_cost: float = Field(
+        3.0, ge=0, description="reports found right that one found wrong undoes"
+    )
+    withdrawal_cost: float = Field(
+        1.0, ge=0, description="the same, of a report taken back after it had helped to list"
+    )
+    proven_after: float = Field(
+        3.0, ge=0, description="reports found right, less what wrong ones undo, of a proven person"
+    )
+    unproven_share: float = Field(
+        0.5, ge=0, le=1, description="of min_weight that persons not proven can reach, all together"
+    )
+    maturity_days: float = Field(
+        14.0, ge=0, description="a person known for less than this at the report weighs less"
+    )
+    burst_hours: float = Field(
+        1.0, ge=0, description="what is reported within this time is one burst; 0: no limit"
+    )
+    burst_share: float = Field(
+        0.6, gt=0, description="of min_weight that the reports of one burst can reach"
+    )
+    per_day: int = Field(20, ge=1, description="reports of one person that are taken in 24 hours")
+    keep_days: float = Field(
+        300.0, gt=0, description="a report is deleted after this; its reporter's record stays"
+    )
 
 
 class RecordsConfig(Section):
@@ -100,13 +213,40 @@ class DistributionConfig(Section):
         30.0, gt=0, description="changes older than this are had as a snapshot"
     )
     prefix_bits: int = Field(
-        16, ge=8, le=32, description="of a number's hash that a private look-up tells"
+        16, ge=8, le=32, description="of a number's hash that a private look-up tells, at most"
     )
+    crowd: int = Field(
+        16, ge=1, description="listed numbers, on average, that a private look-up hides among"
+    )
+    keys: str = Field(
+        "",
+        description="folder of the signing keys, shared by all replicas; empty: keys/screening in "
+        "the workspace",
+    )
+
+
+class PartsConfig(Section):
+    """Deployments of the models of screening. The ingress, limits, live calls and keys are those of
+    `serving`."""
+
+    layout: Literal["whole", "split"] = Field(
+        "whole",
+        description="whole: all models in each replica, quickest on one machine; split: each apart",
+    )
+    whole: ScaleConfig = ScaleConfig()
+    ears: ScaleConfig = ScaleConfig()
+    voices: ScaleConfig = ScaleConfig()
+    categories: ScaleConfig = ScaleConfig()
+    robot: ScaleConfig = ScaleConfig()
+    mouth: ScaleConfig = ScaleConfig()
 
 
 class ScreeningConfig(Section):
     """Screening of unknown calls."""
 
+    region: str = Field(
+        "CN", description="ISO 3166 country whose numbers are written without a country code"
+    )
     bundle: str = Field(
         "", description="category model: a folder or models:/category@champion; empty: the latter"
     )
@@ -116,4 +256,14 @@ class ScreeningConfig(Section):
     reports: ReportsConfig = ReportsConfig()
     records: RecordsConfig = RecordsConfig()
     distribution: DistributionConfig = DistributionConfig()
+    parts: PartsConfig = PartsConfig()
+    gone_s: float = Field(
+        20.0,
+        gt=0,
+        description="how long a call whose line broke, or that nobody connected, is waited for; "
+        "then it ends with the verdict so far",
+    )
     webhooks: tuple[str, ...] = Field((), description="URLs that hear of verdicts, signed")
+    webhooks_private: bool = Field(
+        False, description="webhooks may be at private addresses, such as 10.0.0.5 or 127.0.0.1"
+    )

@@ -1,0 +1,365 @@
+"""The machine of a screened call: inputs in, commands out, nothing else.
+
+```
+looking -> asking -> talking -> closing -> ended
+   |          |        | \\-> message -> closing
+   \\----------\\--------\\--------\\-> (after) -> ended
+```
+`talking` is the dialogue with the robot, or listening where it is disabled. Whoever ends the call,
+the line's last command is given at once; where something said is still being recognised or judged,
+the verdict waits for it in `after`, for `part_s` at most. Every phase but `ended` has a deadline,
+so a call ends whatever fails: without any input but the passing of time it is over
+`max_call_s` and a few time-outs after it was picked up. An illegal voice or early rule is what
+`HangUp` needs; every other end says goodbye, or just ends.
+
+No IO, no clock: times come with the inputs, and never run backwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from persona_ray.inference.screening import steps
+from persona_ray.inference.screening.course import Course
+from persona_ray.inference.screening.deadlines import Deadline, deadlines
+from persona_ray.inference.screening.policy import (
+    Action,
+)
+from persona_ray.inference.screening.records import (
+    LineKind,
+    NotListed,
+    Outcome,
+    Speaker,
+    Turn,
+)
+from persona_ray.inference.screening.state import Phase, SessionState, dump_state, read_state
+from persona_ray.inference.screening.steps import Choice, Command, Input, Part
+
+if TYPE_CHECKING:
+    from persona_ray.config.screening import ScreeningConfig
+    from persona_ray.inference.screening.policy import Wishes
+    from persona_ray.inference.screening.records import CallEvent
+
+# Utterances in a row that were not recognised; then the caller is asked for a message.
+_DEAF = 2
+
+
+class Session(Course):
+    """Of one call. Made by `begin` or `resume`."""
+
+    @classmethod
+    def begin(
+        cls,
+        call: CallEvent,
+        config: ScreeningConfig,
+        wishes: Wishes | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> tuple[Session, tuple[Command, ...]]:
+        """A call that comes in; `models` as in Verdict, but for the category model."""
+        session = cls(SessionState(call), config, wishes, models or {})
+        return session, (steps.LookUp(),)
+
+    @classmethod
+    def resume(
+        cls,
+        kept: Mapping[str, Any],
+        config: ScreeningConfig,
+        wishes: Wishes | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> tuple[Session, tuple[Command, ...]]:
+        """A call whose replica has died, from its last `dump`: what was being recognised is lost
+        unless it is heard again; what was being asked or said is begun anew. Raises
+        RequestError where another release left it."""
+        session = cls(read_state(kept), config, wishes, models or {})
+        session._again()
+        return session, session._given()
+
+    def dump(self) -> dict[str, Any]:
+        """For `resume`, as JSON has it."""
+        return dump_state(self._state)
+
+    @property
+    def revision(self) -> int:
+        """Grows when something has changed that is worth a `dump`."""
+        return self._state.revision
+
+    @property
+    def phase(self) -> Phase:
+        return self._state.phase
+
+    @property
+    def ended(self) -> bool:
+        return self._state.phase is Phase.ENDED
+
+    @property
+    def last_utterance(self) -> int:
+        return self._state.floor.last_utterance
+
+    @property
+    def deadline_s(self) -> float | None:
+        """When `Ticked` is due; None where the call has ended."""
+        found = deadlines(self._state, self._dialogue, self._policy.config)
+        return min((one.at_s for one in found), default=None)
+
+    def feed(self, one: Input) -> tuple[Command, ...]:
+        """What is to be done now; nothing after the end. Inputs that come too late, or answer
+        what is not asked any more, do nothing."""
+        state = self._state
+        if self.ended:
+            return ()
+        if math.isfinite(one.at_s):
+            state.now_s = max(state.now_s, one.at_s)
+        handler: Callable[[Any], None] = getattr(self, _HANDLERS[type(one)])
+        handler(one)
+        return self._given()
+
+    # --- before the call is answered -----------------------------------------------------------
+
+    def _source_found(self, one: steps.SourceFound) -> None:
+        state = self._state
+        if state.phase is not Phase.LOOKING:
+            return
+        state.source = one.source
+        self._decide(self._policy.by_source(one.source))
+
+    def _user_answered(self, one: steps.UserAnswered) -> None:
+        state = self._state
+        if state.phase is Phase.AFTER:
+            return
+        if one.choice is Choice.PASS:
+            state.why = "the user took the call"
+            self._pass(state.decision)
+        elif one.choice is Choice.REJECT:
+            state.why = "the user rejected the call"
+            self._end(Outcome.REJECTED, steps.Reject(state.why))
+        elif state.phase is Phase.ASKING:
+            self._act(Action(one.choice.value))
+        elif state.phase is Phase.TALKING and one.choice is Choice.MESSAGE:
+            self._act(Action.MESSAGE)
+
+    # --- the caller ----------------------------------------------------------------------------
+
+    def _caller_speaks(self, _: steps.CallerSpeaks) -> None:
+        state = self._state
+        if state.phase in (Phase.TALKING, Phase.MESSAGE):
+            self._stop_speaking()
+            state.floor.begin_talk(state.now_s)
+
+    def _caller_quiet(self, _: steps.CallerQuiet) -> None:
+        if self._state.floor.talking:
+            self._state.floor.end_talk()
+            self._respond()
+
+    def _utterance_ended(self, one: steps.UtteranceEnded) -> None:
+        state = self._state
+        if state.phase not in (Phase.TALKING, Phase.MESSAGE):
+            return
+        if state.floor.utterance(one.utterance, one.start_s, one.end_s, state.now_s):
+            self._stop_speaking()
+            self._out.append(steps.Recognize(one.utterance))
+
+    def _recognized(self, one: steps.Recognized) -> None:
+        state = self._state
+        utterance = state.floor.utterances.pop(one.utterance, None)
+        if utterance is None:
+            return
+        state.deaf = 0
+        text = one.text.strip()
+        if text:
+            state.heard(one.utterance)
+            # An answer that is being chosen knows nothing of it.
+            state.answering.drop()
+            self._add(Turn(Speaker.CALLER, text, utterance.start_s, utterance.end_s))
+            state.floor.silences = 0
+            state.unanswered = True
+            self._judge()
+        else:
+            self._nothing_heard()
+
+    def _nothing_heard(self) -> None:
+        """An utterance without words."""
+        state = self._state
+        if state.phase is not Phase.TALKING or state.unanswered or state.floor.hearing:
+            self._respond()
+        else:
+            self._silent(LineKind.REPEAT)
+
+    def _caller_left(self, _: steps.CallerLeft) -> None:
+        state = self._state
+        left = state.outcome if state.phase is Phase.CLOSING else Outcome.CALLER_LEFT
+        if state.left_a_message:
+            left = Outcome.MESSAGE
+        if state.phase is not Phase.AFTER:
+            self._end(left, None)
+
+    def _broken_off(self, one: steps.BrokenOff) -> None:
+        """By the service itself; a call that is over keeps its outcome."""
+        state = self._state
+        if state.phase is not Phase.AFTER:
+            state.why = one.why
+            self._end(Outcome.BROKEN_OFF, steps.EndCall())
+        self._conclude()
+
+    # --- what the parts say --------------------------------------------------------------------
+
+    def _voice_judged(self, one: steps.VoiceJudged) -> None:
+        state = self._state
+        if not state.on_the_line or not state.hear_voice(one.verdict):
+            return
+        decision = self._policy.by_voice(one.verdict)
+        self._note(decision)
+        if decision.action is Action.SCREEN:
+            return
+        if decision.action is Action.HANG_UP or state.phase is Phase.TALKING:
+            self._act(decision.action)
+
+    def _category_judged(self, one: steps.CategoryJudged) -> None:
+        state = self._state
+        if not state.judging.close(one.judging):
+            return
+        decision = self._by_category(one.judgement)
+        if state.phase is Phase.AFTER:
+            self._note(decision)
+            self._conclude_when_known()
+        elif decision.action is Action.HANG_UP or state.phase is Phase.TALKING:
+            self._decide(decision)
+        else:
+            self._note(decision)
+            self._respond()
+
+    def _robot_answered(self, one: steps.RobotAnswered) -> None:
+        state = self._state
+        if state.answering.close(one.answering):
+            self._answer(one.text.strip())
+
+    def _answer(self, text: str) -> None:
+        """What was said while the answer was being chosen is answered together with the rest."""
+        state = self._state
+        if state.phase is Phase.TALKING and not state.floor.hearing:
+            state.unanswered = False
+            self._say(None if text else LineKind.REPEAT, text)
+
+    def _part_failed(self, one: steps.PartFailed) -> None:
+        state = self._state
+        part, number = one.part, one.number
+        match part:
+            case Part.SOURCES:
+                if state.phase is Phase.LOOKING:
+                    state.miss(part)
+                    self._source_found(steps.SourceFound(state.now_s, NotListed()))
+            case Part.VOICES:
+                state.miss(part)
+            case Part.EARS:
+                if state.floor.utterances.pop(number, None) is not None:
+                    state.miss(part)
+                    state.heard(number)
+                    self._deaf()
+            case Part.CATEGORIES:
+                if state.judging.close(number):
+                    state.miss(part)
+                    self._respond()
+            case Part.ROBOT:
+                if state.answering.close(number):
+                    state.miss(part)
+                    self._answer("")
+            case Part.MOUTH:
+                if state.floor.saying is not None and state.floor.saying.number == number:
+                    state.miss(part)
+                    self._said()
+
+    def _deaf(self) -> None:
+        """The recogniser fails: the caller is asked to repeat, then for a message."""
+        state = self._state
+        state.deaf += 1
+        if state.phase is Phase.TALKING and state.deaf >= _DEAF and self._dialogue.enabled:
+            self._act(Action.MESSAGE)
+        else:
+            self._nothing_heard()
+
+    def _speaking(self, one: steps.Speaking) -> None:
+        self._state.floor.speaking(one.saying, one.text, self._state.now_s)
+
+    def _spoken(self, one: steps.Spoken) -> None:
+        saying = self._state.floor.saying
+        if saying is not None and saying.number == one.saying:
+            self._said()
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def _ticked(self, _: steps.Ticked) -> None:
+        """One deadline at a time: another one that has passed is the next tick's."""
+        state = self._state
+        found = deadlines(state, self._dialogue, self._policy.config)
+        due = [one for one in found if one.at_s <= state.now_s]
+        if due:
+            self._late(min(due, key=lambda one: one.at_s))
+
+    def _late(self, due: Deadline) -> None:
+        state, floor = self._state, self._state.floor
+        match due.what:
+            case "part":
+                assert due.part is not None
+                self._part_failed(steps.PartFailed(state.now_s, due.part, due.number))
+            case "ask":
+                action = Action(self._policy.config.on_no_answer)
+                if action in (Action.PASS, Action.REJECT):
+                    state.why = "the user did not answer"
+                self._act(action)
+            case "after":
+                for part, waits in (
+                    (Part.EARS, bool(floor.utterances)),
+                    (Part.CATEGORIES, state.judging.open),
+                ):
+                    if waits:
+                        state.miss(part)
+                self._conclude()
+            case "talk":
+                self._caller_quiet(steps.CallerQuiet(state.now_s))
+            case "closing":
+                self._end(state.outcome, steps.EndCall())
+            case "call":
+                state.why = "the longest time of a call was reached"
+                self._close(Outcome.MESSAGE if state.left_a_message else Outcome.SCREENED)
+            case "silence" if state.phase is Phase.MESSAGE:
+                self._close(Outcome.MESSAGE if state.left_a_message else Outcome.SCREENED)
+            case "silence":
+                self._silent()
+
+    # --- a call that is gone on with -----------------------------------------------------------
+
+    def _again(self) -> None:
+        state, floor = self._state, self._state.floor
+        saying, floor.saying = floor.saying, None
+        floor.utterances.clear()
+        floor.end_talk()
+        if state.phase is Phase.LOOKING:
+            self._out.append(steps.LookUp())
+        elif state.phase is Phase.ASKING:
+            self._ask_user()
+        elif state.phase is not Phase.ENDED and state.judging.open:
+            self._judge()
+        elif saying is not None:
+            self._say(saying.line, saying.text)
+        else:
+            self._respond()
+
+
+_HANDLERS: dict[type[Any], str] = {
+    steps.SourceFound: "_source_found",
+    steps.UserAnswered: "_user_answered",
+    steps.CallerSpeaks: "_caller_speaks",
+    steps.CallerQuiet: "_caller_quiet",
+    steps.UtteranceEnded: "_utterance_ended",
+    steps.Recognized: "_recognized",
+    steps.VoiceJudged: "_voice_judged",
+    steps.CategoryJudged: "_category_judged",
+    steps.RobotAnswered: "_robot_answered",
+    steps.Speaking: "_speaking",
+    steps.Spoken: "_spoken",
+    steps.CallerLeft: "_caller_left",
+    steps.Ticked: "_ticked",
+    steps.PartFailed: "_part_failed",
+    steps.BrokenOff: "_broken_off",
+}
