@@ -19,6 +19,12 @@ Open = Callable[..., "Page"]
 KEYS = {"1": "red", "2": "blue", "3": "yellow", "4": "green", "0": "uncertain"}
 
 
+@pytest.fixture
+def key(served: Served) -> str:
+    """One that may label under any name."""
+    return served.services.store.keys.create("desk", ["admin"]).token
+
+
 def begin(page: Page, name: str = "wang") -> None:
     page.fill("#first-name", name)
     page.keyboard.press("Enter")
@@ -119,6 +125,25 @@ def test_others_are_not_told_what_was_said(open_page: Open) -> None:
     begin(other, "li")
     assert other.locator("[aria-pressed=true][data-label]").count() == 0
     assert other.locator(".votes").count() == 0
+
+
+def test_a_key_of_an_annotator_says_who_it_is(open_page: Open, served: Served) -> None:
+    token = served.services.store.keys.create("wang", ["annotate"]).token
+    page = open_page("/annotate", with_key=False)
+    page.evaluate("localStorage.setItem('persona-ray.annotator', 'li')")
+    page.evaluate("localStorage.setItem('persona-ray.order', 'conflicts')")
+    page.goto("about:blank")
+    page.goto(f"{served.address}/annotate#key={token}")
+    page.wait_for_selector("#utterance")
+    assert page.input_value("#annotator") == "wang"
+    assert not page.is_editable("#annotator")
+    assert page.locator("input[value=conflicts]").count() == 0
+    page.keyboard.press("2")
+    said_of(page, 1)
+    assert [(item.annotator, item.label) for item in written(served)] == [("wang", "blue")]
+    page.keyboard.press("u")
+    said_of(page, 0)
+    assert written(served) == []
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])

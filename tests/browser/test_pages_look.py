@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 Open = Callable[..., "Page"]
-READY = {"/": "#choose", "/annotate": "#first-name", "/models": "#versions table"}
+READY = {"/": "#choose", "/annotate": "#utterance", "/models": "#versions table"}
 
 
 @pytest.mark.parametrize("path", READY)

@@ -1,4 +1,8 @@
-"""Annotation of clips: the queue, the sound, one label after the other, how far people agree."""
+"""Annotation of clips: the queue, the sound, one label after the other, how far people agree.
+
+An annotator is the name of a key: nobody labels, or looks at labels, under another's. A key with
+the scope `admin` may name anyone, and so may everybody where no key is needed.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from persona_ray.errors import AnnotationError, CorpusError, RequestError
 from persona_ray.serving.annotation_desk import AnnotationDesk, spread
 from persona_ray.serving.clip_confidence import ClipConfidence
 from persona_ray.serving.documents import errors
+from persona_ray.serving.gate import Caller
 from persona_ray.serving.schemas import Strict
 
 if TYPE_CHECKING:
@@ -35,6 +40,9 @@ Annotator = Annotated[
         strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$"
     ),
 ]
+Asked = Annotated[
+    Annotator | None, Query(description="another than the key's name: with the scope admin alone")
+]
 ClipId = Annotated[str, Path(max_length=64, description="of the corpus")]
 Order = Literal["corpus", "uncertain", "conflicts", "done"]
 _ERRORS = errors(
@@ -46,7 +54,9 @@ _ERRORS = errors(
 class LabelRequest(Strict):
     """What an annotator says of a clip."""
 
-    annotator: Annotator
+    annotator: Annotator | None = Field(
+        None, description="another than the key's name: with the scope admin alone"
+    )
     label: str = Field(max_length=40, description="a configured label, or the uncertain one")
     note: str = Field("", max_length=1000, description="for the others")
 
@@ -54,6 +64,7 @@ class LabelRequest(Strict):
 class LabelAnswer(BaseModel):
     """What stands of one annotator on a clip."""
 
+    annotator: str
     label: str
     note: str
 
@@ -125,46 +136,51 @@ class WithdrawnAnswer(BaseModel):
 
 def annotate(services: Services) -> APIRouter:
     """/v1/annotation: overview, queue, clips."""
+    admitted = Depends(services.gate.requires("annotate"))
     router = APIRouter(
         prefix="/v1/annotation",
         tags=["annotation"],
         responses=_ERRORS,
-        dependencies=[Depends(services.gate.requires("annotate"))],
+        dependencies=[admitted],
     )
     desk = AnnotationDesk(services.config, services.store)
     confidence = ClipConfidence(services.personality)
 
     @router.get("", summary="Where the work stands")
-    async def overview(annotator: Annotated[Annotator, Query()]) -> OverviewAnswer:
+    async def overview(annotator: Asked = None, caller: Caller = admitted) -> OverviewAnswer:
+        who = _who(caller, annotator)
+
         def work() -> OverviewAnswer:
             found = desk.resolution()
-            mine = len(desk.done(annotator))
+            mine = len(desk.done(who))
             return _overview(found, desk.clips(), mine, services.config.annotation)
 
         return await _in_thread(work)
 
     @router.get("/queue", summary="The next clips")
     async def queue(
-        annotator: Annotated[Annotator, Query()],
+        annotator: Asked = None,
         order: Annotated[Order, Query()] = "corpus",
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        caller: Caller = admitted,
     ) -> QueueAnswer:
         """`corpus`: as they follow there; `uncertain`: those that the served model is least sure
         of first; `conflicts`: those to be resolved by the adjudicator; `done`: the annotator's own,
         the last first."""
+        who = _who(caller, annotator)
         if order == "done":
-            done = [info for info, _ in await _in_thread(lambda: desk.done(annotator))]
-            return await _answer(done, annotator, limit)
+            done = [info for info, _ in await _in_thread(lambda: desk.done(who))]
+            return await _answer(done, who, limit)
         if order == "conflicts":
-            return await _answer(await _in_thread(desk.conflicts), annotator, limit, votes=True)
-        todo = await _in_thread(lambda: desk.todo(annotator))
+            return await _answer(await _in_thread(desk.conflicts), who, limit, votes=True)
+        todo = await _in_thread(lambda: desk.todo(who))
         if order == "corpus":
-            return await _answer(todo, annotator, limit)
+            return await _answer(todo, who, limit)
         pool = spread(todo, _POOL)
         ids = [info.clip_id for info in pool]
         await confidence.ensure(ids, desk.inputs, await _in_thread(desk.fingerprint))
         ranked = confidence.least_certain(pool)
-        answer = await _answer(ranked, annotator, limit)
+        answer = await _answer(ranked, who, limit)
         return answer.model_copy(
             update={
                 "left": len(todo),
@@ -204,28 +220,51 @@ def annotate(services: Services) -> APIRouter:
         return Response(sound, media_type="audio/wav", headers={"cache-control": "no-store"})
 
     @router.put("/clips/{clip_id}/label", summary="Say what it is")
-    async def label(clip_id: ClipId, asked: LabelRequest) -> LabelAnswer:
+    async def label(clip_id: ClipId, asked: LabelRequest, caller: Caller = admitted) -> LabelAnswer:
         """The annotator's last word on a clip stands; others' words stay."""
+        who = _who(caller, asked.annotator)
 
         def work() -> LabelAnswer:
-            return _label(desk.label(clip_id, asked.annotator, asked.label, asked.note.strip()))
+            return _label(desk.label(clip_id, who, asked.label, asked.note.strip()))
 
         return await _in_thread(work, clip_id)
 
     @router.delete("/clips/{clip_id}/label", summary="Take it back")
     async def withdraw(
-        clip_id: ClipId, annotator: Annotated[Annotator, Query()]
+        clip_id: ClipId, annotator: Asked = None, caller: Caller = admitted
     ) -> WithdrawnAnswer:
         """A label that was imported for a span of the call stands."""
+        who = _who(caller, annotator)
 
         def work() -> WithdrawnAnswer:
-            withdrawn = desk.withdraw(clip_id, annotator)
-            left = {info.clip_id: item for info, item in desk.done(annotator)}.get(clip_id)
+            withdrawn = desk.withdraw(clip_id, who)
+            left = {info.clip_id: item for info, item in desk.done(who)}.get(clip_id)
             return WithdrawnAnswer(withdrawn=withdrawn, mine=None if left is None else _label(left))
 
         return await _in_thread(work, clip_id)
 
     return router
+
+
+def _who(caller: Caller, asked: str | None) -> str:
+    """Whose labels they are. Raises RequestError for a name that is not the caller's to use."""
+    who = asked or caller.name
+    if "admin" not in caller.scopes and who != caller.name:
+        raise RequestError(
+            "annotation.annotator",
+            f"this key labels as '{caller.name}', not as '{who}'",
+            status=403,
+            field="annotator",
+            fix="leave annotator out: only a key with the scope admin names others",
+        )
+    if not who:
+        raise RequestError(
+            "request.invalid",
+            "no key says who labels",
+            field="annotator",
+            fix="name the annotator",
+        )
+    return who
 
 
 async def _in_thread(work: Callable[[], ResultT], clip_id: str = "") -> ResultT:
@@ -258,7 +297,7 @@ async def _in_thread(work: Callable[[], ResultT], clip_id: str = "") -> ResultT:
 
 
 def _label(item: Annotation) -> LabelAnswer:
-    return LabelAnswer(label=item.label, note=item.note)
+    return LabelAnswer(annotator=item.annotator, label=item.label, note=item.note)
 
 
 def _item(

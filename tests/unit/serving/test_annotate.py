@@ -41,8 +41,11 @@ def client(
     return client_of(store, service, config)
 
 
-def client_of(store: Store, service: FakeService, config: RunConfig) -> TestClient:
-    token = store.keys.create("desk", ["annotate"]).token
+def client_of(
+    store: Store, service: FakeService, config: RunConfig, name: str = "desk", scope: str = "admin"
+) -> TestClient:
+    """As a key of all scopes, which may name any annotator."""
+    token = store.keys.create(name, [scope]).token
     app = build_app(Services(config, service, store), [annotate])
     # One event loop for all requests, as a server has: work goes on between them.
     return TestClient(app, headers={"authorization": f"Bearer {token}"})
@@ -65,14 +68,18 @@ def test_what_is_said_leaves_the_queue_and_is_counted(client: TestClient) -> Non
     clip = first["clips"][0]
     assert clip["facts"] == {"age_band": "30-39", "city": "杭州"}
     assert clip["mine"] is None
-    assert say(client, clip["clip_id"], "红色").json() == {"label": "red", "note": ""}
+    assert say(client, clip["clip_id"], "红色").json() == {
+        "annotator": "wang",
+        "label": "red",
+        "note": "",
+    }
     then = queue(client)
     assert then["left"] == CLIPS - 1
     assert clip["clip_id"] not in [item["clip_id"] for item in then["clips"]]
     seen = client.get("/v1/annotation", params={"annotator": "wang"}).json()
     assert (seen["mine"], seen["labelled"], seen["by_label"]["red"]) == (1, 1, 1)
     assert queue(client, "li")["left"] == CLIPS, "others hear it too"
-    assert queue(client, order="done")["clips"][0]["mine"] == {"label": "red", "note": ""}
+    assert queue(client, order="done")["clips"][0]["mine"]["label"] == "red"
 
 
 def test_it_is_what_an_import_would_have_written(
@@ -111,6 +118,47 @@ def test_the_last_word_stands_and_can_be_taken_back(client: TestClient, store: S
     assert queue(client)["left"] == CLIPS
 
 
+def test_a_key_labels_under_its_own_name_alone(
+    corpus: CorpusDataset, store: Store, service: FakeService, config: RunConfig
+) -> None:
+    client = client_of(store, service, config, "wang", "annotate")
+    clip = next(corpus.infos()).clip_id
+    path = f"/v1/annotation/clips/{clip}/label"
+    said = client.put(path, json={"label": "red"})
+    assert said.json() == {"annotator": "wang", "label": "red", "note": ""}
+    assert say(client, clip, "blue", "wang").status_code == 200, "named all the same"
+    for answer in (
+        say(client, clip, "green", "li"),
+        say(client, clip, "green", config.annotation.adjudicator),
+        client.delete(path, params={"annotator": "li"}),
+        client.get("/v1/annotation", params={"annotator": "li"}),
+        client.get("/v1/annotation/queue", params={"annotator": "li", "order": "done"}),
+    ):
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "annotation.annotator"
+        assert "'wang'" in answer.json()["error"]["message"]
+    assert [(item.annotator, item.label) for item in store.annotations.all()] == [("wang", "blue")]
+    assert client.get("/v1/annotation").json()["mine"] == 1
+    queued = client.get("/v1/annotation/queue", params={"order": "done"}).json()
+    assert [item["clip_id"] for item in queued["clips"]] == [clip]
+    assert client.delete(path).json() == {"withdrawn": True, "mine": None}
+
+
+def test_without_keys_whoever_labels_says_who(
+    corpus: CorpusDataset, store: Store, service: FakeService, config: RunConfig
+) -> None:
+    keys = config.serving.keys.model_copy(update={"required": False})
+    serving = config.serving.model_copy(update={"keys": keys})
+    app = build_app(
+        Services(config.model_copy(update={"serving": serving}), service, store), [annotate]
+    )
+    client = TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 4000))
+    clip = next(corpus.infos()).clip_id
+    assert say(client, clip, "red", "li").json()["annotator"] == "li"
+    answer = client.put(f"/v1/annotation/clips/{clip}/label", json={"label": "red"})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "annotator")
+
+
 def test_what_was_imported_for_a_span_stands_behind(
     client: TestClient, store: Store, corpus: CorpusDataset
 ) -> None:
@@ -122,7 +170,8 @@ def test_what_was_imported_for_a_span_stands_behind(
     assert queue(client, order="done")["clips"][0]["mine"]["label"] == "red"
     path = f"/v1/annotation/clips/{info.clip_id}/label"
     taken = client.delete(path, params={"annotator": "wang"}).json()
-    assert taken == {"withdrawn": True, "mine": {"label": "green", "note": ""}}
+    assert taken["withdrawn"] is True
+    assert taken["mine"] == {"annotator": "wang", "label": "green", "note": ""}
 
 
 def test_conflicts_are_shown_with_votes_and_settled_by_the_adjudicator(client: TestClient) -> None:

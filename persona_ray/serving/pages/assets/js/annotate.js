@@ -5,7 +5,7 @@ import { named } from "./colours.js";
 import { drawClip, drawNobody, drawPlaying, drawWave, drawWho } from "./clip-view.js";
 import { drawAgreement, drawKeys, drawOrders, drawProgress, ORDERS } from "./clip-side.js";
 import { onLanguage, word } from "./i18n.js";
-import { ApiError, getJson, request } from "./http.js";
+import { access, ApiError, getJson, request } from "./http.js";
 import { decode, Player, Sound } from "./sound.js";
 import { toast } from "./theme.js";
 
@@ -17,6 +17,7 @@ const player = new Player((seconds) => {
   drawWave(sound(), seconds);
 });
 const sounds = new Map();
+let caller = null; // whose key it is
 let who = localStorage.getItem(KEPT.name) ?? "";
 let order = ORDERS.includes(localStorage.getItem(KEPT.order)) ? localStorage.getItem(KEPT.order) : "corpus";
 let overview = null;
@@ -31,6 +32,9 @@ let message = "";
 let queueNumber = 0;
 let loading = true;
 
+/** Whether whoever holds the key may say who labels: other keys label under their own names. */
+const names = () => caller === null || caller.scopes.includes("admin");
+const settles = () => names() || overview === null || caller.name === overview.adjudicator;
 const annotator = () => (order === "conflicts" && overview ? overview.adjudicator : who);
 const sound = () => sounds.get(items[at]?.clip_id)?.ready ?? null;
 const asked = (options) => ({ scope: "annotate", ...options });
@@ -50,8 +54,11 @@ async function begin() {
   loading = true;
   const number = ++queueNumber;
   try {
-    byId("annotator").value = who;
+    caller = await access("annotate");
+    if (!names()) who = caller.name;
+    drawName();
     overview = await getJson(`/v1/annotation?annotator=${encodeURIComponent(who || "?")}`, asked());
+    if (order === "conflicts" && !settles()) order = "corpus";
     if (who && number === queueNumber) await more(number);
   } catch (error) {
     failed(error);
@@ -97,14 +104,22 @@ async function look() {
 }
 
 function failed(error) {
+  // Another key came in between.
+  if (error instanceof ApiError && error.code === "annotation.annotator") begin();
   if (error instanceof ApiError && error.code === "annotation.no_corpus") message = word("annotate.no_corpus");
   else toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
 }
 
 // The clip.
 
+function drawName() {
+  byId("annotator").value = who;
+  byId("annotator").readOnly = !names();
+  byId("who").querySelector("button").hidden = !names();
+}
+
 function draw() {
-  drawOrders(byId("orders"), order, chooseOrder);
+  drawOrders(byId("orders"), settles() ? ORDERS : ORDERS.filter((name) => name !== "conflicts"), order, chooseOrder);
   note();
   drawKeys(byId("keys"), keysOfLabels());
   if (overview) {
@@ -124,7 +139,7 @@ function drawItem() {
   const item = items[at];
   const focus = focused(body);
   if (!item) {
-    if (!message && !who) drawWho(body, introduce);
+    if (!message && !who && !(loading && caller === null)) drawWho(body, introduce);
     else if (message || !loading) drawNobody(body, message || word("annotate.empty"));
     return;
   }
@@ -260,7 +275,7 @@ function introduce(name) {
 
 byId("who").addEventListener("submit", (event) => {
   event.preventDefault();
-  introduce(byId("annotator").value.trim());
+  if (names()) introduce(byId("annotator").value.trim());
 });
 
 document.addEventListener("keydown", (event) => {

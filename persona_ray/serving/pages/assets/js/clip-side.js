@@ -6,9 +6,9 @@ import { count, word } from "./i18n.js";
 
 export const ORDERS = ["corpus", "uncertain", "conflicts", "done"];
 
-export function drawOrders(element, chosen, onpick) {
+export function drawOrders(element, orders, chosen, onpick) {
   const legend = element.querySelector("legend");
-  show(element, legend, ...ORDERS.map((order) => {
+  show(element, legend, ...orders.map((order) => {
     const radio = h("input", { type: "radio", name: "order", value: order, checked: order === chosen });
     radio.addEventListener("change", () => onpick(order));
     return h("label", {}, radio, word(`annotate.order.${order}`));

@@ -41,6 +41,7 @@ export const ZH = {
   "error.service.busy": "服务繁忙，请稍后再试。",
   "error.service.lost": "服务副本中断，请重试。",
   "error.models.busy": "另一项比较或发布正在进行。",
+  "error.annotation.annotator": "此密钥只能以自己的名字标注。",
   "error.models.reason": "请填写原因。",
 
   "recognise.title": "来电者是什么性格颜色？",
