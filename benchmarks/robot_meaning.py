@@ -1,0 +1,76 @@
+"""How often the robot understands: wordings that stand in no dialogue set, alone and inside a
+longer turn, and sentences that no exchange is about.
+
+    python -m benchmarks.robot_meaning
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from persona_ray.config.screening import ScreeningConfig
+from persona_ray.inference.screening.dialogue.dialogue_set import DialogueSet, load_dialogue_set
+from persona_ray.inference.screening.dialogue.nearest import Nearest
+from persona_ray.inference.screening.dialogue.sentences import build_vectors
+
+_WORDINGS = Path(__file__).with_name("robot_paraphrases.yaml")
+_BEFORE = ("喂，您好。", "您好，打扰您了，", "哎你好，是这样的，", "不好意思啊，")
+_AFTER = ("。您看怎么样？", "，您明白我的意思吗？", "，您听到了吗？", "。")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--set", default="", help="a dialogue set; default: the shipped one")
+    parser.add_argument("--engines", nargs="+", default=["ngrams", "meaning", "both"])
+    arguments = parser.parse_args()
+    dialogue = load_dialogue_set(arguments.set, ScreeningConfig().policy.categories)
+    wordings = yaml.safe_load(_WORDINGS.read_text(encoding="utf-8"))
+    asked = [(name, text) for name, texts in wordings["exchanges"].items() for text in texts]
+    print(
+        f"{dialogue.name}: {len(dialogue.exchanges)} exchanges; {len(asked)} wordings, "
+        f"{len(wordings['none'])} sentences about nothing in it"
+    )
+    for engine in arguments.engines:
+        _measure(engine, dialogue, asked, wordings["none"])
+
+
+def _measure(
+    engine: str, dialogue: DialogueSet, asked: list[tuple[str, str]], none: list[str]
+) -> None:
+    begun = time.perf_counter()
+    says = [text for exchange in dialogue.exchanges for text in exchange.says]
+    vectors = build_vectors(engine, says)
+    nearest = Nearest(dialogue, vectors)
+    loaded = time.perf_counter() - begun
+    strangers = np.array([nearest.of(text, {}, 0.0)[0].nearness for text in none])
+    print(
+        f"{engine} ({vectors.name}): loaded in {loaded:.1f} s, threshold {vectors.threshold}, "
+        f"asked to go on: {np.mean(strangers < vectors.threshold):.0%} of the strange sentences"
+    )
+    longer = [
+        (name, _BEFORE[place % 4] + text + _AFTER[place // 4 % 4])
+        for place, (name, text) in enumerate(asked)
+    ]
+    asides = {exchange.id for exchange in dialogue.exchanges if exchange.aside}
+    longer = [(name, text) for name, text in longer if name not in asides]
+    for words, sentences in (("alone", asked), ("in a turn", longer)):
+        begun = time.perf_counter()
+        found = [nearest.of(text, {}, 0.0) for _, text in sentences]
+        each_ms = (time.perf_counter() - begun) / len(sentences) * 1e3
+        names = [[near.exchange.id for near in row] for row in found]
+        right = np.array([row[0] == name for row, (name, _) in zip(names, sentences, strict=True)])
+        three = np.mean([name in row[:3] for row, (name, _) in zip(names, sentences, strict=True)])
+        sure = np.array([row[0].nearness >= vectors.threshold for row in found])
+        print(
+            f"  {words}: top-1 {right.mean():.3f}, top-3 {three:.3f}; answered {sure.mean():.1%}, "
+            f"of those right {right[sure].mean():.3f}; {each_ms:.1f} ms a turn"
+        )
+
+
+if __name__ == "__main__":
+    main()
