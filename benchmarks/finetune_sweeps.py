@@ -61,9 +61,9 @@ def sweep_by_product(
     from persona_ray.config.space import space_of
     from persona_ray.config.sweep import SweepConfig
     from persona_ray.launch.labelled import open_labelled
-    from persona_ray.launch.sweep_plan import Fold, plan_sweep
-    from persona_ray.launch.sweep_run import run_sweep
-    from persona_ray.launch.sweep_state import SweepState
+    from persona_ray.launch.sweep.plan import Fold, plan_sweep
+    from persona_ray.launch.sweep.run import run_sweep
+    from persona_ray.launch.sweep.state import SweepState
     from persona_ray.progress import SilentProgress
     from persona_ray.training.finetune.vectors import VectorCache
 

@@ -16,7 +16,7 @@ from persona_ray.cli.options import job_options
 def main() -> None:
     options = job_options(__doc__ or "", __file__)
     from persona_ray.cli.recognize_archive import tell_archive
-    from persona_ray.launch.recognize_archive import recognize_archive
+    from persona_ray.launch.archive.job import recognize_archive
     from persona_ray.progress import RichProgress
 
     tell_archive(recognize_archive(options.config, RichProgress(), fresh=options.fresh))

@@ -17,7 +17,7 @@ from persona_ray.cli.options import job_options
 
 def main() -> None:
     options = job_options(__doc__ or "", __file__)
-    from persona_ray.launch.sweep import sweep
+    from persona_ray.launch.sweep.job import sweep
     from persona_ray.progress import RichProgress
 
     print(sweep(options.config, RichProgress(), fresh=options.fresh))

@@ -12,7 +12,7 @@ from rich.table import Table
 from persona_ray.cli.options import ConfigPath, Overrides, read
 
 if TYPE_CHECKING:
-    from persona_ray.launch.recognize_archive import RecognizedArchive
+    from persona_ray.launch.archive.job import RecognizedArchive
 
 
 def recognize_archive(
@@ -33,7 +33,7 @@ def recognize_archive(
     database. Results go to the store and to recognitions/ of the workspace, beside those of other
     models. Calls that cannot be used are set aside in quarantine.csv with the reason.
     """
-    from persona_ray.launch.recognize_archive import recognize_archive as recognize
+    from persona_ray.launch.archive.job import recognize_archive as recognize
     from persona_ray.progress import RichProgress
 
     run = read(config, overrides)

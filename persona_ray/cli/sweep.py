@@ -25,7 +25,7 @@ def sweep(
     interrupted sweep goes on: what has ended is not trained again.
     """
     from persona_ray.cli.tables import print_sweep
-    from persona_ray.launch.sweep import sweep as run
+    from persona_ray.launch.sweep.job import sweep as run
     from persona_ray.progress import RichProgress
 
     result = run(read(config, overrides), RichProgress(), fresh=fresh, final=final)

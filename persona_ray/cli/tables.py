@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from persona_ray.corpus.pipeline import CorpusSummary
     from persona_ray.evaluation.report.data import RecognisedCall
     from persona_ray.inference.clips import CallRecognition, ClipRecognition
-    from persona_ray.launch.sweep_result import SweepResult
+    from persona_ray.launch.sweep.result import SweepResult
     from persona_ray.types import NothingUsable, Recognition
 
 _STYLES = {"red": "red", "blue": "blue", "yellow": "yellow", "green": "green"}

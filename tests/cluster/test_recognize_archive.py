@@ -34,7 +34,7 @@ JOB = """
 import sys
 from pathlib import Path
 from persona_ray.config import load_config
-from persona_ray.launch.recognize_archive import recognize_archive
+from persona_ray.launch.archive.job import recognize_archive
 from persona_ray.progress import SilentProgress
 
 recognize_archive(load_config(Path(sys.argv[1])), SilentProgress())

@@ -15,8 +15,8 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.config.space import with_values
 from persona_ray.errors import ConfigError
 from persona_ray.launch import sweep as command
-from persona_ray.launch.sweep import sweep
-from persona_ray.launch.sweep_journal import SweepJournal
+from persona_ray.launch.sweep.job import sweep
+from persona_ray.launch.sweep.journal import SweepJournal
 from persona_ray.progress import SilentProgress
 from persona_ray.training.context import PlainContext
 from persona_ray.training.finetune.run import Known, fit

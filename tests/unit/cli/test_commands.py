@@ -197,8 +197,8 @@ JOBS = {
     "main_job": ("persona_ray.launch.main_job.run_main_job", True),
     "pretrain_speech": ("persona_ray.launch.pretrain.pretrain_speech", True),
     "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", True),
-    "recognize_archive": ("persona_ray.launch.recognize_archive.recognize_archive", True),
-    "sweep": ("persona_ray.launch.sweep.sweep", True),
+    "recognize_archive": ("persona_ray.launch.archive.job.recognize_archive", True),
+    "sweep": ("persona_ray.launch.sweep.job.sweep", True),
 }
 
 

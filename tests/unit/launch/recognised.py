@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from persona_ray.config import RunConfig
-from persona_ray.launch.recognize_archive import RecognizedArchive, recognize_archive
+from persona_ray.launch.archive.job import RecognizedArchive, recognize_archive
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.progress import SilentProgress
 from persona_ray.types import Modality

@@ -14,8 +14,8 @@ from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import ArchiveError, BundleError, CorpusError, ModelError
 from persona_ray.inference.clips import combine
 from persona_ray.inference.personality import PersonalityRecognizer
-from persona_ray.launch import recognize_archive_folder, recognize_archive_results
-from persona_ray.launch.recognize_archive_worker import ArchiveWorker
+from persona_ray.launch.archive import folder, results
+from persona_ray.launch.archive.worker import ArchiveWorker
 from persona_ray.models.manifest import digest
 from persona_ray.store import open_store
 from persona_ray.types import CallStatus, QuarantineReason, Recognition
@@ -171,9 +171,9 @@ def test_a_stop_while_results_are_written_changes_nothing(
         if at == "first shard":
             patch.setattr(corpus_shards, "sha256_file", stop)
         elif at == "customers":
-            patch.setattr(recognize_archive_results, "customer_over", stop)
+            patch.setattr(results, "customer_over", stop)
         elif at == "manifest":
-            patch.setattr(recognize_archive_results, "write_results", stop)
+            patch.setattr(results, "write_results", stop)
         else:
             patch.setattr(Staging, "remove", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -252,9 +252,7 @@ def test_mistakes_end_before_any_work(config: RunConfig, tmp_path: Path) -> None
     with pytest.raises(ArchiveError, match="nothing to recognise"):
         recognise(configured(empty, make_calls(empty, calls=0)))
     with (
-        recognize_archive_folder.open_results(
-            config, digest(config.bundle_dir), ("a", "b"), fresh=False
-        ),
+        folder.open_results(config, digest(config.bundle_dir), ("a", "b"), fresh=False),
         pytest.raises(CorpusError, match="another recognition of the archive is at work"),
     ):
         recognise(config)

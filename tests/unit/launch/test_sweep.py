@@ -13,13 +13,13 @@ from persona_ray.config.learning import LaunchConfig
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.config.sweep import SweepConfig
 from persona_ray.errors import ConfigError, TrainingError
-from persona_ray.launch.sweep import sweep
-from persona_ray.launch.sweep_journal import Kept, SweepJournal
-from persona_ray.launch.sweep_plan import Fold, SweepPlan, encoder_key, prefix_key
-from persona_ray.launch.sweep_result import write_results
-from persona_ray.launch.sweep_room import room
-from persona_ray.launch.sweep_scores import Row, ranked
-from persona_ray.launch.sweep_state import SweepState
+from persona_ray.launch.sweep.job import sweep
+from persona_ray.launch.sweep.journal import Kept, SweepJournal
+from persona_ray.launch.sweep.plan import Fold, SweepPlan, encoder_key, prefix_key
+from persona_ray.launch.sweep.result import write_results
+from persona_ray.launch.sweep.room import room
+from persona_ray.launch.sweep.scores import Row, ranked
+from persona_ray.launch.sweep.state import SweepState
 from persona_ray.launch.tracking import OFF
 from persona_ray.progress import SilentProgress
 from persona_ray.training.finetune.history import Ended, EpochResult, History, Phase

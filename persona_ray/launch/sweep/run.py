@@ -10,12 +10,12 @@ from typing import Any
 from persona_ray.config.space import Values
 from persona_ray.errors import PersonaRayError, TrainingError
 from persona_ray.launch.cluster import connect
-from persona_ray.launch.sweep_plan import Trial
-from persona_ray.launch.sweep_room import is_large, room
-from persona_ray.launch.sweep_shared import Gather, Shared, Sharing
-from persona_ray.launch.sweep_state import SweepState
-from persona_ray.launch.sweep_trial import Work
-from persona_ray.launch.sweep_tune import run_trials
+from persona_ray.launch.sweep.plan import Trial
+from persona_ray.launch.sweep.room import is_large, room
+from persona_ray.launch.sweep.shared import Gather, Shared, Sharing
+from persona_ray.launch.sweep.state import SweepState
+from persona_ray.launch.sweep.trial import Work
+from persona_ray.launch.sweep.tune import run_trials
 from persona_ray.launch.training_run import beside
 from persona_ray.progress import Progress
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from persona_ray.files import write_whole
-from persona_ray.launch.recognize_archive_folder import CUSTOMERS, SUMMARY, Results
+from persona_ray.launch.archive.folder import CUSTOMERS, SUMMARY, Results
 
 # Confidence is told in tenths.
 _BINS = 10

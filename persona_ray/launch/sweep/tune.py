@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from persona_ray.config.space import Values
 from persona_ray.config.sweep import Distribution, SweepConfig
 from persona_ray.errors import ConfigError, PersonaRayError, TrainingError
-from persona_ray.launch.sweep_plan import SweepPlan
-from persona_ray.launch.sweep_trial import (
+from persona_ray.launch.sweep.plan import SweepPlan
+from persona_ray.launch.sweep.trial import (
     EPOCHS,
     PROGRESS,
     RUN,

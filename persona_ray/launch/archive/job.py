@@ -17,14 +17,11 @@ from persona_ray.corpus.finished import FinishedCalls
 from persona_ray.corpus.known import known_calls
 from persona_ray.corpus.pending import PendingCalls
 from persona_ray.errors import ArchiveError
-from persona_ray.launch.cluster import connect
-from persona_ray.launch.identity import identify
-from persona_ray.launch.plain import torch_threads
-from persona_ray.launch.recognize_archive_folder import ResultsFolder, open_results
-from persona_ray.launch.recognize_archive_results import publish, refill
-from persona_ray.launch.recognize_archive_summary import ArchiveSummary, summarise
-from persona_ray.launch.recognize_archive_tables import ResultTables
-from persona_ray.launch.recognize_archive_worker import (
+from persona_ray.launch.archive.folder import ResultsFolder, open_results
+from persona_ray.launch.archive.results import publish, refill
+from persona_ray.launch.archive.summary import ArchiveSummary, summarise
+from persona_ray.launch.archive.tables import ResultTables
+from persona_ray.launch.archive.worker import (
     ArchiveFigures,
     ArchiveJob,
     ArchiveWorker,
@@ -32,6 +29,9 @@ from persona_ray.launch.recognize_archive_worker import (
     load_recognizer,
     worker_of_its_own,
 )
+from persona_ray.launch.cluster import connect
+from persona_ray.launch.identity import identify
+from persona_ray.launch.plain import torch_threads
 from persona_ray.launch.registry import resolve_bundle
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.models.manifest import verify

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_ray.launch.sweep_plan import SweepPlan, SweepRun, Trial
-from persona_ray.launch.sweep_scores import mean_score, score_of
-from persona_ray.launch.sweep_shared import Shared, fit_run, known_of, use_threads
+from persona_ray.launch.sweep.plan import SweepPlan, SweepRun, Trial
+from persona_ray.launch.sweep.scores import mean_score, score_of
+from persona_ray.launch.sweep.shared import Shared, fit_run, known_of, use_threads
 
 if TYPE_CHECKING:
     from persona_ray.training.finetune.history import EpochResult, History

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from persona_ray.launch.sweep_plan import SweepPlan, SweepRun, encoder_key, prefix_key
+from persona_ray.launch.sweep.plan import SweepPlan, SweepRun, encoder_key, prefix_key
 from persona_ray.types import Example
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from persona_ray.config.space import check_combinations, combinations, corners, 
 from persona_ray.errors import ConfigError
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.stopping import stop_on_signal
-from persona_ray.launch.sweep_plan import plan_sweep, with_folders
-from persona_ray.launch.sweep_result import SweepResult, best_config, write_results
-from persona_ray.launch.sweep_state import SweepState
-from persona_ray.launch.sweep_tune import check_search
+from persona_ray.launch.sweep.plan import plan_sweep, with_folders
+from persona_ray.launch.sweep.result import SweepResult, best_config, write_results
+from persona_ray.launch.sweep.state import SweepState
+from persona_ray.launch.sweep.tune import check_search
 from persona_ray.launch.tracking import check_tracking, tracked
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
@@ -57,7 +57,7 @@ def sweep(
         tree = {path: values.model_dump(mode="json") for path, values in space.items()}
         tracker.text("space.json", json.dumps(tree, indent=1))
         if not state.enough(tracker):
-            from persona_ray.launch.sweep_run import run_sweep
+            from persona_ray.launch.sweep.run import run_sweep
 
             with stop_on_signal("what has ended is kept") as stop:
                 run_sweep(state, progress, stop)

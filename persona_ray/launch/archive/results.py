@@ -16,7 +16,7 @@ from persona_ray.corpus.shards import ShardWriter
 from persona_ray.corpus.staging import Staging
 from persona_ray.files import draft
 from persona_ray.inference.clips import combine
-from persona_ray.launch.recognize_archive_folder import (
+from persona_ray.launch.archive.folder import (
     CALLS_PREFIX,
     CUSTOMERS,
     SENTENCES_PREFIX,
@@ -24,7 +24,7 @@ from persona_ray.launch.recognize_archive_folder import (
     ResultsFolder,
     write_results,
 )
-from persona_ray.launch.recognize_archive_tables import ResultTables, staged_row
+from persona_ray.launch.archive.tables import ResultTables, staged_row
 from persona_ray.progress import Stage
 from persona_ray.store import ArchivedCall, ArchivedCustomer, RecognitionModel, Store
 from persona_ray.types import CallStatus, NothingUsable, Recognition

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from persona_ray.config.space import Values, short, shown
 from persona_ray.config.sweep import Distribution
 from persona_ray.files import write_whole
-from persona_ray.launch.sweep_journal import Kept, SweepJournal
-from persona_ray.launch.sweep_plan import SweepPlan, Trial
-from persona_ray.launch.sweep_result import SweepResult
-from persona_ray.launch.sweep_scores import Row, kept_figures, mean_score, ranked, row_of
+from persona_ray.launch.sweep.journal import Kept, SweepJournal
+from persona_ray.launch.sweep.plan import SweepPlan, Trial
+from persona_ray.launch.sweep.result import SweepResult
+from persona_ray.launch.sweep.scores import Row, kept_figures, mean_score, ranked, row_of
 
 if TYPE_CHECKING:
     from persona_ray.launch.tracker import Tracker

@@ -20,7 +20,7 @@ from persona_ray.errors import (
     PersonaRayError,
     RecognitionError,
 )
-from persona_ray.launch.recognize_archive_tables import CallAnswer, ResultTables
+from persona_ray.launch.archive.tables import CallAnswer, ResultTables
 from persona_ray.store import ArchivedCall
 from persona_ray.types import CallRecord, CallStatus, NothingUsable, QuarantineReason, Recognition
 

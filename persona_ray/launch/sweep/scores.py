@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from persona_ray.config.space import Values
 from persona_ray.config.sweep import Metric
-from persona_ray.launch.sweep_plan import SweepRun
+from persona_ray.launch.sweep.plan import SweepRun
 
 if TYPE_CHECKING:
     from persona_ray.training.finetune.history import EpochResult, History

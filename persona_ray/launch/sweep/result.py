@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from persona_ray.config import RunConfig, write_config
 from persona_ray.config.space import DECAY, THRESHOLD, Values, short, shown, with_values
 from persona_ray.files import write_whole
-from persona_ray.launch.sweep_scores import FIGURES, Row
+from persona_ray.launch.sweep.scores import FIGURES, Row
 
 if TYPE_CHECKING:
     from persona_ray.evaluation.report.sweep import SweepPage

@@ -1,0 +1,1 @@
+"""The whole archive recognised: the job, its workers, its results."""
