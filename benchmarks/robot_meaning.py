@@ -19,8 +19,8 @@ from persona_ray.inference.screening.dialogue.nearest import Nearest
 from persona_ray.inference.screening.dialogue.sentences import build_vectors
 
 _WORDINGS = Path(__file__).with_name("robot_paraphrases.yaml")
-_BEFORE = ("喂，您好。", "您好，打扰您了，", "哎你好，是这样的，", "不好意思啊，")
-_AFTER = ("。您看怎么样？", "，您明白我的意思吗？", "，您听到了吗？", "。")
+_BEFORE = ("喂，您好。", "哎，那个，劳驾问一声，", "先生您好，冒昧给您来电，", "跟您说个情况啊，")
+_AFTER = ("。您觉得呢？", "，您清楚了吧？", "，喂，您在听吗？", "。")
 
 
 def main() -> None:

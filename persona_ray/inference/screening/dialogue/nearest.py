@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ENDS = re.compile(r"[。！？!?；;，,、\s]+")
 # Of a turn with more clauses, the last: callers come to the point.
 _MOST_CLAUSES = 8
-_FEWEST_CHARACTERS = 4
+_FEWEST_CHARACTERS = 2
 # The second nearest wording of an exchange counts half: one wording may be near by chance.
 _SECOND = 0.5
 # What a clause is worth beside the whole turn.
