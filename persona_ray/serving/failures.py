@@ -120,6 +120,8 @@ class Failure:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
+        if self.status == 426:
+            headers |= {"upgrade": "websocket", "connection": "upgrade"}
         body = ErrorAnswer(error=detail).model_dump()
         return JSONResponse(body, status_code=self.status, headers=headers)
 
@@ -186,6 +188,17 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return _NO_ROOM
     return None
+
+
+def websocket_only(path: str) -> RequestError:
+    """For a request to a path that speaks WebSocket alone."""
+    return RequestError(
+        "request.upgrade",
+        f"{path} is a WebSocket, and this is a plain HTTP request",
+        status=426,
+        fix=f"connect by the protocol websocket: wss://HOST{path}; a proxy before the service has "
+        "to pass on Upgrade and Connection",
+    )
 
 
 def unexpected() -> Failure:

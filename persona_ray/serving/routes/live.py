@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
 from persona_ray.serving.documents import ERRORS
+from persona_ray.serving.failures import websocket_only
 from persona_ray.serving.gate import Caller, chosen_subprotocol
 from persona_ray.serving.live.connection import Line, part
 from persona_ray.serving.live.hub import LiveCalls, unknown_call
@@ -55,6 +56,10 @@ def live_calls(services: Services) -> APIRouter:
             await part(line, None, 0, error)
             return
         await calls.hold(line, caller.name, start)
+
+    @router.get("/v1/live", include_in_schema=False)
+    async def plain() -> None:
+        raise websocket_only("/v1/live")
 
     @router.get("/v1/live/{call_id}")
     async def settled(call_id: _CallId, caller: Caller = admitted) -> LiveCallAnswer:

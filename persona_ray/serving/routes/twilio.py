@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
+from persona_ray.serving.failures import websocket_only
 from persona_ray.serving.live.connection import part
 from persona_ray.serving.live.twilio import TwilioLine
 
@@ -36,6 +37,10 @@ def twilio(services: Services, calls: LiveCalls) -> APIRouter:
             return
         line.admitted_by(lambda: services.gate.still_admits(named, "live"))
         await calls.hold(line, caller.name, start)
+
+    @router.get("/v1/twilio", include_in_schema=False)
+    async def plain() -> None:
+        raise websocket_only("/v1/twilio")
 
     return router
 

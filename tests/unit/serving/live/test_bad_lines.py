@@ -322,3 +322,13 @@ def test_a_frame_may_be_a_second_long_and_stray_bytes_break_nothing(
             heard = listen(socket, Heard())
         assert heard.closed == 4400
     assert whole_call(client, key, frames_of(talk((1.0, 2.0)), 8000)).closed == 1000
+
+
+@pytest.mark.parametrize("path", [LIVE, "/v1/twilio"])
+def test_a_plain_request_is_told_of_the_protocol(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    error = answer.json()["error"]
+    assert error["code"] == "request.upgrade"
+    assert "websocket" in error["fix"]
+    assert path in error["message"]
