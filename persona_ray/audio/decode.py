@@ -35,6 +35,7 @@ _MAX_RATE_HZ = 192_000
 _MAX_CHANNELS = 32
 # Beyond stereo at 48 kHz for the whole permitted time, a file is a decompression bomb.
 _BUDGET_SAMPLES_PER_S = 2 * 48_000
+CUT_SHORT = "cut_short"
 _TELEPHONE_CODES = {"ULAW": "mulaw", "ALAW": "alaw", "GSM610": "gsm"}
 
 
@@ -43,8 +44,8 @@ class DecodedAudio:
     """`samples` float32 (channels, frames) in [-1, 1] at `sample_rate_hz`.
 
     `flags` say what is unusual: `mulaw`, `alaw`, `gsm` (telephone coding), `cut_short` (a little
-    is missing at the end), `rescaled` (float samples beyond 1), `mended_samples` (NaN or infinite
-    samples became 0).
+    is missing: at the end, or where an Ogg is damaged), `rescaled` (float samples beyond 1),
+    `mended_samples` (NaN or infinite samples became 0).
     """
 
     samples: NDArray[np.float32]
@@ -170,7 +171,7 @@ def _decode(raw: IO[bytes], name: str, max_s: float, truncated_below: float) -> 
         raise EmptyFileError(f"{name} is a {container} file with no audio in it")
     flags = [_TELEPHONE_CODES[coding]] if coding in _TELEPHONE_CODES else []
     if share < 1.0:
-        flags.append("cut_short")
+        flags.append(CUT_SHORT)
     return DecodedAudio(_sane(samples, name, flags).T, rate_hz, tuple(flags))
 
 

@@ -128,8 +128,12 @@ def _process(
             max_s=config.archive.max_call_s,
             truncated_below=config.audio.truncated_below,
         )
-    heard = _hear(audio, call, recognizer, vad, config)
-    heard, flags = _mend_swap(heard, audio, call, recognizer, vad, config)
+    try:
+        heard = _hear(audio, call, recognizer, vad, config)
+        heard, flags = _mend_swap(heard, audio, call, recognizer, vad, config)
+    except SilentError as error:
+        # Of a damaged file the speech may be what is missing.
+        return quarantined(call, error.reason, error.detail, audio.flags)
     sentences, dropped = usable_sentences(
         heard.transcript, heard.speech, heard.track.duration_s, config.cut
     )

@@ -74,8 +74,14 @@ class CallResult:
     clips: tuple[EncodedClip, ...] = ()
 
 
-def quarantined(call: CallRecord | BadRow, reason: QuarantineReason, detail: str) -> CallResult:
-    """The result for a call that is set aside; `detail` is brought to one line."""
+def quarantined(
+    call: CallRecord | BadRow,
+    reason: QuarantineReason,
+    detail: str,
+    flags: tuple[str, ...] = (),
+) -> CallResult:
+    """The result for a call that is set aside; `detail` is brought to one line. `flags`: of the
+    file, where it could be decoded."""
     outcome = CallOutcome(
         call_id=call.call_id,
         customer_id=call.customer_id,
@@ -83,6 +89,7 @@ def quarantined(call: CallRecord | BadRow, reason: QuarantineReason, detail: str
         status=CallStatus.QUARANTINED,
         reason=reason,
         detail=" ".join(detail.split()),
+        flags=flags,
     )
     return CallResult(outcome)
 

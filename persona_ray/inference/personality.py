@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persona_ray.audio.decode import CUT_SHORT
 from persona_ray.inference.clips import (
     CallRecognition,
     ClipInput,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from persona_ray.inference.calls import Pieces
     from persona_ray.models.bimodal import BimodalModel
     from persona_ray.types import Recognition
+
+_DAMAGED = "; the file is damaged: a part of it is missing"
 
 
 class PersonalityRecognizer:
@@ -121,5 +124,5 @@ def summed_up(found: Pieces, results: Sequence[Recognition | NothingUsable]) -> 
     if sentences:
         whole = combine([sentence.result for sentence in sentences])
     else:
-        whole = NothingUsable(found.reason)
+        whole = NothingUsable(found.reason + (_DAMAGED if CUT_SHORT in found.flags else ""))
     return CallRecognition(whole, sentences, found.flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,29 @@ def test_only_short_answers_are_a_result_too(recording: Path) -> None:
     found = recognizer(asr=Scripted("嗯")).recording(str(recording), 1)
     assert isinstance(found.result, NothingUsable)
     assert "short" in found.result.reason
+
+
+@pytest.mark.parametrize("modality", [Modality.BOTH, Modality.SPEECH])
+@pytest.mark.parametrize("said", ["", "嗯"])
+def test_nothing_usable_of_a_damaged_file_says_so(
+    modality: Modality, said: str, recording: Path, tmp_path: Path
+) -> None:
+    samples, rate_hz = soundfile.read(recording)
+    # Of a model that reads the words are too short; of one that hears there is no speech at all.
+    track = samples[:, 1] if said and modality is Modality.BOTH else samples[:, 0]
+    soundfile.write(tmp_path / "call.ogg", np.tile(track, 6), rate_hz)
+    whole = (tmp_path / "call.ogg").read_bytes()
+    pages = [match.start() for match in re.finditer(b"OggS", whole)]
+    damaged = whole[: pages[-3]] + whole[pages[-2] :]
+    judge = recognizer(modality, asr=Scripted(said))
+    found = judge.upload(damaged, "call.ogg", 0)
+    assert isinstance(found.result, NothingUsable)
+    assert "cut_short" in found.flags
+    assert "damaged" in found.result.reason
+    sound = judge.upload(whole, "call.ogg", 0)
+    assert isinstance(sound.result, NothingUsable)
+    assert "cut_short" not in sound.flags
+    assert "damaged" not in sound.result.reason
 
 
 def test_files_that_are_no_call_are_errors(tmp_path: Path, recording: Path) -> None:
