@@ -53,9 +53,9 @@ class Course:
             self._robot_turn()
 
     def _robot_turn(self) -> None:
-        turn = self._state.floor.silence_robot(self._state.now_s)
-        if turn is not None:
-            self._add(turn)
+        said = self._state.floor.silence_robot(self._state.now_s)
+        if said is not None:
+            self._add(*said)
 
     def _said(self) -> None:
         """The robot has the word no more, by itself."""
@@ -113,8 +113,8 @@ class Course:
         number = state.judging.ask(state.now_s)
         self._out.append(steps.Judge(number, tuple(state.turns)))
 
-    def _add(self, turn: Turn) -> None:
-        self._state.add_turn(turn)
+    def _add(self, place: int, turn: Turn) -> None:
+        self._state.add_turn(place, turn)
         self._out.append(steps.NoteTurn(turn))
 
     def _given(self) -> tuple[Command, ...]:

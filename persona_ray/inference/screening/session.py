@@ -21,26 +21,19 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from persona_ray.errors import RequestError
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.course import Course
 from persona_ray.inference.screening.deadlines import Deadline, deadlines
-from persona_ray.inference.screening.policy import (
-    Action,
-)
-from persona_ray.inference.screening.records import (
-    LineKind,
-    NotListed,
-    Outcome,
-    Speaker,
-    Turn,
-)
+from persona_ray.inference.screening.policy import Action
+from persona_ray.inference.screening.records import LineKind, NotListed, Outcome, Speaker, Turn
 from persona_ray.inference.screening.state import Phase, SessionState, dump_state, read_state
 from persona_ray.inference.screening.steps import Choice, Command, Input, Part
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
     from persona_ray.inference.screening.policy import Wishes
-    from persona_ray.inference.screening.records import CallEvent
+    from persona_ray.inference.screening.records import CallEvent, Verdict
 
 # Utterances in a row that were not recognised; then the caller is asked for a message.
 _DEAF = 2
@@ -94,7 +87,17 @@ class Session(Course):
         return self._state.phase is Phase.ENDED
 
     @property
+    def turns(self) -> tuple[Turn, ...]:
+        return tuple(self._state.turns)
+
+    @property
+    def now_s(self) -> float:
+        """The time of the latest input."""
+        return self._state.now_s
+
+    @property
     def last_utterance(self) -> int:
+        """The number of the latest utterance; the next one's is higher."""
         return self._state.floor.last_utterance
 
     @property
@@ -122,7 +125,13 @@ class Session(Course):
         if state.phase is not Phase.LOOKING:
             return
         state.source = one.source
-        self._decide(self._policy.by_source(one.source))
+        decision = self._policy.by_source(one.source)
+        self._note(decision)
+        if decision.action is Action.ASK and one.choice is not None:
+            state.enter(Phase.ASKING)
+            self._user_answered(steps.UserAnswered(state.now_s, one.choice))
+        else:
+            self._act(decision.action)
 
     def _user_answered(self, one: steps.UserAnswered) -> None:
         state = self._state
@@ -171,7 +180,8 @@ class Session(Course):
             state.heard(one.utterance)
             # An answer that is being chosen knows nothing of it.
             state.answering.drop()
-            self._add(Turn(Speaker.CALLER, text, utterance.start_s, utterance.end_s))
+            turn = Turn(Speaker.CALLER, text, utterance.start_s, utterance.end_s)
+            self._add(utterance.place, turn)
             state.floor.silences = 0
             state.unanswered = True
             self._judge()
@@ -344,6 +354,22 @@ class Session(Course):
             self._say(saying.line, saying.text)
         else:
             self._respond()
+
+
+def verdict_so_far(
+    kept: Mapping[str, Any],
+    config: ScreeningConfig,
+    why: str,
+    wishes: Wishes | None = None,
+    models: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Of a call that nobody goes on with, from its last `dump`. Raises RequestError where another
+    release left it, or where the call had ended."""
+    session, _ = Session.resume(kept, config, wishes, models)
+    for command in session.feed(steps.BrokenOff(session.now_s, why)):
+        if isinstance(command, steps.Conclude):
+            return command.verdict
+    raise RequestError("screening.ended", "the call has ended", status=409, fix="read its verdict")
 
 
 _HANDLERS: dict[type[Any], str] = {

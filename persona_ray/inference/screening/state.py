@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class SessionState:
     outcome: Outcome = Outcome.SCREENED
     source: Known | NotListed | None = None
     turns: list[Turn] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     floor: Floor = field(default_factory=Floor)
     judging: Asked = field(default_factory=Asked)
     answering: Asked = field(default_factory=Asked)
@@ -104,10 +106,11 @@ class SessionState:
         self.phase_s = self.now_s
         self.revision += 1
 
-    def add_turn(self, turn: Turn) -> None:
-        """In order of their beginnings: what is recognised late may have been said early."""
-        self.turns.append(turn)
-        self.turns.sort(key=lambda one: one.start_s)
+    def add_turn(self, place: int, turn: Turn) -> None:
+        """In the order of `places`: what is recognised late may have been said early."""
+        at = bisect.bisect(self.places, place)
+        self.places.insert(at, place)
+        self.turns.insert(at, turn)
         self.revision += 1
 
     def miss(self, part: Part) -> None:

@@ -45,10 +45,11 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceFound:
-    """What the caller's number is known as."""
+    """What the caller's number is known as; `choice` where the user was asked about it before."""
 
     at_s: float
     source: Known | NotListed
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)

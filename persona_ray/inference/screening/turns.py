@@ -14,9 +14,11 @@ LONGEST_TALK_S = 60.0
 
 @dataclass(slots=True)
 class Saying:
-    """What the robot says: `said` of it has begun to sound. `line` or `text`, as in `Say`."""
+    """What the robot says: `said` of it has begun to sound. `line` or `text`, as in `Say`;
+    `place` among the turns."""
 
     number: int
+    place: int
     line: LineKind | None
     text: str
     start_s: float
@@ -55,8 +57,9 @@ class Asked:
 
 @dataclass(slots=True)
 class Utterance:
-    """Something the caller said that is being recognised."""
+    """Something the caller said that is being recognised; `place` among the turns."""
 
+    place: int
     start_s: float
     end_s: float
     since_s: float
@@ -65,7 +68,8 @@ class Utterance:
 @dataclass(slots=True)
 class Floor:
     """Who speaks. `talking_s` and `quiet_s`: since when the caller talks, and since when it is the
-    caller's turn and nobody does; None where that is not so."""
+    caller's turn and nobody does; None where that is not so. Turns stand in the order of their
+    `places`: the caller's times are those of his sound, which may come late or early."""
 
     saying: Saying | None = None
     sayings: int = 0
@@ -74,6 +78,7 @@ class Floor:
     silences: int = 0
     utterances: dict[int, Utterance] = field(default_factory=dict)
     last_utterance: int = 0
+    places: int = 0
 
     @property
     def talking(self) -> bool:
@@ -87,7 +92,8 @@ class Floor:
     def say(self, line: LineKind | None, text: str, now_s: float) -> int:
         """The robot takes the word; the saying's number."""
         self.sayings += 1
-        self.saying = Saying(self.sayings, line, text, now_s, alive_s=now_s)
+        self.places += 1
+        self.saying = Saying(self.sayings, self.places, line, text, now_s, alive_s=now_s)
         self.quiet_s = None
         return self.sayings
 
@@ -98,12 +104,13 @@ class Floor:
         self.saying.said, self.saying.alive_s = said, now_s
         return True
 
-    def silence_robot(self, now_s: float) -> Turn | None:
-        """The robot is silent from now on; what it said is a turn, if it said anything."""
+    def silence_robot(self, now_s: float) -> tuple[int, Turn] | None:
+        """The robot is silent from now on; what it said is a turn, if it said anything, with its
+        place."""
         saying, self.saying = self.saying, None
         if saying is None or not saying.said:
             return None
-        return Turn(Speaker.ROBOT, saying.said, saying.start_s, now_s)
+        return saying.place, Turn(Speaker.ROBOT, saying.said, saying.start_s, now_s)
 
     def begin_talk(self, now_s: float) -> None:
         if not self.talking:
@@ -124,5 +131,6 @@ class Floor:
         self.end_talk()
         self.quiet_s = None
         self.last_utterance = number
-        self.utterances[number] = Utterance(start_s, max(start_s, end_s), now_s)
+        self.places += 1
+        self.utterances[number] = Utterance(self.places, start_s, max(start_s, end_s), now_s)
         return True
