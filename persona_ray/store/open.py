@@ -23,9 +23,13 @@ from persona_ray.store.live_calls import LiveCallRepository
 from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.rollouts import RolloutRepository
 from persona_ray.store.screened_calls import ScreenedCallRepository
-from persona_ray.store.screening_changes import ChangeRepository
+from persona_ray.store.screening_appeals import AppealRepository
+from persona_ray.store.screening_changes import NUMBERS, ChangeRepository
 from persona_ray.store.screening_corrections import CorrectionRepository
 from persona_ray.store.screening_notices import NoticeRepository
+from persona_ray.store.screening_numbers import NumberRepository
+from persona_ray.store.screening_records import ReportedSet
+from persona_ray.store.screening_reports import ReportRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -59,6 +63,11 @@ class Store:
         self.screening_notices = NoticeRepository(database)
         self.screening_corrections = CorrectionRepository(database)
         self.changes = ChangeRepository(database)
+        self.numbers = NumberRepository(database, self.changes)
+        # What reports may change; voice libraries join here.
+        reported: dict[str, ReportedSet] = {NUMBERS: self.numbers}
+        self.reports = ReportRepository(database, reported)
+        self.appeals = AppealRepository(database, reported, self.reports)
 
     @property
     def url(self) -> str:

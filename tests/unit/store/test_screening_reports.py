@@ -1,0 +1,317 @@
+"""Reports change the shared set and are undone; what is found later tells on those who reported."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from persona_ray.config.screening import ReportsConfig
+from persona_ray.inference.screening.reports import ReportJudge
+from persona_ray.store import Store
+from persona_ray.store.screening_appeals import (
+    AppealDecidedError,
+    NotInSetError,
+    UnknownAppealError,
+)
+from persona_ray.store.screening_changes import NUMBERS, VOICES
+from persona_ray.store.screening_records import (
+    Action,
+    Appeal,
+    AppealState,
+    Judgement,
+    NumberEntry,
+    Report,
+    Settled,
+)
+from persona_ray.store.screening_reports import TooManyReportsError, UnknownReportError
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+NUMBER = "+8613800000001"
+RULES = ReportsConfig()
+# Everybody counts in full at once: for tests of what follows from a decision.
+PLAIN = ReportsConfig(
+    min_reporters=3,
+    min_weight=2.5,
+    newcomer_weight=1,
+    contradiction_cost=9,
+    maturity_days=0,
+    proven_after=0,
+    burst_hours=0,
+)
+JUDGE = ReportJudge(PLAIN)
+
+
+def say(
+    store: Store,
+    person: str,
+    at: datetime = NOW,
+    key: str = NUMBER,
+    standing: str = "illegal",
+    judge: ReportJudge = JUDGE,
+    **values: Any,
+) -> Judgement:
+    found = Report(
+        report_id=f"{person}:{key}:{at.isoformat()}",
+        kind=values.pop("kind", NUMBERS),
+        key=key,
+        reporter=person,
+        category={"illegal": "prize_fraud", "abnormal": "loans", "normal": "delivery"}[standing],
+        standing=standing,
+        at=at,
+        **values,
+    )
+    return store.reports.add(found, judge, per_day=RULES.per_day)
+
+
+def listed(store: Store, at: datetime = NOW, key: str = NUMBER) -> str:
+    found = store.numbers.look_up(key, "", at)
+    return "" if found is None else found.standing
+
+
+def settle(store: Store, standing: str, at: datetime, key: str = NUMBER) -> None:
+    with store._database.write() as session:
+        store.reports.settle(session, NUMBERS, key, standing, "", "op", "found", JUDGE, at)
+
+
+def record(store: Store, person: str) -> tuple[int, int, int]:
+    found = store.reports.record(person)
+    assert found is not None
+    return found.agreed, found.contradicted, found.withdrawn
+
+
+def test_a_number_is_listed_when_both_thresholds_are_passed_and_not_before(store: Store) -> None:
+    assert [say(store, person).standing for person in "abc"] == ["", "", "illegal"]
+    found = store.numbers.look_up(NUMBER, "", NOW)
+    assert found is not None
+    assert (found.origin, found.category) == ("reports", "prize_fraud")
+    assert found.expires_at == NOW + timedelta(days=PLAIN.expires_days)
+    assert listed(store, NOW + timedelta(days=PLAIN.expires_days)) == ""
+    (item,) = store.numbers.history("", NUMBER)
+    assert (item.actor, item.reason) == ("reports", "reported by 3 persons of weight 3.00")
+
+
+def test_one_person_on_many_devices_and_many_persons_on_one_count_once(store: Store) -> None:
+    for device in range(4):
+        assert say(store, "ann", NOW + HOUR * device, device=f"d{device}").persons == 1
+    for person in ("bob", "eve", "joe", "kim"):
+        found = say(store, person, NOW + DAY, device="shared phone")
+    assert found.persons == 2
+    assert listed(store, NOW + DAY) == ""
+    kept = [item for item in store.reports.of_key(NUMBERS, NUMBER) if item.retracted_at is None]
+    assert sorted(item.reporter for item in kept) == ["ann", "bob", "eve", "joe", "kim"]
+
+
+def test_a_retraction_undoes_what_the_report_did(store: Store) -> None:
+    for person in "abc":
+        say(store, person)
+    found = store.reports.retract(f"b:{NUMBER}:{NOW.isoformat()}", "b", JUDGE, NOW + DAY)
+    assert (found.standing, listed(store, NOW + DAY)) == ("", "")
+    assert record(store, "b") == (0, 0, 1)
+    assert store.numbers.history("", NUMBER)[-1].action == Action.REMOVED
+    say(store, "d", NOW + DAY)
+    assert listed(store, NOW + DAY) == "illegal"
+
+
+def test_only_the_reporter_retracts_and_only_once(store: Store) -> None:
+    say(store, "a")
+    report_id = f"a:{NUMBER}:{NOW.isoformat()}"
+    with pytest.raises(UnknownReportError):
+        store.reports.retract(report_id, "b", JUDGE, NOW)
+    store.reports.retract(report_id, "a", JUDGE, NOW)
+    with pytest.raises(UnknownReportError):
+        store.reports.retract(report_id, "a", JUDGE, NOW)
+    assert record(store, "a") == (0, 0, 0)
+
+
+def test_an_entry_does_not_fade_with_its_reports_but_goes_with_one_taken_back(store: Store) -> None:
+    for person in "abc":
+        say(store, person)
+    later = NOW + 60 * DAY
+    # A person more, when the others weigh a quarter: that must not take the number out.
+    say(store, "d", later)
+    assert store.reports.tally(NUMBERS, NUMBER, JUDGE, later).standing == ""
+    assert listed(store, later) == "illegal"
+    store.reports.retract(f"a:{NUMBER}:{NOW.isoformat()}", "a", JUDGE, later)
+    assert listed(store, later) == "illegal"
+    store.reports.retract(f"b:{NUMBER}:{NOW.isoformat()}", "b", JUDGE, later)
+    assert listed(store, later) == ""
+
+
+def test_what_an_operator_put_in_is_not_moved_by_reports(store: Store) -> None:
+    good = NumberEntry(number=NUMBER, standing="normal", origin="operator", name="A bank")
+    store.numbers.put(good, "op", NOW)
+    for person in "abcdefgh":
+        say(store, person)
+    assert listed(store) == "normal"
+    for person in "abcdefgh":
+        store.reports.retract(f"{person}:{NUMBER}:{NOW.isoformat()}", person, JUDGE, NOW)
+    assert listed(store) == "normal"
+
+
+def test_a_person_is_heard_so_often_a_day_and_no_more(store: Store) -> None:
+    for place in range(RULES.per_day):
+        say(store, "a", key=f"+86{place}")
+    with pytest.raises(TooManyReportsError):
+        say(store, "a", NOW + HOUR)
+    assert say(store, "a", NOW + DAY).persons == 1
+
+
+def test_being_right_before_it_is_known_raises_a_record_and_repeating_does_not(
+    store: Store,
+) -> None:
+    for place, person in enumerate("abc"):
+        say(store, person, NOW + HOUR * place)
+    say(store, "late", NOW + DAY)
+    say(store, "wrong", NOW + DAY, standing="normal")
+    settle(store, "illegal", NOW + 2 * DAY)
+    # The number was listed with the third report.
+    assert [record(store, person) for person in ("a", "b", "late", "wrong")] == [
+        (1, 0, 0),
+        (1, 0, 0),
+        (0, 0, 0),
+        (0, 1, 0),
+    ]
+    settle(store, "normal", NOW + 3 * DAY)
+    assert [record(store, person) for person in ("a", "b", "late")] == [(0, 1, 0)] * 3
+    assert record(store, "wrong")[1] == 0
+    settled = {item.reporter: item.settled for item in store.reports.of_key(NUMBERS, NUMBER)}
+    assert settled["a"] == Settled.CONTRADICTED
+
+
+def test_what_an_outed_ring_had_listed_besides_falls_with_it(store: Store) -> None:
+    other, third = "+8613800000002", "+8613800000003"
+    for key in (NUMBER, other):
+        for person in "abc":
+            say(store, person, key=key)
+    for person in "def":
+        say(store, person, key=third)
+    settle(store, "normal", NOW + DAY)
+    assert [listed(store, NOW + DAY, key) for key in (NUMBER, other, third)] == ["", "", "illegal"]
+
+
+def test_a_granted_appeal_takes_the_number_out_and_keeps_it_out(store: Store) -> None:
+    for person in "abc":
+        say(store, person)
+    appeal = Appeal(
+        appeal_id="1", kind=NUMBERS, key=NUMBER, appellant="shop", text="we sell", made_at=NOW
+    )
+    assert store.appeals.make(appeal) == appeal
+    assert [item.appeal_id for item in store.appeals.open()] == ["1"]
+    decided = store.appeals.decide("1", True, "op", "a shoe shop", JUDGE, NOW + DAY)
+    assert (decided.state, decided.decided_by) == (AppealState.GRANTED, "op")
+    assert listed(store, NOW + DAY) == ""
+    last = store.numbers.history("", NUMBER)[-1]
+    assert (last.actor, last.reason) == ("op", "appeal granted: a shoe shop")
+    assert [record(store, person)[1] for person in "abc"] == [1, 1, 1]
+    # The same persons again, now with a record, and a new one: less than it took before.
+    for person in "abcd":
+        say(store, person, NOW + 2 * DAY)
+    assert listed(store, NOW + 2 * DAY) == ""
+    assert store.appeals.open() == []
+    with pytest.raises(AppealDecidedError):
+        store.appeals.decide("1", False, "op", "", JUDGE, NOW)
+    with pytest.raises(UnknownAppealError):
+        store.appeals.decide("2", False, "op", "", JUDGE, NOW)
+
+
+def test_a_refused_appeal_confirms_the_reports_and_all_open_ones_are_decided_at_once(
+    store: Store,
+) -> None:
+    for place, person in enumerate("abc"):
+        say(store, person, NOW + HOUR * place)
+    at = NOW + DAY
+    for name in ("1", "2"):
+        store.appeals.make(
+            Appeal(
+                appeal_id=name,
+                kind=NUMBERS,
+                key=NUMBER,
+                appellant=f"caller {name}",
+                text="",
+                made_at=at,
+            )
+        )
+    again = Appeal(
+        appeal_id="3", kind=NUMBERS, key=NUMBER, appellant="caller 1", text="", made_at=at
+    )
+    assert store.appeals.make(again).appeal_id == "1"
+    store.appeals.decide("1", False, "op", "a known fraud", JUDGE, at)
+    other = store.appeals.get("2")
+    assert other is not None
+    assert other.state == AppealState.REFUSED
+    assert listed(store, at) == "illegal"
+    assert [record(store, person)[0] for person in "abc"] == [1, 1, 0]
+
+
+def test_nobody_appeals_against_nothing(store: Store) -> None:
+    appeal = Appeal(appeal_id="1", kind=NUMBERS, key=NUMBER, appellant="a", text="", made_at=NOW)
+    with pytest.raises(NotInSetError):
+        store.appeals.make(appeal)
+
+
+def test_reports_that_were_rolled_back_do_not_list_again(store: Store) -> None:
+    for person in "abc":
+        say(store, person)
+    with store._database.write() as session:
+        keys = store.numbers.roll_back(session, NOW, "op", "an attack", NOW + DAY)
+        store.reports.void(session, NUMBERS, keys, NOW, NOW + DAY)
+    assert listed(store, NOW + DAY) == ""
+    assert say(store, "d", NOW + DAY).persons == 1
+    assert record(store, "a") == (0, 0, 0)
+
+
+def test_a_forgotten_person_leaves_no_report_and_the_set_is_as_without_him(store: Store) -> None:
+    for person in "abc":
+        say(store, person)
+    with store._database.write() as session:
+        assert store.reports.forget_reporter(session, "b", JUDGE, NOW + DAY) == 2
+    assert listed(store, NOW + DAY) == ""
+    assert store.reports.record("b") is None
+    assert store.reports.of_reporter("b") == []
+    with store._database.write() as session:
+        assert store.reports.forget_key(session, NUMBERS, NUMBER) == 2
+    assert store.reports.of_key(NUMBERS, NUMBER) == []
+
+
+def test_old_reports_are_deleted_and_records_stay(store: Store) -> None:
+    say(store, "a")
+    say(store, "b", NOW + DAY)
+    settle(store, "illegal", NOW + 2 * DAY)
+    assert store.reports.expire(NOW + DAY) == 1
+    assert [item.reporter for item in store.reports.of_key(NUMBERS, NUMBER)] == ["b"]
+    assert record(store, "a") == (1, 0, 0)
+
+
+def test_an_operator_sees_first_what_most_persons_report(store: Store) -> None:
+    for person, key in (("a", "+861"), ("b", "+861"), ("a", "+862"), ("c", "+863")):
+        say(store, person, key=key)
+    say(store, "d", key="+862", standing="normal")
+    settle(store, "illegal", NOW + DAY, "+863")
+    assert store.reports.most_reported(NUMBERS) == [("+861", 2), ("+862", 1)]
+
+
+def test_voices_are_counted_as_numbers_are(store: Store) -> None:
+    for person in "abc":
+        found = say(store, person, kind=VOICES, key="voice-7")
+    assert (found.standing, found.persons) == ("illegal", 3)
+    assert store.reports.tally(NUMBERS, "voice-7", JUDGE, NOW).persons == 0
+
+
+def test_the_shipped_rules_do_not_list_for_newcomers_and_do_for_proven_persons(
+    store: Store,
+) -> None:
+    shipped = ReportJudge(RULES)
+    for place in range(12):
+        assert say(store, f"new {place}", NOW + HOUR * place, judge=shipped).standing == ""
+    for place in range(6):
+        store.reports.meet(f"old {place}", NOW - 30 * DAY)
+        for item in range(4):
+            say(store, f"old {place}", NOW - 20 * DAY, key=f"+86{item}", judge=shipped)
+    for item in range(4):
+        settle(store, "illegal", NOW - 10 * DAY, f"+86{item}")
+    for place in range(6):
+        found = say(store, f"old {place}", NOW + HOUR * (12 + 2 * place), judge=shipped)
+    assert found.standing == "illegal"
