@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from persona_ray.cli import screening_talk
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Screening of unknown calls: the dialogue robot, its dialogue set, the category model.",
 )
+app.command("talk")(screening_talk.talk)

@@ -81,17 +81,15 @@ class SpeakingMouth:
 
 
 def build_mouth(config: DialogueConfig) -> SpeakingMouth:
-    """The mouth of dialogue.voice. It says a word before any call: what is missing (espeak-ng,
-    Kokoro's voices) is told here, as a SynthesisError with the way to get it."""
-    synthesizer = _synthesizer(config)
+    """The mouth of screening.dialogue.voice. It says a word before any call: what is missing
+    (espeak-ng, Kokoro's voices) is told here, as a SynthesisError with the way to get it."""
+    synthesizer, named = _synthesizer(config), f"screening.dialogue.voice = {config.voice}"
     try:
         samples, _ = synthesizer.synthesize(_TRIAL, VOICE, config.speed)
     except SynthesisError as error:
-        raise SynthesisError(f"dialogue.voice = {config.voice} cannot speak: {error}") from None
+        raise SynthesisError(f"{named} cannot speak: {error}") from None
     if not samples.size:
-        raise SynthesisError(
-            f"dialogue.voice = {config.voice} is silent: try it on a line of text, or set another"
-        )
+        raise SynthesisError(f"{named} is silent: set another voice")
     return SpeakingMouth(synthesizer, VOICE, config.speed, config.spoken)
 
 
@@ -110,6 +108,6 @@ def _synthesizer(config: DialogueConfig) -> Synthesizer:
         return EspeakSynthesizer()
     except SynthesisError as error:
         raise SynthesisError(
-            f"dialogue.voice = espeak: {error}, or set dialogue.voice to kokoro, or "
-            "dialogue.enabled to false: then the robot only listens"
+            f"screening.dialogue.voice = espeak: {error}, or set it to kokoro, or "
+            "screening.dialogue.enabled to false: then the robot only listens"
         ) from None

@@ -63,9 +63,12 @@ class DialogueRobot:
             category = judgement.category
         if not heard or not heard[-1].strip():
             return Answer(_fresh(self.dialogue.repeats, said), "", 0.0)
-        near = self._nearest.of(heard[-1], probabilities, self._steering)[0]
-        if near.nearness < self._threshold:
-            return Answer(self._go_on(category, said), "", near.nearness)
+        ranked = self._nearest.of(heard[-1], probabilities, self._steering)
+        # The category chooses among what is near; it makes nothing near.
+        near = next((one for one in ranked if one.nearness >= self._threshold), None)
+        if near is None:
+            nearest = max(one.nearness for one in ranked)
+            return Answer(self._go_on(category, said), "", nearest)
         return Answer(self._of(near.exchange, category, said), near.exchange.id, near.nearness)
 
     def line(self, kind: LineKind, turns: Sequence[Turn]) -> str:

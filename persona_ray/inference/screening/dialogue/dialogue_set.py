@@ -103,8 +103,8 @@ def load_dialogue_set(path: str, categories: Collection[str]) -> DialogueSet:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
-            f"dialogue set {path} does not exist: name another in dialogue.set, or leave it empty "
-            "for the shipped one"
+            f"dialogue set {path} does not exist: set screening.dialogue.set to another, "
+            "or leave it empty for the shipped one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"dialogue set {path} cannot be read: {error}") from None
@@ -184,16 +184,20 @@ def _wrong_categories(
     found: DialogueSet, categories: Collection[str]
 ) -> Iterator[tuple[Place, str]]:
     valid = ", ".join(sorted(categories))
+    unknown = f"unknown category '{{}}': screening.policy.categories has {valid}"
     if ANY not in found.go_on:
         yield ("go_on",), f"'{ANY}' is missing: what to say where nothing is known of a call"
     for category in found.go_on:
         if category != ANY and category not in categories:
-            yield ("go_on", category), f"unknown category '{category}': policy.categories: {valid}"
+            yield (
+                ("go_on", category),
+                unknown.format(category),
+            )
     for number, exchange in enumerate(found.exchanges):
         if exchange.category and exchange.category not in categories:
             yield (
                 ("exchanges", number, "category"),
-                f"unknown category '{exchange.category}': policy.categories: {valid}",
+                unknown.format(exchange.category),
             )
 
 

@@ -63,14 +63,17 @@ class Nearest:
         """(exchanges,) of a turn: of what is left of it without asides, and of its clauses."""
         clauses = _clauses(text)
         if not clauses:
-            return self._each([text])[0]
+            return self._one(text)
         parts = self._each(clauses)
         to_the_point = ~self._asides[parts.argmax(axis=1)]
         if not to_the_point.any():
-            return self._each([text])[0]
+            return self._one(text)
         left = "，".join(c for c, keep in zip(clauses, to_the_point, strict=True) if keep)
-        whole = self._each([left])[0]
+        whole = self._one(left)
         return np.asarray(np.maximum(whole, _CLAUSE * parts[to_the_point].max(axis=0)), np.float32)
+
+    def _one(self, sentence: str) -> NDArray[np.float32]:
+        return np.asarray(self._each([sentence])[0], np.float32)
 
     def _each(self, sentences: list[str]) -> NDArray[np.float32]:
         """(sentences, exchanges)"""

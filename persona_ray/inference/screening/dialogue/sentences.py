@@ -115,8 +115,8 @@ _ENGINES: dict[str, Callable[[Sequence[str]], SentenceVectors]] = {
 
 
 def build_vectors(engine: str, sentences: Sequence[str]) -> SentenceVectors:
-    """The engine of dialogue.sentences, for a set of `sentences`. Raises ConfigError where there is
-    none of this name."""
+    """The engine of screening.dialogue.sentences, for a set of `sentences`. Raises ConfigError
+    where there is none of this name."""
     if engine in _ENGINES:
         return _ENGINES[engine](sentences)
     module, colon, name = engine.partition(":")
@@ -126,7 +126,7 @@ def build_vectors(engine: str, sentences: Sequence[str]) -> SentenceVectors:
         made: SentenceVectors = getattr(import_module(module), name)(sentences)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"dialogue.sentences = {engine}: {error}: must be {', '.join(sorted(_ENGINES))}, or "
-            "package.module:Name of a SentenceVectors"
+            f"screening.dialogue.sentences = {engine}: {error}: must be "
+            f"{', '.join(sorted(_ENGINES))}, or package.module:Name of a SentenceVectors"
         ) from None
     return made
