@@ -90,7 +90,7 @@ class PolicyConfig(Section):
         "of its log-likelihood ratio (d')",
     )
     hysteresis: float = Field(
-        0.5,
+        0.25,
         ge=0,
         description="in log-odds: this far above the threshold of fraud one judgement is enough, "
         "nearer to it two in a row",
@@ -193,6 +193,9 @@ class ReportsConfig(Section):
         0.6, gt=0, description="of min_weight that the reports of one burst can reach"
     )
     per_day: int = Field(20, ge=1, description="reports of one person that are taken in 24 hours")
+    mark_days: float = Field(
+        30.0, gt=0, description="how long a user's own sets hold the number of an illegal call"
+    )
     keep_days: float = Field(
         300.0, gt=0, description="a report is deleted after this; its reporter's record stays"
     )
@@ -245,7 +248,9 @@ class ScreeningConfig(Section):
     """Screening of unknown calls."""
 
     region: str = Field(
-        "CN", description="ISO 3166 country whose numbers are written without a country code"
+        "CN",
+        pattern="^[A-Z]{2}$",
+        description="ISO 3166 country whose numbers are written without a country code",
     )
     bundle: str = Field(
         "", description="category model: a folder or models:/category@champion; empty: the latter"
