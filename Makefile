@@ -35,7 +35,7 @@ demo: setup ## the main job on the shipped archive, ending with a report (FULL=1
 	@$(BIN)/persona-ray run --config configs/demo.yaml --fresh $(if $(FULL),--set asr.reuse_transcripts=false)
 
 test: setup ## the tests that every change needs
-	@$(BIN)/python -m pytest -m "not drill and not gpu"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not drill and not gpu"
 
 drills: setup ## faults and soak: slower tests
 	@$(BIN)/python -m pytest -m "drill and not gpu"
