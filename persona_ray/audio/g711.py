@@ -29,7 +29,15 @@ def decode_alaw(data: bytes) -> Samples:
 
 def encode_mulaw(samples: Samples) -> bytes:
     """Samples (n,) in [-1, 1] -> the nearest mu-law bytes."""
-    table = _mulaw_table()
+    return _nearest(_mulaw_table(), samples)
+
+
+def encode_alaw(samples: Samples) -> bytes:
+    """Samples (n,) in [-1, 1] -> the nearest A-law bytes."""
+    return _nearest(_alaw_table(), samples)
+
+
+def _nearest(table: NDArray[np.float32], samples: Samples) -> bytes:
     order = np.argsort(table, kind="stable")
     steps = table[order]
     edges = (steps[1:] + steps[:-1]) / 2

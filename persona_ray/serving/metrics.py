@@ -86,6 +86,16 @@ ROLLOUT = Instrument(
     "requests beside a challenger, by what became of them; rolled_back: a challenger was",
     ("event",),
 )
+SCREENED = Instrument(
+    "persona_screened_total", Kind.COUNTER, "screened calls that ended, by outcome", ("outcome",)
+)
+DECISION_SECONDS = Instrument(
+    "persona_screening_decision_seconds",
+    Kind.HISTOGRAM,
+    "from the start of a call to what it is taken for",
+    (),
+    _SECONDS,
+)
 INSTRUMENTS = (
     REQUESTS,
     REQUEST_SECONDS,
@@ -98,6 +108,8 @@ INSTRUMENTS = (
     DRIFT,
     LIVE_CALLS,
     ROLLOUT,
+    SCREENED,
+    DECISION_SECONDS,
 )
 
 
@@ -216,6 +228,12 @@ class Metrics:
     def rollout(self, event: str) -> None:
         """`event`: a field of the rollout's `Counts`, or rolled_back."""
         self._record(ROLLOUT, 1, event=event)
+
+    def screened(self, outcome: str, decided_s: float | None) -> None:
+        """A screened call has ended; `decided_s` None: nothing was decided."""
+        self._record(SCREENED, 1, outcome=outcome)
+        if decided_s is not None:
+            self._record(DECISION_SECONDS, decided_s)
 
     def answers(self, results: Iterable[Recognition | NothingUsable], model: ServedModel) -> None:
         """Results of single sentences: evaluation measured their confidence, too."""

@@ -149,12 +149,15 @@ class ScreenedCallRepository:
     ) -> ScreenedCall:
         """Begin to hear a call, or go on with it: whoever did before is superseded.
 
-        `seen` is the number of events that the client has; None: it begins. Raises
-        UnknownCallError, and CallExistsError where it begins what is settled in part.
+        `seen` is the number of events that the client has; None: it begins. One that has ended is
+        given as it is. Raises UnknownCallError, and CallExistsError where it begins what is settled
+        in part.
         """
         with self._database.write() as session:
             row = _get(session, user_id, call_id)
-            if seen is None and (row.checkpoint or row.verdict is not None):
+            if row.verdict is not None:
+                return _record(row)
+            if seen is None and row.checkpoint:
                 raise CallExistsError(call_id)
             if not row.checkpoint:
                 # Nothing depends yet on what an earlier connection said.

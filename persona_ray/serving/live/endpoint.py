@@ -160,6 +160,15 @@ class Endpointer:
         """Speech in the utterance that goes on."""
         return sum(span.duration_s for span in self._with_open())
 
+    @property
+    def talking_s(self) -> float:
+        """For how long somebody has been speaking without a pause; 0 in one. What is too short to
+        be speech counts, too: it is not known yet how long it gets."""
+        finder = self._finder
+        if finder.start_s is None or finder.quiet_since_s is not None:
+            return 0.0
+        return finder.heard_s - finder.start_s
+
     def _with_open(self) -> list[Span]:
         finder = self._finder
         if finder.start_s is not None:

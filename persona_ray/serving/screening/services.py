@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import RequestError
 from persona_ray.serving.gate import Caller, Gate
 from persona_ray.serving.metrics import Metrics
+from persona_ray.serving.screening.consequences import Consequences, NoConsequences
+from persona_ray.serving.screening.links import Links, shared_secret
+from persona_ray.serving.screening.recordings import Recordings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from persona_ray.config import RunConfig
     from persona_ray.inference.screening.seams import (
         Categories,
@@ -41,17 +47,27 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class ScreeningServices:
-    """Of one web application. `served`: the category model, for probes."""
+    """Of one web application. `served`: the category model, for probes. `models`: names of the
+    others, for verdicts. `woken` is set where there is a new notice."""
 
     config: RunConfig
     parts: Parts
     store: Store
     served: ServedModel
     metrics: Metrics = field(default_factory=Metrics)
+    consequences: Consequences = field(default_factory=NoConsequences)
+    models: Mapping[str, str] = field(default_factory=dict)
     gate: Gate = field(init=False)
+    links: Links = field(init=False)
+    recordings: Recordings = field(init=False)
+    woken: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gate", Gate(self.store, self.config.serving.keys))
+        config = self.config
+        links = Links(shared_secret(config, "links"), config.screening.records.link_s)
+        object.__setattr__(self, "gate", Gate(self.store, config.serving.keys))
+        object.__setattr__(self, "links", links)
+        object.__setattr__(self, "recordings", Recordings(config.workspace))
 
     async def model(self) -> ServedModel:
         """The category model that answers now."""

@@ -1,0 +1,297 @@
+"""Screened calls over REST: events, the inbox, answers, corrections, links, settings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from persona_ray.errors import RequestError
+from persona_ray.inference.screening.policy import Action
+from persona_ray.inference.screening.records import CallEvent, Standing
+from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
+from persona_ray.serving.gate import Caller
+from persona_ray.serving.screening.desk import Desk, unknown_call
+from persona_ray.serving.screening.housekeeping import housekeeping
+from persona_ray.serving.screening.numbers import normalised
+from persona_ray.serving.screening.samples import sample_line
+from persona_ray.serving.screening.schemas import (
+    CONNECT,
+    AnswerRequest,
+    CallScreenedAnswer,
+    CorrectionAnswer,
+    CorrectionRequest,
+    EventAnswer,
+    EventRequest,
+    ForgottenAnswer,
+    InboxAnswer,
+    SettingsAnswer,
+    SettingsRequest,
+    call_answer,
+    correction_answer,
+    inbox_item,
+)
+from persona_ray.serving.screening.services import user_of
+from persona_ray.serving.tracing import current_trace_id
+from persona_ray.store.screened_calls import UnknownCallError
+
+if TYPE_CHECKING:
+    from persona_ray.serving.screening.services import ScreeningServices
+    from persona_ray.store.screened_calls import Deleted, ScreenedCall
+
+_CallId = Annotated[str, Path(max_length=128, description="as the event named it")]
+_User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
+_Ref = Annotated[str, Path(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
+_PRIVATE = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"}
+
+
+def screening_calls(services: ScreeningServices) -> APIRouter:
+    """/v1/screening/events, /calls, /settings and the files of signed links."""
+    desk, gate = Desk(services), services.gate
+    kept, corrections = services.store.screened_calls, services.store.screening_corrections
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with housekeeping(services, desk):
+            yield
+
+    router = APIRouter(prefix="/v1/screening", tags=["screening"], lifespan=lifespan)
+    hands_over, reads = Depends(gate.requires("screen")), Depends(gate.requires("screening"))
+    operates = Depends(gate.requires("operator"))
+
+    def recorded(call: ScreenedCall) -> bool:
+        return services.recordings.file(call.recording) is not None
+
+    async def get(user_id: str, call_id: str) -> ScreenedCall:
+        try:
+            return await asyncio.to_thread(kept.get, user_id, call_id)
+        except UnknownCallError:
+            raise unknown_call(call_id) from None
+
+    @router.post(
+        "/events", summary="Hand over a call that comes in", responses={**ERRORS, **CONFLICT}
+    )
+    async def hand_over(asked: EventRequest, caller: Caller = hands_over) -> EventAnswer:
+        """What its number means. The same event may be sent again: its first answer stands."""
+        event = CallEvent(
+            call_id=asked.call_id,
+            user_id=user_of(caller, asked.user_id),
+            number=normalised(asked.number, services.config.screening.region),
+            at=asked.at or datetime.now(UTC),
+            channel=asked.channel,
+        )
+        call, decision = await desk.hand_over(event)
+        final = decision.action in (Action.PASS, Action.REJECT)
+        return EventAnswer(
+            call_id=call.call_id,
+            action=decision.action,
+            name=decision.name,
+            standing=decision.standing,
+            category=decision.category,
+            reason=decision.reason,
+            connect=None if final else CONNECT,
+            trace_id=current_trace_id(),
+        )
+
+    @router.get("/calls", summary="The inbox", responses=ERRORS)
+    async def inbox(
+        user_id: _User = "",
+        before: Annotated[str, Query(max_length=256, description="`next` of a page")] = "",
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        category: Annotated[str, Query(max_length=64)] = "",
+        standing: Standing | None = None,
+        caller: Caller = reads,
+    ) -> InboxAnswer:
+        """The latest calls first."""
+        user = user_of(caller, user_id)
+        found = await asyncio.to_thread(
+            kept.inbox, user, limit + 1, _cursor(before), category, standing or ""
+        )
+        page = found[:limit]
+        items = [inbox_item(call, services.links, recorded(call)) for call in page]
+        return InboxAnswer(calls=items, next=_next(page[-1]) if len(found) > limit else None)
+
+    @router.get("/calls/{call_id}", summary="One call", responses={**ERRORS, **UNKNOWN})
+    async def one(
+        call_id: _CallId, user_id: _User = "", caller: Caller = reads
+    ) -> CallScreenedAnswer:
+        """With its transcript and everything that the verdict rests on."""
+        user = user_of(caller, user_id)
+        call = await get(user, call_id)
+        made = await asyncio.to_thread(corrections.of_call, user, call_id)
+        return call_answer(call, services.links, recorded(call), made)
+
+    @router.delete(
+        "/calls/{call_id}",
+        status_code=204,
+        summary="Delete a call",
+        responses={**ERRORS, **UNKNOWN},
+    )
+    async def delete(call_id: _CallId, user_id: _User = "", caller: Caller = reads) -> None:
+        """With recording, transcript and corrections; one that goes on is broken off."""
+        user = user_of(caller, user_id)
+        try:
+            deleted = await asyncio.to_thread(kept.delete, user, call_id)
+        except UnknownCallError:
+            raise unknown_call(call_id) from None
+        await desk.delete(deleted)
+
+    @router.delete("/calls", summary="Delete all calls of a person", responses=ERRORS)
+    async def forget(
+        user_id: _User = "",
+        number: Annotated[
+            str, Query(max_length=40, description="of a caller; with the scope operator")
+        ] = "",
+        caller: Caller = reads,
+    ) -> ForgottenAnswer:
+        """All of a user's, with the settings, or all that a number made, whomever they were for."""
+        if number:
+            await _operator(caller)
+            wanted = normalised(number, services.config.screening.region)
+            deleted = await asyncio.to_thread(kept.forget_number, wanted)
+        else:
+            deleted = await asyncio.to_thread(kept.forget_user, user_of(caller, user_id))
+        await desk.delete(deleted)
+        return _forgotten(deleted)
+
+    @router.post(
+        "/calls/{call_id}/answer",
+        status_code=202,
+        summary="What the user wants with a call that goes on",
+        responses={**ERRORS, **UNKNOWN, **CONFLICT},
+    )
+    async def answer(call_id: _CallId, asked: AnswerRequest, caller: Caller = reads) -> None:
+        """The first answer counts; the line hears of it at once."""
+        await desk.answer(user_of(caller, asked.user_id), call_id, asked.choice)
+
+    @router.post(
+        "/calls/{call_id}/correction",
+        summary="What the call was",
+        responses={**ERRORS, **UNKNOWN, **CONFLICT},
+    )
+    async def correct(
+        call_id: _CallId, asked: CorrectionRequest, caller: Caller = reads
+    ) -> CorrectionAnswer:
+        """The user's own sets follow at once; the call becomes a sample to learn from."""
+        user = user_of(caller, asked.user_id)
+        made = await desk.correct(
+            user, call_id, asked.category, asked.standing, caller.name or user
+        )
+        return correction_answer(made)
+
+    @router.get(
+        "/corrections",
+        summary="Corrected calls, to learn from",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/x-ndjson": {}}}, **errors(401, 403, 429)},
+        dependencies=[operates],
+    )
+    async def samples() -> StreamingResponse:
+        """Dialogues in the format of training, one a line, with their lineage."""
+        found = await asyncio.to_thread(lambda: list(corrections.samples()))
+        lines = [line for line in map(sample_line, found) if line]
+        return StreamingResponse(iter(lines), media_type="application/x-ndjson", headers=_PRIVATE)
+
+    @router.get("/settings", summary="What a user wants", responses=ERRORS)
+    async def settings(user_id: _User = "", caller: Caller = reads) -> SettingsAnswer:
+        return await _settings(user_of(caller, user_id))
+
+    @router.put("/settings", summary="Choose what gets through", responses=ERRORS)
+    async def choose(asked: SettingsRequest, caller: Caller = reads) -> SettingsAnswer:
+        user = user_of(caller, asked.user_id)
+        await desk.want(user, asked.wanted)
+        return await _settings(user)
+
+    async def _settings(user: str) -> SettingsAnswer:
+        policy = services.config.screening.policy
+        chosen = await asyncio.to_thread(corrections.wanted, user)
+        return SettingsAnswer(
+            wanted=sorted(policy.wanted if chosen is None else chosen),
+            chosen=chosen is not None,
+            categories={name: Standing(one) for name, one in policy.categories.items()},
+        )
+
+    link_errors = errors(422, said={403: "not one of our links", 410: "the link is over"})
+
+    async def opened(ref: str, what: str, expires: int, signature: str) -> ScreenedCall:
+        services.links.check(what, ref, expires, signature)
+        try:
+            return await asyncio.to_thread(kept.by_ref, ref)
+        except UnknownCallError:
+            raise unknown_call("") from None
+
+    @router.get(
+        "/files/{ref}/recording",
+        summary="A recording, by its signed link",
+        response_class=FileResponse,
+        responses={200: {"content": {"audio/ogg": {}}}, **link_errors, **UNKNOWN},
+    )
+    async def recording(
+        ref: _Ref, expires: int, signature: Annotated[str, Query(max_length=128)]
+    ) -> FileResponse:
+        """No key is asked for: the link is one."""
+        call = await opened(ref, "recording", expires, signature)
+        path = services.recordings.file(call.recording)
+        if path is None:
+            raise unknown_call("")
+        return FileResponse(path, media_type="audio/ogg", headers=_PRIVATE)
+
+    @router.get(
+        "/files/{ref}/transcript",
+        summary="A transcript, by its signed link",
+        response_class=Response,
+        responses={200: {"content": {"application/json": {}}}, **link_errors, **UNKNOWN},
+    )
+    async def transcript(
+        ref: _Ref, expires: int, signature: Annotated[str, Query(max_length=128)]
+    ) -> Response:
+        """No key is asked for: the link is one."""
+        call = await opened(ref, "transcript", expires, signature)
+        turns = (call.verdict or {}).get("turns", [])
+        body = json.dumps({"turns": turns}, ensure_ascii=False)
+        return Response(body, media_type="application/json", headers=_PRIVATE)
+
+    return router
+
+
+async def _operator(caller: Caller) -> None:
+    if not caller.scopes & {"operator", "admin"}:
+        raise RequestError(
+            "key.scope",
+            "calls by number are an operator's",
+            status=403,
+            field="number",
+            fix="use a key with the scope 'operator'",
+        )
+
+
+def _forgotten(deleted: Deleted) -> ForgottenAnswer:
+    return ForgottenAnswer(calls=deleted.calls, recordings=len(deleted.recordings))
+
+
+def _next(last: ScreenedCall) -> str:
+    return f"{last.at.isoformat()} {last.call_id}"
+
+
+def _cursor(text: str) -> tuple[datetime, str] | None:
+    if not text:
+        return None
+    at, _, call_id = text.partition(" ")
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise RequestError(
+            "request.invalid",
+            "before: not the 'next' of a page",
+            field="before",
+            fix="send `next` of the page before as it is",
+        )
+    return found, call_id
