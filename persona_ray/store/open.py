@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,12 +25,13 @@ from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.rollouts import RolloutRepository
 from persona_ray.store.screened_calls import ScreenedCallRepository
 from persona_ray.store.screening_appeals import AppealRepository
-from persona_ray.store.screening_changes import NUMBERS, ChangeRepository
+from persona_ray.store.screening_changes import NUMBERS, VOICES, ChangeRepository
 from persona_ray.store.screening_corrections import CorrectionRepository
 from persona_ray.store.screening_notices import NoticeRepository
 from persona_ray.store.screening_numbers import NumberRepository
 from persona_ray.store.screening_records import ReportedSet
 from persona_ray.store.screening_reports import ReportRepository
+from persona_ray.store.screening_voices import VoiceRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 
@@ -64,8 +66,9 @@ class Store:
         self.screening_corrections = CorrectionRepository(database)
         self.changes = ChangeRepository(database)
         self.numbers = NumberRepository(database, self.changes)
-        # What reports may change; voice libraries join here.
-        reported: dict[str, ReportedSet] = {NUMBERS: self.numbers}
+        self.voices = VoiceRepository(database, self.changes)
+        # What reports may change.
+        reported: dict[str, ReportedSet] = {NUMBERS: self.numbers, VOICES: self.voices}
         self.reports = ReportRepository(database, reported)
         self.appeals = AppealRepository(database, reported, self.reports)
 
@@ -90,6 +93,20 @@ class Store:
             )
         self._database.flush_deleted()
         return forgotten
+
+    def forget_voice(self, voice_id: str, now: datetime) -> int:
+        """Delete a person's voice from the libraries, in one transaction; rows deleted."""
+        with self._database.write() as session:
+            rows = self.voices.forget_voice(session, voice_id, now)
+        self._database.flush_deleted()
+        return rows
+
+    def forget_voice_call(self, call_id: str, now: datetime) -> int:
+        """Delete what one call added to the voice libraries, in one transaction; rows deleted."""
+        with self._database.write() as session:
+            rows = self.voices.forget_call(session, call_id, now)
+        self._database.flush_deleted()
+        return rows
 
     def close(self) -> None:
         self._database.close()

@@ -1,0 +1,340 @@
+"""The voice libraries: one entry for each person's voice, made of what single calls added.
+
+A voiceprint is kept as little-endian float16 of unit length. Every change of a listed voice goes
+into the log of changes in the same transaction; a voice that is set aside for an operator is not in
+the log. Who compares before adding says which sequence it compared at (`seen`): where the log has
+moved on, nothing is written, and it compares again.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Select, delete, or_, select
+from sqlalchemy.orm import Session
+
+from persona_ray.store.database import Database, affected
+from persona_ray.store.screening_changes import (
+    SHARED,
+    VOICES,
+    Change,
+    ChangeRepository,
+    NewChange,
+    StreamState,
+    What,
+)
+from persona_ray.store.screening_records import Judgement, Listed, rank
+from persona_ray.store.screening_tables import StreamRow
+from persona_ray.store.screening_voice_tables import VoiceRow, VoiceSampleRow
+
+# Of one voice, the newest: a voice ages, and a talker should not fill the database.
+KEPT_SAMPLES = 20
+_BATCH = 500
+
+
+class VoiceState(StrEnum):
+    """Of a voice: in the libraries, or waiting for an operator."""
+
+    LISTED = "listed"
+    SET_ASIDE = "set_aside"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceEntry:
+    """A person's voice, made by engine `engine`. `near` is the listed voice that one set aside is
+    near to."""
+
+    voice_id: str
+    engine: str
+    voiceprint: bytes
+    standing: str
+    category: str
+    origin: str
+    state: VoiceState = VoiceState.LISTED
+    near: str = ""
+    expires_at: datetime | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """What replicas and devices are told."""
+        return {
+            "standing": self.standing,
+            "category": self.category,
+            "origin": self.origin,
+            "engine": self.engine,
+            "voiceprint": base64.b64encode(self.voiceprint).decode(),
+            "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSample:
+    """What one call adds: the voiceprint of `speech_s` seconds of speech."""
+
+    call_id: str
+    voiceprint: bytes
+    speech_s: float
+
+
+class VoiceRepository:
+    """Voices by their id. Implements ReportedSet."""
+
+    def __init__(self, database: Database, changes: ChangeRepository) -> None:
+        self._database = database
+        self._changes = changes
+
+    def state(self) -> StreamState:
+        """How far the libraries' log has come."""
+        return self._changes.state(VOICES)
+
+    def since(self, sequence: int, limit: int) -> list[Change]:
+        """Changes behind `sequence`, in their order; see ChangeRepository."""
+        return self._changes.since(VOICES, sequence, limit)
+
+    def page(
+        self, now: datetime, after: str = "", limit: int = 1000, state: str = VoiceState.LISTED
+    ) -> list[VoiceEntry]:
+        """Voices that stand now, behind id `after`, in the order of ids."""
+        query = select(*VoiceRow.__table__.columns).where(
+            VoiceRow.voice_id > after, VoiceRow.state == state, _stands(now)
+        )
+        with self._database.read() as session:
+            rows = session.execute(query.order_by(VoiceRow.voice_id).limit(limit))
+            return [_entry(row) for row in rows]
+
+    def get(self, voice_id: str) -> VoiceEntry | None:
+        """The voice, also one set aside or expired; None where there is none."""
+        with self._database.read() as session:
+            row = session.get(VoiceRow, voice_id)
+            return None if row is None else _entry(row)
+
+    def samples(self, voice_id: str) -> list[VoiceSample]:
+        """What single calls added, newest first."""
+        with self._database.read() as session:
+            return _samples(session, voice_id)
+
+    def voices_of(self, call_id: str) -> list[str]:
+        """Ids of the voices that this call added to."""
+        query = select(VoiceSampleRow.voice_id).where(VoiceSampleRow.call_id == call_id)
+        with self._database.read() as session:
+            return list(session.scalars(query.order_by(VoiceSampleRow.voice_id)))
+
+    def put(
+        self, entry: VoiceEntry, samples: Sequence[VoiceSample], seen: int | None, now: datetime
+    ) -> bool:
+        """A new voice of these samples. False, and nothing is written, where the log has moved
+        beyond `seen`; None: whatever it has."""
+        with self._database.write() as session:
+            if _moved(session, seen):
+                return False
+            row = VoiceRow(created_at=now, changed_at=now, **_columns(entry))
+            session.add(row)
+            session.flush()
+            for sample in samples:
+                session.add(_sample_row(entry.voice_id, sample, now))
+            self._tell(session, row, What.ADDED, now)
+        return True
+
+    def join(
+        self,
+        voice_id: str,
+        sample: VoiceSample,
+        seen: int | None,
+        now: datetime,
+        expires_at: datetime | None = None,
+    ) -> bool:
+        """Add a call's sample to a voice: its voiceprint becomes the mean of its samples. A call
+        that comes again counts once. False as in `put`, and where the voice is gone.
+
+        An entry that expires does so no earlier than `expires_at`.
+        """
+        with self._database.write() as session:
+            row = session.get(VoiceRow, voice_id)
+            if row is None or _moved(session, seen):
+                return False
+            known = session.get(VoiceSampleRow, (voice_id, sample.call_id))
+            if known is not None:
+                session.delete(known)
+                session.flush()
+            session.add(_sample_row(voice_id, sample, now))
+            session.flush()
+            self._settle(session, row, now)
+            if row.expires_at is not None and expires_at is not None:
+                row.expires_at = max(row.expires_at, expires_at)
+            self._tell(session, row, What.CHANGED, now)
+        return True
+
+    def decide(self, voice_id: str, same_as: str, now: datetime) -> bool:
+        """An operator's word on a voice set aside: it is the person of voice `same_as`, or (empty)
+        a new one. False where it is not set aside, or there is no `same_as`."""
+        with self._database.write() as session:
+            row = session.get(VoiceRow, voice_id)
+            if row is None or row.state != VoiceState.SET_ASIDE:
+                return False
+            if not same_as:
+                row.state, row.near = VoiceState.LISTED, ""
+                self._tell(session, row, What.ADDED, now)
+                return True
+            other = session.get(VoiceRow, same_as)
+            if other is None or other is row:
+                return False
+            for sample in _samples(session, voice_id):
+                if session.get(VoiceSampleRow, (same_as, sample.call_id)) is None:
+                    session.add(_sample_row(same_as, sample, now))
+            session.delete(row)
+            session.flush()
+            self._settle(session, other, now)
+            self._tell(session, other, What.CHANGED, now)
+        return True
+
+    def remove(self, voice_id: str, now: datetime) -> bool:
+        """Take a voice out with its samples; False where there was none."""
+        with self._database.write() as session:
+            return self._drop(session, voice_id, now)
+
+    def expire(self, now: datetime) -> int:
+        """Take out what has expired; how many. `page` leaves it out by itself."""
+        expired = 0
+        query = select(VoiceRow.voice_id).where(VoiceRow.expires_at <= now).limit(_BATCH)
+        while True:
+            with self._database.write() as session:
+                gone = list(session.scalars(query))
+                for voice_id in gone:
+                    self._drop(session, voice_id, now)
+            expired += len(gone)
+            if len(gone) < _BATCH:
+                return expired
+
+    def forget_voice(self, session: Session, voice_id: str, now: datetime) -> int:
+        """Delete a person's voice, its samples and what the log says of it, in the caller's
+        transaction; rows deleted. Replicas and devices are told to remove it."""
+        rows = affected(
+            session.execute(delete(VoiceSampleRow).where(VoiceSampleRow.voice_id == voice_id))
+        )
+        rows += affected(session.execute(delete(VoiceRow).where(VoiceRow.voice_id == voice_id)))
+        return rows + self._changes.forget(session, VOICES, voice_id, now)
+
+    def forget_call(self, session: Session, call_id: str, now: datetime) -> int:
+        """Delete what a call added, in the caller's transaction; rows deleted. A voice that
+        nothing is left of is forgotten, the others are made anew of what is left."""
+        query = select(VoiceSampleRow.voice_id).where(VoiceSampleRow.call_id == call_id)
+        voices = list(session.scalars(query))
+        mine = delete(VoiceSampleRow).where(VoiceSampleRow.call_id == call_id)
+        rows = affected(session.execute(mine))
+        for voice_id in voices:
+            row = session.get(VoiceRow, voice_id)
+            if row is None or not _samples(session, voice_id):
+                rows += self.forget_voice(session, voice_id, now)
+                continue
+            self._settle(session, row, now)
+            # What the log says of it was made of the call too.
+            rows += self._changes.forget(session, VOICES, voice_id, now)
+            self._tell(session, row, What.ADDED, now)
+        return rows
+
+    def listed(self, session: Session, key: str, now: datetime) -> Listed | None:
+        """See ReportedSet."""
+        row = session.get(VoiceRow, key)
+        gone = row is None or (row.expires_at is not None and row.expires_at <= now)
+        if row is None or gone or row.state != VoiceState.LISTED:
+            return None
+        return Listed(row.origin, row.standing, row.category, row.created_at, row.expires_at)
+
+    def enlist(self, session: Session, key: str, judgement: Judgement, now: datetime) -> None:
+        """See ReportedSet. A voice that nobody kept cannot be listed: nothing happens."""
+        row = session.get(VoiceRow, key)
+        if row is None:
+            return
+        is_new = row.state != VoiceState.LISTED
+        if not is_new and rank(row.origin) > rank("reports"):
+            return
+        row.state, row.near, row.origin = VoiceState.LISTED, "", "reports"
+        row.standing, row.category = judgement.standing, judgement.category
+        row.expires_at, row.changed_at = judgement.expires_at, now
+        self._tell(session, row, What.ADDED if is_new else What.CHANGED, now)
+
+    def delist(self, session: Session, key: str, actor: str, reason: str, now: datetime) -> None:
+        """See ReportedSet."""
+        del actor, reason
+        self._drop(session, key, now)
+
+    def _drop(self, session: Session, voice_id: str, now: datetime) -> bool:
+        row = session.get(VoiceRow, voice_id)
+        if row is None:
+            return False
+        if row.state == VoiceState.LISTED:
+            removed = NewChange(voice_id, What.REMOVED, None)
+            self._changes.append(session, VOICES, [removed], now)
+        session.execute(delete(VoiceSampleRow).where(VoiceSampleRow.voice_id == voice_id))
+        session.delete(row)
+        session.flush()
+        return True
+
+    def _settle(self, session: Session, row: VoiceRow, now: datetime) -> None:
+        """The voiceprint of a voice from its newest samples; older ones are dropped."""
+        samples = _samples(session, row.voice_id)
+        for old in samples[KEPT_SAMPLES:]:
+            key = (VoiceSampleRow.voice_id == row.voice_id, VoiceSampleRow.call_id == old.call_id)
+            session.execute(delete(VoiceSampleRow).where(*key))
+        row.voiceprint, row.changed_at = mean_print(samples[:KEPT_SAMPLES]), now
+
+    def _tell(self, session: Session, row: VoiceRow, what: What, now: datetime) -> None:
+        if row.state != VoiceState.LISTED:
+            return
+        change = NewChange(row.voice_id, what, _entry(row).payload())
+        self._changes.append(session, VOICES, [change], now)
+
+
+def mean_print(samples: Sequence[VoiceSample]) -> bytes:
+    """The voiceprint of several calls: their mean, weighted by seconds of speech, of unit length.
+    At least one sample, all of one size."""
+    import numpy as np
+
+    vectors = np.stack([np.frombuffer(sample.voiceprint, "<f2") for sample in samples])
+    weights = np.array([sample.speech_s for sample in samples], dtype=np.float64)
+    total = weights @ vectors.astype(np.float64)
+    return (total / np.linalg.norm(total)).astype("<f2").tobytes()
+
+
+def _moved(session: Session, seen: int | None) -> bool:
+    if seen is None:
+        return False
+    query = select(StreamRow.sequence).where(StreamRow.kind == VOICES, StreamRow.owner == SHARED)
+    return (session.scalar(query) or 0) != seen
+
+
+def _stands(now: datetime) -> Any:
+    return or_(VoiceRow.expires_at.is_(None), VoiceRow.expires_at > now)
+
+
+def _samples(session: Session, voice_id: str) -> list[VoiceSample]:
+    row = VoiceSampleRow
+    query: Select[Any] = select(row.call_id, row.voiceprint, row.speech_s)
+    query = query.where(row.voice_id == voice_id).order_by(row.at.desc(), row.call_id)
+    return [VoiceSample(*found) for found in session.execute(query)]
+
+
+def _sample_row(voice_id: str, sample: VoiceSample, now: datetime) -> VoiceSampleRow:
+    return VoiceSampleRow(
+        voice_id=voice_id,
+        call_id=sample.call_id,
+        voiceprint=sample.voiceprint,
+        speech_s=sample.speech_s,
+        at=now,
+    )
+
+
+_NAMES = tuple(VoiceEntry.__dataclass_fields__)
+
+
+def _columns(entry: VoiceEntry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in _NAMES}
+
+
+def _entry(row: Any) -> VoiceEntry:
+    values = {name: getattr(row, name) for name in _NAMES}
+    return VoiceEntry(**{**values, "state": VoiceState(values["state"])})
