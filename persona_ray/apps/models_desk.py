@@ -116,6 +116,7 @@ def _version(version: Version) -> VersionView:
             for name, value in version.details("metrics").items()
             if isinstance(value, int | float)
         },
+        evaluated=version.evaluated,
         judgement=version.details(JUDGEMENT),
         rolled_back=version.details(ROLLED_BACK),
         bundle=version.digest,

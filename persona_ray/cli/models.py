@@ -45,7 +45,8 @@ def register(
 def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     """Versions with their aliases and how they were judged.
 
-    `dev clips` is the accuracy on the dev split when training ended; `customers` were heard.
+    `dev clips` is the accuracy on the dev split when training ended, `test clips` that on held-out
+    customers where it was evaluated; `customers` were heard.
     """
     from persona_ray.launch.promotion import JUDGEMENT
     from persona_ray.launch.registry import Registry
@@ -55,13 +56,15 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     if not versions:
         typer.echo(f"no bundle is registered as '{registry.model}'")
         return
-    table = Table("version", "aliases", "registered (UTC)", "dev clips", "customers", "judged")
+    heads = ("version", "aliases", "registered (UTC)", "dev clips", "test clips", "customers")
+    table = Table(*heads, "judged")
     for version in versions:
         table.add_row(
             str(version.number),
             ", ".join(version.aliases),
             f"{version.registered_at:%Y-%m-%d %H:%M}",
             _percent(version.details("metrics").get("dev_clip_accuracy")),
+            _percent(version.evaluated.get("test_clip_accuracy")),
             version.tags.get("customers", "unknown"),
             str(version.details(JUDGEMENT).get("decision", "")),
         )

@@ -5,7 +5,9 @@ Plots and numbers alone: the report holds what customers said, and stays in the 
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
@@ -14,6 +16,7 @@ from persona_ray.evaluation.assess import BUNDLE, FOLDS
 from persona_ray.evaluation.report.card import CARD
 from persona_ray.launch.registry import Registry
 from persona_ray.launch.tracking import OFF
+from persona_ray.launch.versions import EVALUATED
 from persona_ray.models import manifest as bundles
 
 if TYPE_CHECKING:
@@ -47,7 +50,10 @@ def keep_evaluation(config: RunConfig, report: ReportData, card: str) -> None:
         for version in registry.versions():
             if version.digest == digest:
                 texts = {**evaluation_plots(report), CARD: card}
-                registry.keep(version, texts, evaluation_figures(report))
+                figures = evaluation_figures(report)
+                registry.keep(version, texts, figures)
+                at = datetime.now(UTC).isoformat(timespec="seconds")
+                registry.note(version, EVALUATED, json.dumps({"at": at, "figures": figures}))
                 return
     except PersonaRayError as error:
         logging.getLogger(__name__).warning("MLflow keeps no figures of the evaluation: %s", error)

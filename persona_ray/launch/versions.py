@@ -30,6 +30,10 @@ class Action(StrEnum):
     ROLLBACK = "rollback"
 
 
+# Tag of a version that was evaluated: when, and the figures on held-out customers.
+EVALUATED = "evaluated"
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One registered bundle. `tags` without their prefix."""
@@ -57,6 +61,13 @@ class Version:
         except (KeyError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    @property
+    def evaluated(self) -> dict[str, float]:
+        """Figures of the last evaluation, on held-out customers; empty where there was none."""
+        found = self.details(EVALUATED).get("figures")
+        named = found if isinstance(found, dict) else {}
+        return {name: value for name, value in named.items() if isinstance(value, float)}
 
     def __str__(self) -> str:
         return f"version {self.number}"

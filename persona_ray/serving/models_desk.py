@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 class VersionView(BaseModel):
     """A registered bundle. `figures` are its contract's, from the dev split when training ended;
-    `judgement` and `rolled_back` are empty where there are none."""
+    `evaluated` are the last evaluation's, on held-out customers. `evaluated`, `judgement` and
+    `rolled_back` are empty where there are none."""
 
     number: int
     aliases: list[str]
@@ -25,6 +26,7 @@ class VersionView(BaseModel):
     modality: str
     customers: int | None = Field(description="heard in training; null where nobody knows")
     figures: dict[str, float]
+    evaluated: dict[str, float]
     judgement: dict[str, Any]
     rolled_back: dict[str, Any]
     bundle: str = Field(description="SHA-256 of its bundle.json")

@@ -22,6 +22,11 @@ def test_versions_champion_and_what_answers(open_page: Open) -> None:
     assert "Version 2" in page.inner_text("#champion .title")
     assert page.inner_text("[data-version='2'] .badges").split("\n") == ["champion", "answers now"]
     assert "65.0 %" in page.inner_text("[data-version='3']")
+    assert page.inner_text("[data-version='3'] .judged").split("\n") == [
+        "evaluated",
+        "clip accuracy 61.2 %",
+    ]
+    assert "not worse" in page.inner_text("[data-version='2'] .judged")
     assert page.locator(".changes li").count() == 2
 
 

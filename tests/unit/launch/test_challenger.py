@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from persona_ray.apps.models_desk import RegistryDesk
 from persona_ray.config import RunConfig
 from persona_ray.errors import TrackingError
 from persona_ray.launch.figures import keep_evaluation
@@ -81,6 +82,8 @@ def test_finetune_leaves_a_challenger_with_its_run(learning: RunConfig) -> None:
     assert report.held_out is not None
     assert kept.data.metrics["test_clip_accuracy"] == report.held_out.clips.accuracy.value
     assert kept.data.metrics["test_customer_macro_f1"] == report.held_out.customers.macro_f1.value
+    (seen,) = RegistryDesk(learning).registry().versions
+    assert seen.evaluated["test_clip_accuracy"] == report.held_out.clips.accuracy.value
     names = {plot.path for plot in client.list_artifacts(version.run_id, "plots")}
     assert {"plots/modalities.svg", "plots/leakage.svg", "plots/layers.svg"} <= names
     assert {"plots/calibration-bundle.svg", "plots/evidence-folds.svg"} <= names

@@ -101,6 +101,7 @@ class FakeDesk:
             modality="both",
             customers=40 + number,
             figures={"dev_clip_accuracy": 0.5 + number / 20, "dev_customer_accuracy": 0.7},
+            evaluated={"test_clip_accuracy": 0.612} if number == 3 else {},
             judgement={"decision": "not worse", "reason": "better"} if number == 2 else {},
             rolled_back={},
             bundle=f"{number}" * 64,

@@ -88,6 +88,8 @@ function drawVersions() {
 
 function row(version, several) {
   const judgement = version.judgement.decision ?? "";
+  const evaluated = version.evaluated.test_clip_accuracy;
+  const shown = judgement ? wordOr(`models.decision.${judgement}`, judgement) : evaluated != null && word("models.evaluated");
   const why = version.rolled_back.reason || version.judgement.reason;
   return h("tr", { "data-version": version.number },
     several && h("td", {}, h("input", { type: "checkbox", checked: picked.includes(version.number), onchange: () => pick(version.number),
@@ -99,7 +101,8 @@ function row(version, several) {
     h("td", { "data-name": word("models.registered") }, date(version.registered_at)),
     h("td", { class: "n", "data-name": word("models.dev") }, percent(version.figures.dev_clip_accuracy, 1)),
     h("td", { "data-name": word("models.customers") }, version.customers == null ? "–" : word("models.customers.n", { n: version.customers })),
-    h("td", { class: "judged", "data-name": judgement && word("models.judged") }, judgement && wordOr(`models.decision.${judgement}`, judgement), why && h("small", {}, why)),
+    h("td", { class: "judged", "data-name": shown && word("models.judged") }, shown, why && h("small", {}, why),
+      evaluated != null && h("small", {}, `${word("figure.test_clip_accuracy")} ${percent(evaluated, 1)}`)),
     h("td", { class: "acts" },
       h("button", { type: "button", class: "quiet details", onclick: () => open(version.number) }, word("models.details")), " ",
       !version.aliases.includes("champion") && h("button", { type: "button", class: "promote", disabled: running(), onclick: () => promote(version) }, word("models.promote"))));

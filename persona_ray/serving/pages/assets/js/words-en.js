@@ -166,6 +166,7 @@ export const EN = {
   "models.customers": "Heard",
   "models.customers.n": "{n} customers",
   "models.judged": "Judged",
+  "models.evaluated": "evaluated",
   "models.reason": "Reason",
   "models.force": "Promote it whatever the comparison says",
   "models.promote": "Promote",

@@ -184,6 +184,7 @@ export const ZH = {
   "models.customers": "听过",
   "models.customers.n": "{n} 位客户",
   "models.judged": "评判",
+  "models.evaluated": "已评估",
   "models.reason": "原因",
   "models.force": "无论比较结果如何都发布",
   "models.promote": "发布",
