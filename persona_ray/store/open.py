@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
 from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.annotations import AnnotationRepository
@@ -29,8 +32,9 @@ from persona_ray.store.screening_changes import NUMBERS, VOICES, ChangeRepositor
 from persona_ray.store.screening_corrections import CorrectionRepository
 from persona_ray.store.screening_notices import NoticeRepository
 from persona_ray.store.screening_numbers import NumberRepository
-from persona_ray.store.screening_records import ReportedSet
+from persona_ray.store.screening_records import Judge, ReportedSet
 from persona_ray.store.screening_reports import ReportRepository
+from persona_ray.store.screening_rollback import RollbackRepository
 from persona_ray.store.screening_voices import VoiceRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
@@ -67,6 +71,9 @@ class Store:
         self.changes = ChangeRepository(database)
         self.numbers = NumberRepository(database, self.changes)
         self.voices = VoiceRepository(database, self.changes)
+        self.screening_rollback = RollbackRepository(
+            database, self.changes, self.numbers, self.voices
+        )
         # What reports may change.
         reported: dict[str, ReportedSet] = {NUMBERS: self.numbers, VOICES: self.voices}
         self.reports = ReportRepository(database, reported)
@@ -105,6 +112,30 @@ class Store:
         """Delete what one call added to the voice libraries, in one transaction; rows deleted."""
         with self._database.write() as session:
             rows = self.voices.forget_call(session, call_id, now)
+        self._database.flush_deleted()
+        return rows
+
+    def write(self) -> AbstractContextManager[Session]:
+        """One transaction over several repositories, for their methods that take a session."""
+        return self._database.write()
+
+    def forget_person(self, person: str, judge: Judge, now: datetime) -> int:
+        """Delete a person's own sets of numbers, reports, record and appeals, in one transaction;
+        rows deleted. `judge` says what the reports of others come to without his."""
+        with self._database.write() as session:
+            rows = self.numbers.forget_owner(session, person)
+            rows += self.reports.forget_reporter(session, person, judge, now)
+            rows += self.appeals.forget_appellant(session, person)
+        self._database.flush_deleted()
+        return rows
+
+    def forget_number(self, number: str, now: datetime) -> int:
+        """Delete a number from all sets, with reports, appeals and history, in one transaction;
+        rows deleted. Devices are told to remove it, until that word is pruned."""
+        with self._database.write() as session:
+            rows = self.numbers.forget_number(session, number, now)
+            rows += self.reports.forget_key(session, NUMBERS, number)
+            rows += self.appeals.forget_key(session, NUMBERS, number)
         self._database.flush_deleted()
         return rows
 

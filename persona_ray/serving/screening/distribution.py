@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # What devices are told of an entry; why it is there, and by whose reports, stays here.
 _TOLD: Mapping[Kind, tuple[str, ...]] = {
     Kind.NUMBERS: ("standing", "category", "name", "origin", "expires_at"),
-    Kind.VOICES: ("standing", "category", "engine", "voiceprint", "channel", "expires_at"),
+    Kind.VOICES: ("standing", "category", "origin", "engine", "voiceprint", "expires_at"),
 }
 
 
