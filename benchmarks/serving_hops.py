@@ -138,8 +138,8 @@ def main() -> None:
     two = [f"serving.speech.{end}_replicas=2" for end in ("min", "max")]
     # Logical processors only say who may stand beside whom: here all may.
     two += [f"serving.{one}.cpus=0.1" for one in ("ingress", "asr", "speech", "text", "classifier")]
-    config = load_config(given.config, [*given.overrides, *two])
-    apart = load_config(given.config, [*given.overrides, *two, "serving.fused=false"])
+    config = load_config(given.config, [*given.overrides, *two, "serving.layout=fused"])
+    apart = load_config(given.config, [*given.overrides, *two, "serving.layout=split"])
     clips = some_clips(config)
     torch.set_num_threads(1)
     judge = Judge.load(find_bundle(config, choose_bundle(config)), config.audio.min_level_db, "cpu")

@@ -62,8 +62,13 @@ from benchmarks.serving_requests import KINDS
 from benchmarks.shared import arguments, middle_half
 from persona_ray.config import load_config
 
-_TWO_JUDGES = ("serving.speech.min_replicas=2", "serving.speech.max_replicas=2")
-_TWO_HEAR = ("serving.asr.min_replicas=2", "serving.asr.max_replicas=2")
+_TWO = ("serving.speech.min_replicas=2", "serving.speech.max_replicas=2")
+_APART = (
+    "serving.layout=fused",
+    *_TWO,
+    "serving.asr.min_replicas=2",
+    "serving.asr.max_replicas=2",
+)
 # As small as the longest clip.
 _SMALL = ("serving.batch.max_s=1",)
 _TWO_THREADS = ("serving.speech.threads=2", "serving.asr.threads=2")
@@ -81,25 +86,11 @@ SETTINGS = (
     Settings(IN_PROCESS, "2 workers"),
     Settings(IN_PROCESS, "2 threads", workers=1, threads=2),
     Settings(IN_PROCESS, "2 workers, batch 8", batch=8),
-    Settings(PRODUCT, "2 replicas", overrides=(*_TWO_JUDGES, *_TWO_HEAR)),
-    Settings(
-        PRODUCT,
-        "2 replicas, one loop",
-        overrides=(*_TWO_JUDGES, *_TWO_HEAR),
-        environment=_ONE_LOOP,
-    ),
-    Settings(
-        PRODUCT,
-        "2 replicas, one loop, gRPC",
-        overrides=(*_TWO_JUDGES, *_TWO_HEAR),
-        environment=_ONE_LOOP + _GRPC,
-    ),
-    Settings(
-        PRODUCT,
-        "2 replicas, small batches, gRPC",
-        overrides=(*_TWO_JUDGES, *_TWO_HEAR, *_SMALL),
-        environment=_GRPC,
-    ),
+    Settings(PRODUCT, "2 replicas", overrides=_TWO),
+    Settings(PRODUCT, "2 replicas, gRPC", overrides=_TWO, environment=_GRPC),
+    Settings(PRODUCT, "2 replicas, one loop, gRPC", overrides=_TWO, environment=_ONE_LOOP + _GRPC),
+    Settings(PRODUCT, "2 replicas, small batches", overrides=(*_TWO, *_SMALL)),
+    Settings(PRODUCT, "2 replicas, recogniser apart", overrides=_APART),
     Settings(PRODUCT, "2 threads", overrides=_TWO_THREADS),
     Settings(PRODUCT, "as shipped"),
     Settings(LITSERVE, "2 workers, batch 4", batch=4),

@@ -51,19 +51,16 @@ def build_for(
     version: str = "",
 ) -> Application:
     """The application of a configuration with these bundles. `followed`: a deployment of its own
-    sees to it that they are what their aliases name. `version`: as `application` has it."""
-    from persona_ray.serving.graph import application
+    sees to it that they are what their aliases name. `version`: as `Graph` has it."""
+    from persona_ray.serving.graph import Graph
 
     # Replicas may run in another folder.
     config = config.model_copy(update={"workspace": config.workspace.absolute()})
-    return application(
-        config,
+    return Graph(config, find_bundle, version).application(
         _served(config, champion),
         None if challenger is None else _served(config, challenger),
-        find_bundle,
         make_app,
         alias_node(config) if followed else None,
-        version,
     )
 
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field, field_validator, model_validator
 
 from persona_ray.config.base import Section
+
+
+class Layout(StrEnum):
+    """Which models share a deployment."""
+
+    WHOLE = "whole"
+    FUSED = "fused"
+    SPLIT = "split"
 
 
 class LimitsConfig(Section):
@@ -181,10 +191,11 @@ class ServingConfig(Section):
         description="a folder or models:/persona@champion; empty: the registry's champion, or "
         "where there is none the workspace's bundle",
     )
-    fused: bool = Field(
-        True,
-        description="both encoders and the classifier in one deployment, which scales as "
-        "serving.speech says; false: one each, which scale by themselves",
+    layout: Layout = Field(
+        Layout.WHOLE,
+        description="whole: recogniser, encoders and classifier in each replica, quickest on one "
+        "machine; fused: the recogniser apart; split: each model apart. What holds the speech "
+        "encoder scales as serving.speech says",
     )
     abstain_below: float = Field(
         0.0,
@@ -197,7 +208,7 @@ class ServingConfig(Section):
     batch: BatchConfig = BatchConfig()
     ingress: IngressScaleConfig = IngressScaleConfig()
     asr: ScaleConfig = ScaleConfig()
-    speech: ScaleConfig = ScaleConfig()
+    speech: ScaleConfig = ScaleConfig(max_replicas=2)
     text: ScaleConfig = ScaleConfig()
     classifier: ScaleConfig = ScaleConfig()
     live: LiveConfig = LiveConfig()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ray.exceptions import ObjectLostError, RayActorError
 from ray.serve.exceptions import (
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from persona_ray.types import Samples
 
 T = TypeVar("T")
+# Methods of `Asr` that give clips.
+Step = Literal["call", "utterance", "clips"]
 
 # While a bundle is swapped, deployments that are apart disagree for as long as they load.
 _SWAP_S = 120.0
@@ -67,9 +69,11 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Handles:
-    """Of the deployments; either `fused`, or `classifier` and the towers that the model has."""
+    """Of the deployments: `whole`, which is its own `asr`, or `fused`, or `classifier` and the
+    towers that the model has."""
 
     asr: DeploymentHandle
+    whole: DeploymentHandle | None = None
     fused: DeploymentHandle | None = None
     speech: DeploymentHandle | None = None
     text: DeploymentHandle | None = None
@@ -78,16 +82,22 @@ class Handles:
     @property
     def judge(self) -> DeploymentHandle:
         """Whoever says which model answers."""
-        found = self.fused or self.classifier
+        found = self.whole or self.fused or self.classifier
         if found is None:
-            raise ServiceError("neither a fused deployment nor a classifier: name one of them")
+            raise ServiceError("no deployment judges: name a whole or fused one, or a classifier")
         return found
+
+    def heard_and_judged(self, step: Step, *asked: Any) -> Chain:
+        """The chain that hears by a method of `Asr` and judges, begun and not awaited."""
+        if self.whole is not None:
+            return Chain(getattr(self.whole, f"judged_{step}").remote(*asked))
+        return self.judged(getattr(self.asr, step).remote(*asked))
 
     def judged(self, heard: DeploymentResponse | Heard) -> Chain:
         """The chain from `heard` on, begun and not awaited."""
         begun = [] if isinstance(heard, Heard) else [heard]
-        if self.fused is not None:
-            return Chain(self.fused.judge.remote(heard), begun)
+        if self.speech is None and self.text is None:
+            return Chain(self.judge.judge.remote(heard), begun)
         speech = None if self.speech is None else self.speech.vectors.remote(heard)
         text = None if self.text is None else self.text.vectors.remote(heard)
         begun += [tower for tower in (speech, text) if tower is not None]
@@ -118,22 +128,20 @@ class DeployedService:
     async def clips(self, clips: Sequence[ClipInput]) -> Answered[list[ClipRecognition]]:
         if not clips:
             return Answered([], await self.model())
-        judged = await self._judged(lambda reads: self._clips_heard(clips, reads))
+        judged = await self._judged(lambda reads: self._clips(clips, reads))
         pairs = zip(judged.results, judged.heard.clips, strict=True)
         found = [ClipRecognition(result, clip.text) for result, clip in pairs]
         return Answered(found, judged.model, judged.timings_s)
 
     async def call(self, recording: Recording) -> Answered[CallRecognition]:
-        judged = await self._judged(lambda reads: self._handles.asr.call.remote(recording, reads))
-        return _as_call(judged)
+        hear = partial(self._handles.heard_and_judged, "call", recording)
+        return _as_call(await self._judged(hear))
 
     async def utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span]
     ) -> Answered[list[SentenceRecognition]]:
-        judged = await self._judged(
-            lambda reads: self._handles.asr.utterance.remote(samples, rate_hz, speech, reads)
-        )
-        found = _as_call(judged)
+        hear = partial(self._handles.heard_and_judged, "utterance", samples, rate_hz, speech)
+        found = _as_call(await self._judged(hear))
         return Answered(list(found.result.sentences), found.model, found.timings_s)
 
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
@@ -142,24 +150,21 @@ class DeployedService:
             raise said.error
         return str(said)
 
-    def _begun(self, hear: Callable[[bool], DeploymentResponse | Heard], reads: bool) -> Chain:
-        return self._handles.judged(hear(reads))
-
-    def _clips_heard(self, clips: Sequence[ClipInput], reads: bool) -> DeploymentResponse | Heard:
+    def _clips(self, clips: Sequence[ClipInput], reads: bool) -> Chain:
         if reads and any(clip.text is None for clip in clips):
-            return self._handles.asr.clips.remote(list(clips), reads)
+            return self._handles.heard_and_judged("clips", list(clips), reads)
         # Nothing is to be written down: the hop is spared.
         ready = tuple(
             replace(clip, text=(clip.text or "").strip() if reads else None) for clip in clips
         )
-        return Heard.of_clips(ready, reads, {})
+        return self._handles.judged(Heard.of_clips(ready, reads, {}))
 
-    async def _judged(self, hear: Callable[[bool], DeploymentResponse | Heard]) -> Judged:
-        """The answer to what `hear` begins, told whether the model reads."""
+    async def _judged(self, begin: Callable[[bool], Chain]) -> Judged:
+        """The answer to what `begin` begins, told whether the model reads."""
         model = self._known or await self._model_now()
         until = monotonic() + _SWAP_S
         while True:
-            found = await _asked(partial(self._begun, hear, model.reads))
+            found = await _asked(partial(begin, model.reads))
             if isinstance(found, Judged):
                 self._note(found.model)
                 return found

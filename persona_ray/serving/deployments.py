@@ -1,8 +1,8 @@
 """The deployments on Ray Serve: thin shells over the objects of inference.
 
 `Asr` decodes, finds speech and writes it down. `Fused` holds both towers and the classifier;
-`SpeechEncoder`, `TextEncoder` and `Classifier` are the same stages apart. Replicas work in
-threads, so that their event loops go on answering.
+`SpeechEncoder`, `TextEncoder` and `Classifier` are the same stages apart. `Whole` is `Asr` and
+`Fused` in one replica. Replicas work in threads, so that their event loops go on answering.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ from persona_ray.types import NothingUsable, Recognition
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
+    from persona_ray.config.serving import ScaleConfig
     from persona_ray.inference.judge import Judge, Vector
     from persona_ray.serving.service import Recording, ServedModel
+    from persona_ray.serving.stages import FindBundle
     from persona_ray.types import Samples
 
 T = TypeVar("T")
@@ -66,7 +68,7 @@ class Asr:
         use_threads(threads)
         asr = config.asr.model_copy(update={"threads": threads})
         self._hearing = Hearing(config.model_copy(update={"asr": asr}))
-        self._pool = ThreadPoolExecutor(workers)
+        self._hearers = ThreadPoolExecutor(workers)
         rate_hz = config.audio.sample_rate_hz
         sound = noise(rate_hz, 1.0)
         self._hearing.find(sound, rate_hz)
@@ -114,7 +116,7 @@ class Asr:
             return Failed(error)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self._hearers, work)
 
 
 class _Batching(ModelReplica):
@@ -159,6 +161,29 @@ class Fused(_Batching):
     @_batched
     async def _judged(self, items: list[Item]) -> list[Recognition | NothingUsable | Exception]:
         return await self.counted(items, lambda judge, clips: judge.judge(clips))
+
+
+class Whole(Fused, Asr):
+    """Recogniser, towers and classifier: what is heard is judged without a hop in between."""
+
+    def __init__(
+        self, config: RunConfig, scale: ScaleConfig, find: FindBundle, workers: int, warm: bool
+    ) -> None:
+        Asr.__init__(self, config, workers, warm)
+        Fused.__init__(self, config, scale, find)
+
+    async def judged_call(self, recording: Recording, reads: bool) -> Judged | Failed | Stale:
+        return await self.judge(await self.call(recording, reads))
+
+    async def judged_utterance(
+        self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
+    ) -> Judged | Failed | Stale:
+        return await self.judge(await self.utterance(samples, rate_hz, speech, reads))
+
+    async def judged_clips(
+        self, clips: Sequence[ClipInput], reads: bool
+    ) -> Judged | Failed | Stale:
+        return await self.judge(await self.clips(clips, reads))
 
 
 class _Tower(_Batching):

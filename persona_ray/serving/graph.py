@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from persona_ray.serving.deployments import Asr, Classifier, Fused, SpeechEncoder, TextEncoder
+from persona_ray.config.serving import Layout
+from persona_ray.serving.deployments import (
+    Asr,
+    Classifier,
+    Fused,
+    SpeechEncoder,
+    TextEncoder,
+    Whole,
+)
 from persona_ray.serving.ingress import IngressDeployment
 from persona_ray.serving.stages import CHALLENGER
 
@@ -41,61 +49,69 @@ class Served:
     reads: bool
 
 
-def application(
-    config: RunConfig,
-    champion: Served,
-    challenger: Served | None,
-    find: FindBundle,
-    make_app: MakeApp,
-    follower: Application | None = None,
-    version: str = "",
-) -> Application:
-    """All deployments, bound. Champion and challenger share the recognisers. `follower`: a
-    deployment that runs beside them. `version`: deployments that are run again with the same one
-    keep their replicas, which are told another `user_config`; empty: all start anew."""
-    reads = champion.reads or (challenger is not None and challenger.reads)
-    scales = config.serving
-    asr = (
-        serve.deployment(Asr)
-        .options(name="asr", **_options(config, scales.asr, version))
-        .bind(config, _ongoing(scales.asr), reads)
-    )
-    nodes = model_nodes(config, champion, find, version=version)
-    beside = {}
-    if challenger is not None:
-        beside = model_nodes(config, challenger, find, CHALLENGER, version)
-    options = _options(config, scales.ingress, version) | {"max_ongoing_requests": _INGRESS_ONGOING}
-    return (
-        serve.deployment(IngressDeployment)
-        .options(name="ingress", **options)
-        .bind(config, make_app, asr, nodes, beside, follower)
-    )
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Binds the deployments of a configuration. `find` gives bundles to replicas. `version`:
+    deployments that are run again with the same one keep their replicas, which are told another
+    `user_config`; empty: all start anew."""
 
+    config: RunConfig
+    find: FindBundle
+    version: str = ""
 
-def model_nodes(
-    config: RunConfig, served: Served, find: FindBundle, prefix: str = "", version: str = ""
-) -> dict[str, Application]:
-    """The deployments that hold a bundle, by the names that `Handles` has for them; `prefix` stands
-    before their own names."""
-    scales = config.serving
-    if scales.fused:
-        wanted: dict[str, tuple[type, ScaleConfig]] = {"fused": (Fused, scales.speech)}
-    else:
-        wanted = {"classifier": (Classifier, scales.classifier)}
-        if served.hears:
-            wanted["speech"] = (SpeechEncoder, scales.speech)
-        if served.reads:
-            wanted["text"] = (TextEncoder, scales.text)
-    return {
-        name: serve.deployment(kind)
-        .options(
-            name=prefix + name,
-            user_config=served.choice.to_dict(),
-            **_options(config, scale, version),
+    def application(
+        self,
+        champion: Served,
+        challenger: Served | None,
+        make_app: MakeApp,
+        follower: Application | None = None,
+    ) -> Application:
+        """All deployments, bound. Champion and challenger share the recognisers. `follower`: a
+        deployment that runs beside them."""
+        reads = champion.reads or (challenger is not None and challenger.reads)
+        if self.config.serving.layout is Layout.WHOLE:
+            asr = self._whole(champion, reads)
+            nodes = {"whole": asr}
+        else:
+            scale = self.config.serving.asr
+            asr = self._deployment(Asr, "asr", scale).bind(self.config, _ongoing(scale), reads)
+            nodes = self.models(champion)
+        beside = {} if challenger is None else self.models(challenger, CHALLENGER)
+        ingress = self._deployment(IngressDeployment, "ingress", self.config.serving.ingress)
+        return ingress.options(max_ongoing_requests=_INGRESS_ONGOING).bind(
+            self.config, make_app, asr, nodes, beside, follower
         )
-        .bind(config, scale, find)
-        for name, (kind, scale) in wanted.items()
-    }
+
+    def models(self, served: Served, prefix: str = "") -> dict[str, Application]:
+        """The deployments that hold a bundle beside a recogniser, by the names that `Handles` has
+        for them; `prefix` stands before their own names."""
+        scales = self.config.serving
+        if scales.layout is not Layout.SPLIT:
+            wanted: dict[str, tuple[type, ScaleConfig]] = {"fused": (Fused, scales.speech)}
+        else:
+            wanted = {"classifier": (Classifier, scales.classifier)}
+            if served.hears:
+                wanted["speech"] = (SpeechEncoder, scales.speech)
+            if served.reads:
+                wanted["text"] = (TextEncoder, scales.text)
+        return {
+            name: self._deployment(kind, prefix + name, scale, served).bind(
+                self.config, scale, self.find
+            )
+            for name, (kind, scale) in wanted.items()
+        }
+
+    def _whole(self, served: Served, reads: bool) -> Application:
+        scale = self.config.serving.speech
+        deployment = self._deployment(Whole, "whole", scale, served)
+        return deployment.bind(self.config, scale, self.find, _ongoing(scale), reads)
+
+    def _deployment(
+        self, kind: type, name: str, scale: ScaleConfig, served: Served | None = None
+    ) -> Any:
+        deployment = serve.deployment(kind)
+        holds = {} if served is None else {"user_config": served.choice.to_dict()}
+        return deployment.options(name=name, **_options(self.config, scale, self.version), **holds)
 
 
 def _ongoing(scale: ScaleConfig) -> int:

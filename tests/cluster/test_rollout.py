@@ -31,7 +31,7 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.launch.registry import Registry
 from persona_ray.launch.versions import Alias
 from persona_ray.models.bundle import contract_of, save_bundle
-from persona_ray.serving.graph import Served, model_nodes
+from persona_ray.serving.graph import Graph, Served
 from persona_ray.serving.ingress import IngressDeployment
 from persona_ray.serving.stages import BundleChoice
 from persona_ray.store import open_store
@@ -282,7 +282,7 @@ def test_a_challenger_that_raises_is_taken_back_and_every_caller_is_answered(
         registered, "serving.rollout.canary_share=0.5", "serving.rollout.min_requests=20"
     )
     champion = Served(choose_bundle(config), True, True)
-    nodes = model_nodes(config, champion, find_bundle)
+    nodes = Graph(config, find_bundle).models(champion)
     ingress = serve.deployment(IngressDeployment).options(
         name="ingress", max_ongoing_requests=100, ray_actor_options={"num_cpus": 0.1}
     )

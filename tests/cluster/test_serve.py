@@ -28,7 +28,7 @@ from persona_ray.inference.hearing import Hearing
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.serving.deployed import DeployedService, Handles
-from persona_ray.serving.graph import Served, application
+from persona_ray.serving.graph import Graph, Served
 from persona_ray.serving.local import LocalService
 from persona_ray.serving.service import Answered, PersonalityService, Recording
 from persona_ray.serving.stages import BundleChoice
@@ -40,7 +40,8 @@ pytestmark = pytest.mark.anyio
 
 PORT = 18_653
 CALL = "demo/archive/audio/2026-02/K00046.ogg"
-NODES = ("fused", "speech", "text", "classifier")
+NODES = ("whole", "fused", "speech", "text", "classifier")
+HOLDS_SPEECH = {"whole": "whole", "fused": "fused", "split": "speech"}
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def configured(workspace: Path, bundle: Path, *overrides: str) -> RunConfig:
             "cut.min_chars=3",
             "cut.max_clip_s=6",
             "archive.audio_root=",
-            *(f"serving.{name}.cpus=0.1" for name in ("ingress", "asr", *NODES[1:])),
+            *(f"serving.{name}.cpus=0.1" for name in ("ingress", "asr", *NODES[2:])),
             *overrides,
         ],
     )
@@ -88,10 +89,9 @@ def deploy(config: RunConfig, name: str, bundle: Path) -> DeployedService:
     choice = choose_bundle(config, str(bundle))
     serve.run(build_for(config, choice, version=name), name=name, route_prefix=f"/{name}")
     there = serve.status().applications[name].deployments
-    handles = {
-        one: serve.get_deployment_handle(one, name) for one in ("asr", *NODES) if one in there
-    }
-    return DeployedService(Handles(**handles))
+    handles = {one: serve.get_deployment_handle(one, name) for one in NODES if one in there}
+    asr = handles.get("whole") or serve.get_deployment_handle("asr", name)
+    return DeployedService(Handles(asr, **handles))
 
 
 def replicas(app: str, deployment: str) -> list[str]:
@@ -105,7 +105,9 @@ def kill(app: str, deployment: str) -> None:
     ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
 
 
-@pytest.fixture(scope="module", params=["fused", "split"])
+@pytest.fixture(
+    scope="module", params=["whole", pytest.param("fused", marks=pytest.mark.drill), "split"]
+)
 def served(
     request: pytest.FixtureRequest,
     started: str,
@@ -118,9 +120,9 @@ def served(
     config = configured(
         tmp_path_factory.mktemp(name),
         bundles[0],
-        f"serving.fused={str(name == 'fused').lower()}",
+        f"serving.layout={name}",
         "serving.batch.wait_s=0.2",
-        *(f"serving.{one}.{end}_replicas=2" for one in NODES[1:] for end in ("min", "max")),
+        *(f"serving.{one}.{end}_replicas=2" for one in NODES[2:] for end in ("min", "max")),
     )
     yield name, config, deploy(config, name, bundles[0])
     serve.delete(name)
@@ -264,7 +266,7 @@ async def test_a_bundle_is_swapped_under_traffic(
         for bundle in bundles
     }
     old, new = expected
-    node = "fused" if name == "fused" else "speech"
+    node = HOLDS_SPEECH[name]
     await eventually(lambda: len(replicas(name, node)) == 2)
     there = set(replicas(name, node))
     async with traffic(deployed) as answers:
@@ -281,7 +283,7 @@ async def test_a_bundle_is_swapped_under_traffic(
     broken = choose_bundle(config, str(bundles[1])).to_dict() | {"digest": "0" * 64}
     # build_for would look into the bundle itself.
     served_broken = Served(BundleChoice(**broken), True, True)
-    refused = application(config, served_broken, None, find_bundle, make_app, version=name)
+    refused = Graph(config, find_bundle, name).application(served_broken, None, make_app)
     serve.run(refused, name=name, route_prefix=f"/{name}")
     same((await deployed.clips(clips()[:5])).result, expected[new])
 
@@ -342,10 +344,10 @@ async def test_replicas_come_with_traffic_and_go_with_it(
     narrow: tuple[str, DeployedService],
 ) -> None:
     _, deployed = narrow
-    await eventually(lambda: len(replicas("narrow", "fused")) == 1, 120)
+    await eventually(lambda: len(replicas("narrow", "whole")) == 1, 120)
     async with traffic(deployed, streams=3) as answers:
-        await eventually(lambda: len(replicas("narrow", "fused")) == 2, 90)
+        await eventually(lambda: len(replicas("narrow", "whole")) == 2, 90)
         await more(answers, 12)
     async with traffic(deployed, streams=1) as answers:
-        await eventually(lambda: len(replicas("narrow", "fused")) == 1, 120)
+        await eventually(lambda: len(replicas("narrow", "whole")) == 1, 120)
     assert all(len(answer.result) == 5 for answer in answers)

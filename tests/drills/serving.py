@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from persona_ray.audio.decode import decode_bytes, read_audio
 from persona_ray.audio.vad import Span, VoiceActivity
 from persona_ray.config import RunConfig, load_config
+from persona_ray.config.serving import ScaleConfig
 from persona_ray.inference.clips import ClipInput, ClipRecognition
 from persona_ray.inference.hearing import Hearing
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.models.bundle import contract_of, save_bundle
-from persona_ray.serving.deployments import Asr
+from persona_ray.serving.deployments import Asr, Whole
 from persona_ray.serving.proxy import ENVIRONMENT
 from persona_ray.serving.schemas import clip_answer
+from persona_ray.serving.stages import FindBundle
 from persona_ray.types import Transcript, Word
 from tests.conftest import REPOSITORY
 from tests.drills.load import Asked, Upload
@@ -71,6 +73,17 @@ class StandInAsr(Asr):
 
     def __init__(self, config: RunConfig, workers: int, warm: bool) -> None:
         super().__init__(config, workers, False)
+        del warm
+        self._hearing = Hearing(config, recognizer=StandIn(0.1))
+
+
+class StandInWhole(Whole):
+    """The same, with the models in it."""
+
+    def __init__(
+        self, config: RunConfig, scale: ScaleConfig, find: FindBundle, workers: int, warm: bool
+    ) -> None:
+        super().__init__(config, scale, find, workers, False)
         del warm
         self._hearing = Hearing(config, recognizer=StandIn(0.1))
 
@@ -146,7 +159,10 @@ class Service:
         from persona_ray.apps.personality import build_for
 
         config = self.config(bundle)
-        with mock.patch("persona_ray.serving.graph.Asr", StandInAsr):
+        with (
+            mock.patch("persona_ray.serving.graph.Asr", StandInAsr),
+            mock.patch("persona_ray.serving.graph.Whole", StandInWhole),
+        ):
             app = build_for(config, choose_bundle(config, str(bundle)), version=self.version)
             serve.run(app, name=APP, route_prefix="/")
 

@@ -74,21 +74,23 @@ def asked(running: Service, bundle: Path) -> dict[str, list[Asked]]:
     return {"": running.asked(bundle)}
 
 
-@pytest.fixture(scope="module", params=["fused", "split"])
+@pytest.fixture(scope="module", params=["whole", "fused", "split"])
 def served(
     request: pytest.FixtureRequest, running: Service, bundle: Path, asked: dict[str, list[Asked]]
 ) -> Served:
     """One replica of each deployment: nobody answers in its place. Batches wait so long that a kill
     falls into one."""
-    fused = request.param == "fused"
     running.version = request.param
-    running.overrides = (f"serving.fused={str(fused).lower()}", "serving.batch.wait_s=0.1")
+    running.overrides = (f"serving.layout={request.param}", "serving.batch.wait_s=0.1")
     running.deploy(bundle)
     return Served(running, asked)
 
 
-@pytest.mark.parametrize("role", ["asr", "fused", "ingress"])
-@pytest.mark.parametrize("served", ["fused"], indirect=True)
+@pytest.mark.parametrize(
+    ("served", "role"),
+    [("whole", "whole"), ("whole", "ingress"), ("fused", "asr"), ("fused", "fused")],
+    indirect=["served"],
+)
 def test_a_replica_is_killed(served: Served, role: str) -> None:
     lose(served, role)
 
@@ -144,8 +146,10 @@ def test_a_job_is_finished_by_another_ingress(served: Served) -> None:
     print(f"\nkill -9 of ingress under a job: another after {back_s:.1f} s, done {over_s:.0f} s on")
 
 
-@pytest.mark.parametrize("served", ["fused"], indirect=True)
-def test_a_live_call_goes_on_where_it_was(served: Served) -> None:
+@pytest.mark.parametrize(
+    ("served", "hearing"), [("whole", "whole"), ("fused", "asr")], indirect=["served"]
+)
+def test_a_live_call_goes_on_where_it_was(served: Served, hearing: str) -> None:
     track, rate_hz = call_track()
 
     async def held(call_id: str, role: str | None) -> tuple[LiveClient, list[AnyEvent]]:
@@ -167,7 +171,7 @@ def test_a_live_call_goes_on_where_it_was(served: Served) -> None:
     unbroken, plain = asyncio.run(held("unbroken", None))
     assert unbroken.connections == 1
     assert len(_settled(plain)) >= 3
-    for role in ("ingress", "asr"):
+    for role in ("ingress", hearing):
         client, events = asyncio.run(held(f"without-{role}", role))
         assert _settled(events) == _settled(plain), role
         assert client.connections >= (2 if role == "ingress" else 1)

@@ -17,7 +17,7 @@ from tests.drills.serving import Service, bundles, service
 
 pytestmark = pytest.mark.drill
 
-ROLES = ("ingress", "asr", "fused")
+ROLES = ("ingress", "whole")
 # A refusal costs nothing. Half of them are quicker, whatever else the machine is busy with.
 AT_ONCE_S = 1.0
 REQUEST_TIMEOUT_S = 15.0
@@ -131,7 +131,7 @@ def test_a_full_queue(running: Service, both: tuple[Path, Path]) -> None:
     running.version = "3"
     running.overrides += (
         "serving.limits.max_queued=2",
-        "serving.asr.ongoing_requests=1",
+        "serving.speech.ongoing_requests=1",
         "serving.limits.request_timeout_s=300",
     )
     running.deploy(both[1])

@@ -14,7 +14,7 @@ from tests.drills.serving import bundles, service
 
 pytestmark = pytest.mark.drill
 
-ROLES = ("ingress", "asr", "fused")
+ROLES = ("ingress", "whole")
 BACK_S = 90.0
 
 
@@ -22,7 +22,7 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
     bundle = bundles(tmp_path)[0]
     two = [
         f"serving.{name}.{end}_replicas=2"
-        for name in ("ingress", "asr", "speech")
+        for name in ("ingress", "speech")
         for end in ("min", "max")
     ]
     port = free_port()

@@ -75,7 +75,7 @@ def service(*answers: Any) -> tuple[DeployedService, Method]:
     judge = Method(*answers)
     fused: Any = Deployment(judge=judge, model=Method(MODEL))
     asr: Any = Deployment(call=Method(HEARD), clips=Method(HEARD), text=Method(*answers))
-    return DeployedService(Handles(asr, fused)), judge
+    return DeployedService(Handles(asr, fused=fused)), judge
 
 
 def upstream() -> BaseException:
