@@ -64,8 +64,12 @@ class Session(Course):
     ) -> tuple[Session, tuple[Command, ...]]:
         """A call whose replica has died, from its last `dump`: what was being recognised is lost
         unless it is heard again; what was being asked or said is begun anew. Raises
-        RequestError where another release left it."""
+        RequestError where another release left it, or where it has ended."""
         session = cls(read_state(kept), config, wishes, models or {})
+        if session.ended:
+            raise RequestError(
+                "screening.ended", "the call has ended", status=409, fix="read its verdict"
+            )
         session._again()
         return session, session._given()
 
@@ -365,11 +369,10 @@ def verdict_so_far(
 ) -> Verdict:
     """Of a call that nobody goes on with, from its last `dump`. Raises RequestError where another
     release left it, or where the call had ended."""
-    session, _ = Session.resume(kept, config, wishes, models)
-    for command in session.feed(steps.BrokenOff(session.now_s, why)):
-        if isinstance(command, steps.Conclude):
-            return command.verdict
-    raise RequestError("screening.ended", "the call has ended", status=409, fix="read its verdict")
+    session, begun = Session.resume(kept, config, wishes, models)
+    last = [*begun, *session.feed(steps.BrokenOff(session.now_s, why))][-1]
+    assert isinstance(last, steps.Conclude)
+    return last.verdict
 
 
 _HANDLERS: dict[type[Any], str] = {

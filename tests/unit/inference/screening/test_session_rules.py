@@ -198,6 +198,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.feed(steps.BrokenOff(self.at_s, "the service is stopped"))
         assert self.session.ended
 
+    @precondition(lambda self: not self.session.ended)
     @rule()
     def another_replica_goes_on(self) -> None:
         """By way of JSON; what the dead one was doing is begun anew."""
