@@ -6,7 +6,6 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self

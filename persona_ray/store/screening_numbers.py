@@ -46,13 +46,18 @@ class NumberRepository:
         self._changes = changes
 
     def look_up(self, number: str, user: str, now: datetime) -> NumberEntry | None:
-        """The user's own entry, else the shared one; None where neither stands now."""
+        """The user's own entry, else the shared one; None where neither stands now. What a machine
+        put into the user's own set is behind what an operator said for all."""
         query = select(NumberRow).where(
             NumberRow.number == number, NumberRow.owner.in_([user, SHARED]), _stands(now)
         )
         with self._database.read() as session:
-            found = {row.owner: _entry(row) for row in session.scalars(query)}
-        return found.get(user) or found.get(SHARED)
+            found = [_entry(row) for row in session.scalars(query)]
+
+        def first(entry: NumberEntry) -> tuple[bool, bool]:
+            return entry.origin not in AUTOMATIC, entry.owner == user
+
+        return max(found, key=first, default=None)
 
     def page(
         self, owner: str, now: datetime, after: str = "", limit: int = 100, standing: str = ""
