@@ -11,15 +11,22 @@ from persona_ray.serving.failures import Failure, refuse_websocket
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-_RETRY_AFTER_S = 10.0
+ENDING = Failure(
+    503,
+    "service.ending",
+    "the service is ending",
+    fix="ask again once it is back",
+    retry_after_s=10.0,
+)
 
 
 class Traffic:
-    """The requests of one ingress replica. Live calls are not among them: they can be gone on with
-    after the end."""
+    """The requests of one ingress replica, and its lines (WebSockets). Lines are not waited for:
+    live calls are told to come again, and go on with another replica, or after the end."""
 
     def __init__(self) -> None:
         self.requests = 0
+        self.lines = 0
         self.ending = False
 
 
@@ -36,7 +43,11 @@ class Ending:
         elif self._traffic.ending:
             await _refuse(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            self._traffic.lines += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._traffic.lines -= 1
         else:
             self._traffic.requests += 1
             try:
@@ -46,15 +57,8 @@ class Ending:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    failure = Failure(
-        503,
-        "service.ending",
-        "the service is ending",
-        fix="ask again once it is back",
-        retry_after_s=_RETRY_AFTER_S,
-    )
-    scope["state"]["error_code"] = failure.code
+    scope["state"]["error_code"] = ENDING.code
     if scope["type"] == "websocket":
-        await refuse_websocket(WebSocket(scope, receive, send), failure)
+        await refuse_websocket(WebSocket(scope, receive, send), ENDING)
     else:
-        await failure.response()(scope, receive, send)
+        await ENDING.response()(scope, receive, send)

@@ -51,9 +51,11 @@ class Ingress:
         return app
 
     async def end(self) -> tuple[str, int]:
-        """Take no more requests: which replica this is, and how many it has yet to answer."""
-        self._traffic.ending = True
-        return serve.get_replica_context().replica_id.unique_id, self._traffic.requests
+        """Take no more requests: which replica this is, and how many it has yet to answer, lines
+        that have yet to be told among them."""
+        traffic = self._traffic
+        traffic.ending = True
+        return serve.get_replica_context().replica_id.unique_id, traffic.requests + traffic.lines
 
 
 IngressDeployment = serve.ingress()(Ingress)

@@ -10,18 +10,21 @@
 | 4409 | another connection goes on with the call, or it cannot be gone on with | no |
 | 4413 | longer than `serving.limits.max_call_s`: ended there, all settled | no |
 | 4429 | events are not read, or the key's requests are used up | yes |
-| 4500, 4503 | the service failed, is full, or its database does not answer | yes |
+| 4500, 4503 | the service failed, is full, ends, or its database does not answer | yes |
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
+from persona_ray.serving.ending import ENDING
 from persona_ray.serving.failures import Failure, close_of, failure_of, unexpected
 from persona_ray.serving.gate import KEY_AGE_S
 from persona_ray.serving.live.protocol import Failed, Finish, read_message
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 NORMAL = 1000
 TOO_LONG = 413
 _FINAL = frozenset({401, 403, 404, 409, 413})
+# How soon a line is told that the service ends.
+_LOOK_EVERY_S = 0.25
 # A client that reads nothing is not waited for at the end.
 _LAST_WORDS_S = 5.0
 
@@ -55,9 +60,14 @@ class Line:
         self._check = check
 
     async def watch(self) -> None:
-        """For as long as the caller may; then the RequestError that says why not."""
+        """For as long as the caller may, and the service goes on; then the RequestError that says
+        why not."""
         while self._check is not None:
-            await asyncio.sleep(KEY_AGE_S)
+            until = time.monotonic() + KEY_AGE_S
+            while time.monotonic() < until:
+                if self._websocket.app.state.traffic.ending:
+                    raise replace(ENDING, fix="connect again with resume_from").refusal()
+                await asyncio.sleep(min(KEY_AGE_S, _LOOK_EVERY_S))
             await self._check()
 
     async def receive(self) -> bytes | str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
 
 from persona_ray.errors import RequestError
@@ -55,8 +57,16 @@ class RolloutAnswer(BaseModel):
 
 
 def rollout(services: Services) -> APIRouter:
-    """GET /v1/rollout, POST /v1/rollout/restart."""
+    """GET /v1/rollout, POST /v1/rollout/restart. Ends the comparisons with the application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if isinstance(services.personality, RolloutService):
+            await services.personality.close()
+
     router = APIRouter(
+        lifespan=lifespan,
         prefix="/v1/rollout",
         tags=["models"],
         responses={**ERRORS, **errors(said={409: "there is no challenger"})},

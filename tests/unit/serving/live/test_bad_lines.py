@@ -17,7 +17,7 @@ from persona_ray.serving.live import connection, hub
 from persona_ray.serving.live.connection import Line, converse, part
 from persona_ray.serving.live.frames import frame
 from persona_ray.serving.live.outbox import Outbox
-from persona_ray.serving.live.protocol import Ack, Ended, Failed, Partial
+from persona_ray.serving.live.protocol import Ack, Ended, Failed, Partial, Sentence
 from persona_ray.store import Store
 from tests.unit.serving.live.lines import (
     LIVE,
@@ -131,6 +131,34 @@ def test_a_line_ends_with_its_key(
         heard = listen(socket, Heard())
     (failed,) = heard.of(Failed)
     assert (heard.closed, failed.error.code, failed.resumable) == (4401, "key.revoked", False)
+
+
+def test_a_line_is_told_that_the_service_ends_and_goes_on_with_another(
+    config: RunConfig, store: Store, key: dict[str, str]
+) -> None:
+    with TestClient(application(config, Listener(), store)) as ending:
+        traffic = ending.app.state.traffic  # type: ignore[attr-defined]
+        with line(ending, key, start()) as (socket, _):
+            for message in FRAMES:
+                socket.send_bytes(message)
+            heard = listen(socket, Heard(), until=Sentence)
+            assert traffic.lines == 1
+            traffic.ending = True
+            listen(socket, heard)
+        (failed,) = heard.of(Failed)
+        assert (heard.closed, failed.error.code) == (4503, "service.ending")
+        assert failed.resumable
+        assert "resume_from" in failed.error.fix
+        assert traffic.lines == 0
+    with TestClient(application(config, Listener(), store)) as other:
+        seen = heard.sentences[-1].seq
+        with line(other, key, start(resume_from=seen)) as (socket, started):
+            for message in FRAMES[started.next_frame - 1 :]:
+                socket.send_bytes(message)
+            socket.send_json({"type": "end"})
+            listen(socket, heard)
+        whole = whole_call(other, key, FRAMES, call_id="k2")
+    assert [one.text for one in heard.sentences] == [one.text for one in whole.sentences]
 
 
 def test_another_keys_calls_are_not_there(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from persona_ray.serving.rollout.verdict import Counts
 from persona_ray.serving.routes.rollout import rollout
 from persona_ray.serving.service import PersonalityService
 from persona_ray.store import Store
-from tests.unit.serving.rollout.fakes import FakeService
+from tests.unit.serving.rollout.fakes import CLIP, FakeService
 
 SEEN = Counts(champion=900, shadows=400, pairs=400, timed=400, slower=40, coloured=400)
 
@@ -109,3 +110,29 @@ def test_without_a_challenger_there_is_nothing_to_restart(
 
 def test_only_who_may_manage_models_sees_it(client_of: Callable[..., TestClient]) -> None:
     assert client_of(FakeService("1"), "recognise").get("/v1/rollout").status_code == 403
+
+
+def test_what_was_seen_is_kept_when_the_application_ends(store: Store, config: RunConfig) -> None:
+    service = beside(store, config, shadow_share=1.0, sync_s=600.0)
+    app = build_app(Services(config, service, store), [rollout])
+    with TestClient(app) as client:
+        assert client.portal is not None
+
+        async def answer() -> None:
+            await service.sync()
+            await service.clips([CLIP])
+            await service.settle()
+            # The store is told again only after minutes.
+            await asyncio.sleep(0.2)
+            await service.clips([CLIP])
+            while service.ledger.counts.pairs < 2:
+                await asyncio.sleep(0.01)
+
+        client.portal.call(answer)
+        assert kept(store).pairs == 1
+    assert kept(store).pairs == 2
+
+
+def kept(store: Store) -> Counts:
+    record = store.rollouts.add("persona/1", "persona/2", {}, lambda _: "")
+    return Counts.from_dict(record.counts)
