@@ -27,7 +27,8 @@ WAITING, DONE, GIVEN_UP = "waiting", "done", "given_up"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a user is told of a call: `kind` is verdict, ask or corrected."""
+    """Something that a user is told of a call: `kind` is ask, screen, verdict or
+    corrected."""
 
     number: int
     user_id: str

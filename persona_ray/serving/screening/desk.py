@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.errors import PersonaRayError, RequestError
+from persona_ray.errors import RequestError
 from persona_ray.inference.screening.policy import Action, Decision, Policy, Wishes, standing_of
 from persona_ray.inference.screening.records import CallEvent, NotListed, Standing, Verdict
 from persona_ray.inference.screening.session import Session
@@ -138,7 +138,8 @@ class Desk:
         )
         try:
             await self._services.consequences.of_verdict(verdict, speech, rate_hz)
-        except PersonaRayError as error:
+        except Exception as error:
+            # The verdict stands, whatever became of them.
             log_exception("consequences of a verdict failed", error)
 
     async def correct(
@@ -210,8 +211,8 @@ class Desk:
         try:
             async with asyncio.timeout(self._config.dialogue.part_s):
                 return await self._services.parts.sources.look_up(event)
-        except (PersonaRayError, TimeoutError) as error:
-            # A call is not kept waiting: it is screened as an unknown one.
+        except Exception as error:
+            # Whatever it is, a call is not kept waiting: it is screened as an unknown one.
             log_exception("look-up of a number failed", error)
             return NotListed()
 

@@ -161,7 +161,7 @@ class NoticeEvent(BaseModel):
 
     type: Literal["notice"] = "notice"
     number: int
-    kind: str = Field(description="ask, verdict or corrected")
+    kind: str = Field(description="ask, screen, verdict or corrected")
     call_id: str
     at: datetime
     body: dict[str, object]
