@@ -108,6 +108,12 @@ class IngressScaleConfig(ScaleConfig):
     )
 
 
+class SpeechScaleConfig(ScaleConfig):
+    """Replicas of what holds the speech encoder, and most of the work."""
+
+    max_replicas: int = Field(2, ge=1, description="at most so many")
+
+
 class LiveConfig(Section):
     """Live calls."""
 
@@ -208,7 +214,7 @@ class ServingConfig(Section):
     batch: BatchConfig = BatchConfig()
     ingress: IngressScaleConfig = IngressScaleConfig()
     asr: ScaleConfig = ScaleConfig()
-    speech: ScaleConfig = ScaleConfig(max_replicas=2)
+    speech: SpeechScaleConfig = SpeechScaleConfig()
     text: ScaleConfig = ScaleConfig()
     classifier: ScaleConfig = ScaleConfig()
     live: LiveConfig = LiveConfig()
