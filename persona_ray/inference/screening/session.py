@@ -348,6 +348,7 @@ class Session(Course):
         saying, floor.saying = floor.saying, None
         floor.utterances.clear()
         floor.end_talk()
+        state.answering.drop()
         if state.phase is Phase.LOOKING:
             self._out.append(steps.LookUp())
         elif state.phase is Phase.ASKING:

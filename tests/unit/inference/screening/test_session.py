@@ -1,0 +1,474 @@
+"""Screened calls, step by step: who speaks when, and how each ends."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pytest
+
+from persona_ray.config.screening import ScreeningConfig
+from persona_ray.errors import RequestError
+from persona_ray.inference.screening import steps
+from persona_ray.inference.screening.policy import Action, Wishes
+from persona_ray.inference.screening.records import (
+    CallEvent,
+    CategoryJudgement,
+    Known,
+    LineKind,
+    NotEnoughSpeech,
+    NotListed,
+    Origin,
+    Outcome,
+    Standing,
+    Verdict,
+    VoiceMatch,
+    VoiceUnknown,
+)
+from persona_ray.inference.screening.session import Session, verdict_so_far
+from persona_ray.inference.screening.steps import Choice, Command, Part
+
+CALL = CallEvent("c1", "u1", "+8613800000000", datetime(2026, 1, 1, tzinfo=UTC))
+ILLEGAL_VOICE = VoiceMatch("v1", "account_fraud", Standing.ILLEGAL, 0.9, 0.2)
+ABNORMAL_VOICE = VoiceMatch("v2", "promotion", Standing.ABNORMAL, 0.8, 0.1)
+_C = TypeVar("_C")
+
+
+class Played:
+    """A session and its commands; each input comes a second after the last."""
+
+    def __init__(self, wishes: Wishes | None = None, **sections: Any) -> None:
+        self.config = ScreeningConfig.model_validate(sections)
+        self.session, first = Session.begin(CALL, self.config, wishes, {"voice": "ge2e 1"})
+        self.at_s = 0.0
+        self.all: list[Command] = [*first]
+        self.utterances = 0
+
+    def feed(self, kind: Any, *fields: Any, after_s: float = 1.0) -> tuple[Command, ...]:
+        self.at_s += after_s
+        given = self.session.feed(kind(self.at_s, *fields))
+        self.all += given
+        return given
+
+    def last(self, kind: type[_C]) -> _C:
+        return [one for one in self.all if isinstance(one, kind)][-1]
+
+    def count(self, kind: type[Any]) -> int:
+        return sum(isinstance(one, kind) for one in self.all)
+
+    def picked_up(self, source: Known | NotListed | None = None) -> Played:
+        self.feed(steps.SourceFound, source or NotListed())
+        if self.all and isinstance(self.all[-1], steps.Say):
+            self.spoken()
+        return self
+
+    def spoken(self, text: str = "请讲") -> tuple[Command, ...]:
+        number = self.last(steps.Say).saying
+        return (*self.feed(steps.Speaking, number, text), *self.feed(steps.Spoken, number))
+
+    def says(self, text: str) -> tuple[Command, ...]:
+        """The caller, whole: begun, ended, recognised."""
+        self.utterances += 1
+        self.feed(steps.CallerSpeaks)
+        self.feed(steps.UtteranceEnded, self.utterances, self.at_s - 1, self.at_s)
+        return self.feed(steps.Recognized, self.utterances, text)
+
+    def judged(self, **probabilities: float) -> tuple[Command, ...]:
+        rest = 1 - sum(probabilities.values())
+        judgement = CategoryJudgement({**probabilities, "other": rest}, 1, "m 1")
+        return self.feed(steps.CategoryJudged, self.last(steps.Judge).judging, judgement)
+
+    def answered(self, text: str = "请您接着说。") -> tuple[Command, ...]:
+        return self.feed(steps.RobotAnswered, self.last(steps.ChooseAnswer).answering, text)
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.last(steps.Conclude).verdict
+
+
+def kinds(commands: tuple[Command, ...]) -> list[type[Any]]:
+    return [type(one) for one in commands]
+
+
+def known(standing: Standing, category: str = "") -> Known:
+    return Known(CALL.number, standing, category, "Li", "", Origin.REPORTS, None)
+
+
+# --- by number ---------------------------------------------------------------------------------
+
+
+def test_a_contact_is_put_through_and_shown() -> None:
+    play = Played()
+    assert play.feed(steps.SourceFound, known(Standing.NORMAL))[0] == steps.Pass(
+        "Li", "", "the number is in the shared normal set"
+    )
+    assert play.verdict.outcome is Outcome.PASSED
+    assert play.verdict.decided_s == 1.0
+
+
+def test_an_illegal_number_is_not_answered() -> None:
+    play = Played()
+    play.feed(steps.SourceFound, known(Standing.ILLEGAL, "refund_fraud"))
+    assert play.count(steps.PickUp) == 0
+    assert (play.verdict.outcome, play.verdict.category) == (Outcome.REJECTED, "refund_fraud")
+
+
+@pytest.mark.parametrize(
+    ("choice", "outcome"), [(Choice.PASS, Outcome.PASSED), (Choice.REJECT, Outcome.REJECTED)]
+)
+def test_the_user_is_asked_with_the_reason(choice: Choice, outcome: Outcome) -> None:
+    play = Played()
+    (asked,) = play.feed(steps.SourceFound, known(Standing.ABNORMAL, "loans"))
+    assert asked == steps.AskUser(
+        "loans", "Li", "the number is in the shared abnormal set for loans", 20.0
+    )
+    play.feed(steps.UserAnswered, choice)
+    assert play.verdict.outcome is outcome
+    assert play.verdict.standing is Standing.ABNORMAL
+
+
+def test_a_user_who_was_asked_before_is_not_asked_again() -> None:
+    play = Played()
+    given = play.feed(steps.SourceFound, known(Standing.ABNORMAL), Choice.SCREEN)
+    assert kinds(given) == [steps.PickUp, steps.Say]
+
+
+@pytest.mark.parametrize(
+    ("no_answer", "expected"),
+    [
+        ("screen", [steps.PickUp, steps.Say]),
+        ("message", [steps.PickUp, steps.TakeMessage, steps.Say]),
+        ("pass", [steps.Pass, steps.Conclude]),
+        ("reject", [steps.Reject, steps.Conclude]),
+    ],
+)
+def test_a_user_who_does_not_answer(no_answer: str, expected: list[type[Any]]) -> None:
+    play = Played(policy={"on_no_answer": no_answer})
+    play.feed(steps.SourceFound, known(Standing.ABNORMAL))
+    assert play.feed(steps.Ticked, after_s=19.9) == ()
+    assert kinds(play.feed(steps.Ticked, after_s=0.2)) == expected
+
+
+def test_sets_that_are_away_screen_the_call() -> None:
+    play = Played()
+    assert kinds(play.feed(steps.PartFailed, Part.SOURCES)) == [steps.PickUp, steps.Say]
+    play.feed(steps.CallerLeft)
+    assert play.verdict.evidence["missing_sources"] == 1
+    assert play.verdict.reason.endswith("without an answer from: sources")
+
+
+# --- the dialogue ------------------------------------------------------------------------------
+
+
+def test_a_dialogue_up_to_its_limit() -> None:
+    play = Played(dialogue={"max_turns": 2}).picked_up()
+    assert kinds(play.says("喂")) == [steps.NoteTurn, steps.Judge]
+    assert kinds(play.judged(promotion=0.5)) == [steps.ChooseAnswer]
+    assert play.answered() == (steps.Say(2, None, "请您接着说。"),)
+    assert kinds(play.spoken("请您接着说。")) == [steps.NoteTurn, steps.Listen]
+    play.says("有个活动")
+    (goodbye,) = play.judged(promotion=0.7)
+    assert goodbye == steps.Say(3, LineKind.GOODBYE, "")
+    play.spoken("再见")
+    verdict = play.verdict
+    assert [turn.text for turn in verdict.turns] == [
+        "请讲",
+        "喂",
+        "请您接着说。",
+        "有个活动",
+        "再见",
+    ]
+    assert (verdict.outcome, verdict.category) == (Outcome.SCREENED, "promotion")
+    # It is what the call seems to be; nothing was decided.
+    assert verdict.decided_s is None
+    assert verdict.models == {"voice": "ge2e 1", "category": "m 1"}
+
+
+def test_the_caller_interrupts_the_robot() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    play.judged(promotion=0.5)
+    play.answered("请问您找谁？有什么事情？")
+    play.feed(steps.Speaking, 2, "请问您找谁？")
+    stopped = play.feed(steps.CallerSpeaks)
+    assert stopped[0] == steps.StopSpeaking(2)
+    # What had begun to sound is what the caller heard.
+    assert isinstance(stopped[1], steps.NoteTurn)
+    assert stopped[1].turn.text == "请问您找谁？"
+    assert play.feed(steps.Spoken, 2) == ()
+    play.utterances += 1
+    play.feed(steps.UtteranceEnded, 2, 8.0, 9.0)
+    assert kinds(play.feed(steps.Recognized, 2, "找您")) == [steps.NoteTurn, steps.Judge]
+
+
+def test_an_answer_that_comes_while_the_caller_talks_is_left_out() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    play.judged(promotion=0.5)
+    play.feed(steps.CallerSpeaks)
+    assert play.answered() == ()
+    # He had only coughed: the answer is chosen anew.
+    assert kinds(play.feed(steps.CallerQuiet)) == [steps.ChooseAnswer]
+
+
+def test_what_is_said_while_an_answer_is_chosen_is_answered_with_it() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    play.judged(promotion=0.5)
+    first = play.last(steps.ChooseAnswer)
+    play.says("您的快递到了")
+    assert play.feed(steps.RobotAnswered, first.answering, "您好") == ()
+    play.judged(promotion=0.5)
+    assert [turn.text for turn in play.last(steps.ChooseAnswer).turns][1:] == ["喂", "您的快递到了"]
+
+
+def test_utterances_recognised_out_of_order_are_turns_in_order() -> None:
+    play = Played().picked_up()
+    play.feed(steps.UtteranceEnded, 1, 2.0, 3.0)
+    play.feed(steps.UtteranceEnded, 2, 4.0, 5.0)
+    play.feed(steps.Recognized, 2, "second")
+    play.feed(steps.Recognized, 1, "first")
+    assert [turn.text for turn in play.last(steps.Judge).turns] == ["请讲", "first", "second"]
+
+
+def test_silence_is_asked_about_and_then_ended() -> None:
+    play = Played().picked_up()
+    assert play.feed(steps.Ticked, after_s=5.9) == ()
+    assert play.feed(steps.Ticked, after_s=0.2) == (steps.Say(2, LineKind.SILENCE, ""),)
+    play.spoken("您还在吗")
+    assert play.feed(steps.Ticked, after_s=6.0) == (steps.Say(3, LineKind.GOODBYE, ""),)
+    play.spoken("再见")
+    assert play.verdict.outcome is Outcome.SCREENED
+    assert "the caller said nothing more" in play.verdict.reason
+
+
+def test_words_begin_the_count_of_silences_anew() -> None:
+    play = Played().picked_up()
+    play.feed(steps.Ticked, after_s=6.0)
+    play.spoken()
+    play.says("在")
+    play.judged(promotion=0.5)
+    play.answered()
+    play.spoken()
+    assert play.feed(steps.Ticked, after_s=6.0)[0] == steps.Say(4, LineKind.SILENCE, "")
+
+
+def test_what_was_not_made_out_is_asked_for_again() -> None:
+    play = Played().picked_up()
+    assert play.says("  ") == (steps.Say(2, LineKind.REPEAT, ""),)
+
+
+def test_the_longest_call_is_ended_with_a_goodbye() -> None:
+    play = Played(dialogue={"max_call_s": 30.0, "silence_s": 60.0}).picked_up()
+    assert play.feed(steps.Ticked, after_s=31.0) == (steps.Say(2, LineKind.GOODBYE, ""),)
+
+
+# --- decisions ---------------------------------------------------------------------------------
+
+
+def test_an_illegal_voice_is_hung_up_on_in_mid_sentence() -> None:
+    play = Played()
+    play.feed(steps.SourceFound, NotListed())
+    play.feed(steps.Speaking, 1, "您好")
+    given = play.feed(steps.VoiceJudged, ILLEGAL_VOICE)
+    assert kinds(given) == [
+        steps.Tell,
+        steps.StopSpeaking,
+        steps.NoteTurn,
+        steps.HangUp,
+        steps.Conclude,
+    ]
+    assert play.verdict.outcome is Outcome.HUNG_UP
+    assert play.verdict.evidence["voice_margin"] == 0.2
+
+
+def test_what_an_illegal_caller_said_last_is_in_the_verdict() -> None:
+    play = Played().picked_up()
+    play.feed(steps.UtteranceEnded, 1, 2.0, 3.0)
+    given = play.feed(steps.VoiceJudged, ILLEGAL_VOICE)
+    assert kinds(given) == [steps.Tell, steps.HangUp]
+    assert kinds(play.feed(steps.Recognized, 1, "转账")) == [steps.NoteTurn, steps.Judge]
+    play.judged(account_fraud=0.9)
+    assert [turn.text for turn in play.verdict.turns] == ["请讲", "转账"]
+
+
+def test_an_unknown_voice_changes_nothing_and_a_match_stays() -> None:
+    play = Played().picked_up()
+    assert play.feed(steps.VoiceJudged, NotEnoughSpeech(1, 3)) == ()
+    assert play.feed(steps.VoiceJudged, VoiceUnknown(0.4)) == ()
+    (told,) = play.feed(steps.VoiceJudged, ABNORMAL_VOICE)
+    assert isinstance(told, steps.Tell)
+    assert (told.standing, told.category) == (Standing.ABNORMAL, "promotion")
+    assert play.feed(steps.VoiceJudged, NotEnoughSpeech(1, 3)) == ()
+    play.feed(steps.CallerLeft)
+    assert play.verdict.voice == ABNORMAL_VOICE
+
+
+def test_an_abnormal_voice_goes_on_by_policy() -> None:
+    play = Played(policy={"on_abnormal_voice": "message"}).picked_up()
+    given = play.feed(steps.VoiceJudged, ABNORMAL_VOICE)
+    assert kinds(given) == [steps.Tell, steps.TakeMessage, steps.Say]
+
+
+def test_fraud_is_hung_up_on_once_it_is_worth_it() -> None:
+    play = Played().picked_up()
+    play.says("您好")
+    assert kinds(play.judged(account_fraud=0.6)) == [steps.ChooseAnswer]
+    play.answered()
+    play.spoken()
+    play.says("请转账")
+    assert kinds(play.judged(account_fraud=0.98))[-2:] == [steps.HangUp, steps.Conclude]
+    verdict = play.verdict
+    assert (verdict.outcome, verdict.category) == (Outcome.HUNG_UP, "account_fraud")
+    assert verdict.decided_s == play.at_s
+    assert verdict.evidence["p_illegal"] > verdict.evidence["hang_up_from"]
+
+
+def test_a_wanted_category_is_put_through() -> None:
+    play = Played().picked_up()
+    play.says("您的快递")
+    assert isinstance(play.judged(delivery=0.95)[1], steps.Pass)
+    assert play.verdict.outcome is Outcome.PASSED
+
+
+def test_or_leaves_a_message() -> None:
+    play = Played(Wishes(frozenset({"delivery"}), Action.MESSAGE)).picked_up()
+    play.says("您的快递")
+    given = play.judged(delivery=0.95)
+    assert kinds(given) == [steps.Tell, steps.TakeMessage, steps.Say]
+    play.spoken("请留言")
+    play.says("放在门口了")
+    assert kinds(play.judged(delivery=0.97)) == [steps.Listen]
+    assert play.feed(steps.Ticked, after_s=6.0) == (steps.Say(3, LineKind.GOODBYE, ""),)
+    play.spoken("再见")
+    assert play.verdict.outcome is Outcome.MESSAGE
+
+
+def test_who_is_asked_for_a_message_and_leaves_has_left_none() -> None:
+    play = Played(Wishes(frozenset({"delivery"}), Action.MESSAGE)).picked_up()
+    play.says("您的快递")
+    play.judged(delivery=0.95)
+    play.feed(steps.CallerLeft)
+    assert play.verdict.outcome is Outcome.CALLER_LEFT
+
+
+def test_the_user_may_take_or_end_the_call_at_any_time() -> None:
+    for choice, outcome in ((Choice.PASS, Outcome.PASSED), (Choice.REJECT, Outcome.REJECTED)):
+        play = Played().picked_up()
+        play.feed(steps.UserAnswered, choice)
+        assert play.verdict.outcome is outcome
+
+
+# --- parts that fail ---------------------------------------------------------------------------
+
+
+def test_a_deaf_recogniser_leaves_a_message() -> None:
+    play = Played().picked_up()
+    play.feed(steps.UtteranceEnded, 1, 1.0, 2.0)
+    assert play.feed(steps.PartFailed, Part.EARS, 1)[0] == steps.Say(2, LineKind.REPEAT, "")
+    play.spoken()
+    play.feed(steps.UtteranceEnded, 2, 1.0, 2.0)
+    assert kinds(play.feed(steps.PartFailed, Part.EARS, 2)) == [steps.TakeMessage, steps.Say]
+    play.feed(steps.UtteranceEnded, 3, 5.0, 6.0)
+    play.feed(steps.CallerLeft)
+    play.feed(steps.PartFailed, Part.EARS, 3)
+    assert play.verdict.outcome is Outcome.MESSAGE
+    assert play.verdict.evidence["missing_ears"] == 3
+
+
+def test_the_talk_goes_on_without_model_robot_or_mouth() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    failed = play.feed(steps.PartFailed, Part.CATEGORIES, play.last(steps.Judge).judging)
+    assert kinds(failed) == [steps.ChooseAnswer]
+    failed = play.feed(steps.PartFailed, Part.ROBOT, play.last(steps.ChooseAnswer).answering)
+    assert failed == (steps.Say(2, LineKind.REPEAT, ""),)
+    assert kinds(play.feed(steps.PartFailed, Part.MOUTH, 2)) == [steps.Listen]
+    play.feed(steps.PartFailed, Part.VOICES, 0)
+    play.feed(steps.CallerLeft)
+    assert play.verdict.category == ""
+    assert "without an answer from: categories, mouth, robot, voices" in play.verdict.reason
+
+
+def test_an_answer_that_never_comes_is_not_waited_for() -> None:
+    play = Played(dialogue={"part_s": 2.0}).picked_up()
+    play.says("喂")
+    assert kinds(play.feed(steps.Ticked, after_s=3.1)) == [steps.ChooseAnswer]
+    assert play.feed(steps.Ticked, after_s=3.1) == (steps.Say(2, LineKind.REPEAT, ""),)
+
+
+def test_the_verdict_waits_for_what_was_said_last_but_not_for_ever() -> None:
+    play = Played(dialogue={"part_s": 2.0}).picked_up()
+    play.feed(steps.UtteranceEnded, 1, 1.0, 2.0)
+    assert play.feed(steps.CallerLeft) == ()
+    assert play.feed(steps.Ticked, after_s=2.9) == ()
+    play.feed(steps.Ticked, after_s=0.2)
+    assert play.verdict.outcome is Outcome.CALLER_LEFT
+    assert play.verdict.evidence["missing_ears"] == 1
+
+
+# --- replicas that die -------------------------------------------------------------------------
+
+
+def revived(play: Played) -> tuple[Command, ...]:
+    kept = json.loads(json.dumps(play.session.dump(), allow_nan=False))
+    play.session, commands = Session.resume(kept, play.config)
+    play.all += commands
+    return commands
+
+
+def test_another_replica_goes_on_where_the_dead_one_was() -> None:
+    play = Played()
+    assert revived(play) == (steps.LookUp(),)
+    play.feed(steps.SourceFound, known(Standing.ABNORMAL, "loans"))
+    play.feed(steps.Ticked, after_s=5.0)
+    (asked,) = revived(play)
+    assert isinstance(asked, steps.AskUser)
+    assert asked.longest_s == 15.0
+    play.feed(steps.UserAnswered, Choice.SCREEN)
+    play.feed(steps.Speaking, 1, "您")
+    assert revived(play) == (steps.Say(2, LineKind.OPENING, ""),)
+    play.spoken("您好")
+    play.says("喂")
+    assert kinds(revived(play)) == [steps.Judge]
+    play.judged(promotion=0.6)
+    assert kinds(revived(play)) == [steps.ChooseAnswer]
+    play.answered("哪位？")
+    assert revived(play) == (steps.Say(4, None, "哪位？"),)
+    play.spoken("哪位？")
+    play.feed(steps.VoiceJudged, ABNORMAL_VOICE)
+    assert revived(play) == (steps.Listen(),)
+    play.feed(steps.CallerLeft)
+    verdict = play.verdict
+    assert [turn.text for turn in verdict.turns] == ["您好", "喂", "哪位？"]
+    assert (verdict.voice, verdict.category) == (ABNORMAL_VOICE, "promotion")
+    assert verdict.call == CALL
+
+
+def test_an_utterance_that_died_with_its_replica_is_listened_for_again() -> None:
+    play = Played().picked_up()
+    play.feed(steps.UtteranceEnded, 1, 1.0, 2.0)
+    assert revived(play) == (steps.Listen(),)
+    assert play.session.last_utterance == 1
+    play.utterances = 1
+    assert kinds(play.says("再说一遍")) == [steps.NoteTurn, steps.Judge]
+
+
+def test_the_verdict_of_a_call_that_nobody_goes_on_with() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    verdict = verdict_so_far(play.session.dump(), play.config, "the replica is gone")
+    assert (verdict.outcome, verdict.reason) == (Outcome.BROKEN_OFF, "the replica is gone")
+    assert [turn.text for turn in verdict.turns] == ["请讲", "喂"]
+
+
+def test_what_another_release_kept_is_refused() -> None:
+    play = Played()
+    with pytest.raises(RequestError, match="changed since the call began"):
+        Session.resume({**play.session.dump(), "version": 0}, play.config)
+    with pytest.raises(RequestError, match="changed since the call began"):
+        Session.resume({"phase": "talking"}, play.config)
+    play.feed(steps.BrokenOff, "the service stops")
+    with pytest.raises(RequestError, match="has ended"):
+        Session.resume(play.session.dump(), play.config)
