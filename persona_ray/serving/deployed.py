@@ -119,7 +119,7 @@ class DeployedService:
         return await self._model_now()
 
     async def _model_now(self) -> ServedModel:
-        return self._note(await _asked(lambda: Chain(self._handles.judge.model.remote())))
+        return self._note(await answer_of(lambda: Chain(self._handles.judge.model.remote())))
 
     def _note(self, model: ServedModel) -> ServedModel:
         self._known, self._known_at = model, monotonic()
@@ -145,7 +145,9 @@ class DeployedService:
         return Answered(list(found.result.sentences), found.model, found.timings_s)
 
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
-        said = await _asked(lambda: Chain(self._handles.asr.text.remote(samples, rate_hz, speech)))
+        said = await answer_of(
+            lambda: Chain(self._handles.asr.text.remote(samples, rate_hz, speech))
+        )
         if isinstance(said, Failed):
             raise said.error
         return str(said)
@@ -164,7 +166,7 @@ class DeployedService:
         model = self._known or await self._model_now()
         until = monotonic() + _SWAP_S
         while True:
-            found = await _asked(partial(begin, model.reads))
+            found = await answer_of(partial(begin, model.reads))
             if isinstance(found, Judged):
                 self._note(found.model)
                 return found
@@ -185,7 +187,7 @@ def _as_call(judged: Judged) -> Answered[CallRecognition]:
     return Answered(found, judged.model, judged.timings_s)
 
 
-async def _asked(begin: Callable[[], Chain]) -> Any:
+async def answer_of(begin: Callable[[], Chain]) -> Any:
     """What deployments answer to what `begin` begins; begun again where a replica died."""
     for left in reversed(range(_TRIES)):
         chain = begin()

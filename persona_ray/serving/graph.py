@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # for batches, while another replica starts.
 _BURST = 2
 # The ingress only waits: its limits are those of the routes, answered in the routes' shape.
-_INGRESS_ONGOING = 2000
+INGRESS_ONGOING = 2000
 _DRAIN_S = 60.0
 # More than the interval in which Serve counts, 10 s.
 _LOOK_BACK_S = 15.0
@@ -74,11 +74,11 @@ class Graph:
             nodes = {"whole": asr}
         else:
             scale = self.config.serving.asr
-            asr = self._deployment(Asr, "asr", scale).bind(self.config, _ongoing(scale), reads)
+            asr = self._deployment(Asr, "asr", scale).bind(self.config, ongoing(scale), reads)
             nodes = self.models(champion)
         beside = {} if challenger is None else self.models(challenger, CHALLENGER)
         ingress = self._deployment(IngressDeployment, "ingress", self.config.serving.ingress)
-        return ingress.options(max_ongoing_requests=_INGRESS_ONGOING).bind(
+        return ingress.options(max_ongoing_requests=INGRESS_ONGOING).bind(
             self.config, make_app, asr, nodes, beside, follower
         )
 
@@ -104,25 +104,27 @@ class Graph:
     def _whole(self, served: Served, reads: bool) -> Application:
         scale = self.config.serving.speech
         deployment = self._deployment(Whole, "whole", scale, served)
-        return deployment.bind(self.config, scale, self.find, _ongoing(scale), reads)
+        return deployment.bind(self.config, scale, self.find, ongoing(scale), reads)
 
     def _deployment(
         self, kind: type, name: str, scale: ScaleConfig, served: Served | None = None
     ) -> Any:
         deployment = serve.deployment(kind)
         holds = {} if served is None else {"user_config": served.choice.to_dict()}
-        return deployment.options(name=name, **_options(self.config, scale, self.version), **holds)
+        return deployment.options(
+            name=name, **deployment_options(self.config, scale, self.version), **holds
+        )
 
 
-def _ongoing(scale: ScaleConfig) -> int:
+def ongoing(scale: ScaleConfig) -> int:
     return max(2, math.ceil(_BURST * scale.ongoing_requests))
 
 
-def _options(config: RunConfig, scale: ScaleConfig, version: str) -> dict[str, Any]:
+def deployment_options(config: RunConfig, scale: ScaleConfig, version: str) -> dict[str, Any]:
     # Where it is given none, `serve.run` makes one up: whatever changed, all replicas would go.
     kept: dict[str, Any] = {"version": version, "_internal": True} if version else {}
     return kept | {
-        "max_ongoing_requests": _ongoing(scale),
+        "max_ongoing_requests": ongoing(scale),
         "max_queued_requests": config.serving.limits.max_queued,
         "autoscaling_config": {
             "min_replicas": scale.min_replicas,

@@ -35,7 +35,19 @@ class Answer:
     nearness: float
 
 
-class DialogueRobot:
+class DialogueLines:
+    """Implements the seam `Lines`: what needs no understanding."""
+
+    def __init__(self, dialogue: DialogueSet) -> None:
+        self.dialogue = dialogue
+
+    def line(self, kind: LineKind, turns: Sequence[Turn]) -> str:
+        """What the robot says of itself."""
+        said = [turn.text for turn in turns if turn.speaker is Speaker.ROBOT]
+        return _fresh(self.dialogue.lines(kind), said)
+
+
+class DialogueRobot(DialogueLines):
     """Implements the seams `Robot` and `Lines`. It keeps nothing of a call: all it knows of one is
     in the turns that it is given, so that any replica can answer the next."""
 
@@ -43,7 +55,7 @@ class DialogueRobot:
         self, dialogue: DialogueSet, vectors: SentenceVectors, threshold: float, steering: float
     ) -> None:
         """`threshold` and `steering` as in the configuration."""
-        self.dialogue = dialogue
+        super().__init__(dialogue)
         self._nearest = Nearest(dialogue, vectors)
         self._threshold = threshold
         self._steering = steering
@@ -71,11 +83,6 @@ class DialogueRobot:
             return Answer(self._go_on(category, said), "", nearest)
         return Answer(self._of(near.exchange, category, said), near.exchange.id, near.nearness)
 
-    def line(self, kind: LineKind, turns: Sequence[Turn]) -> str:
-        """What the robot says of itself."""
-        said = [turn.text for turn in turns if turn.speaker is Speaker.ROBOT]
-        return _fresh(self.dialogue.lines(kind), said)
-
     def _of(self, exchange: Exchange, category: str, said: Sequence[str]) -> str:
         if all(text in said for text in exchange.answers):
             # A caller who goes round in circles is led on, not answered the same again.
@@ -94,6 +101,12 @@ def _fresh(texts: Sequence[str], said: Sequence[str]) -> str:
     never the last one said."""
     last = {text: place for place, text in enumerate(said)}
     return min(texts, key=lambda text: last.get(text, -1))
+
+
+def build_lines(config: DialogueConfig, categories: Collection[str]) -> DialogueLines:
+    """What the robot of a configuration says of itself; no vectors are loaded. Raises ConfigError,
+    with file and line where the set is wrong."""
+    return DialogueLines(load_dialogue_set(config.set, categories))
 
 
 def build_robot(config: DialogueConfig, categories: Collection[str]) -> DialogueRobot:
