@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from persona_ray.errors import StoreError
+from persona_ray.errors import RequestError, StoreError
 from persona_ray.serving.documents import ERRORS, errors
 from persona_ray.serving.gate import Caller
+from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.distribution import Distributor, Library
 from persona_ray.serving.screening.private import PrivateLookUp
 from persona_ray.serving.screening.services import user_of
@@ -34,6 +35,7 @@ from persona_ray.serving.screening.statements import (
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
+    from persona_ray.store.screening_rollback import RolledBack
 
 _PRUNED_EVERY_S = 3600.0
 _WORTH_PACKING = 1024
@@ -88,6 +90,20 @@ class KeysAnswer(BaseModel):
     keys: list[SignedKey] = Field(min_length=1)
 
 
+class RollbackRequest(Strict):
+    """Where to go back to."""
+
+    version: int = Field(ge=0, le=2**31 - 1)
+    reason: str = Field(min_length=1, max_length=500, description="for the history")
+
+
+class RollbackAnswer(BaseModel):
+    """`version`: the new one, with so many entries as they were."""
+
+    version: int
+    entries: int
+
+
 def screening_sets(services: Common) -> APIRouter:
     """/v1/screening/sets: what devices keep, and ask for."""
     config, log = services.config.screening.distribution, services.store.changes
@@ -101,11 +117,11 @@ def screening_sets(services: Common) -> APIRouter:
             await task
 
     admitted = Depends(services.gate.requires("device"))
+    operates = Depends(services.gate.requires("operator"))
     router = APIRouter(
         prefix="/v1/screening/sets",
         tags=["screening"],
         responses=ERRORS,
-        dependencies=[admitted],
         lifespan=lifespan,
     )
     keys = KeyRing(keys_folder(services.config))
@@ -122,7 +138,7 @@ def screening_sets(services: Common) -> APIRouter:
 
     asked = Depends(library)
 
-    @router.get("/keys", summary="The keys that sign")
+    @router.get("/keys", summary="The keys that sign", dependencies=[admitted])
     async def keys_() -> KeysAnswer:
         chain = await asyncio.to_thread(keys.chain)
         return KeysAnswer.model_validate({"keys": [signed.model_dump() for signed in chain]})
@@ -132,6 +148,7 @@ def screening_sets(services: Common) -> APIRouter:
         summary="What to hash numbers with",
         responses={200: {"model": SignedSalt}},
         response_class=Response,
+        dependencies=[admitted],
     )
     async def salt(request: Request) -> Response:
         """For look-ups that do not name the number; the same for a day at most."""
@@ -142,6 +159,7 @@ def screening_sets(services: Common) -> APIRouter:
         summary="Numbers by the first bits of their hashes",
         responses={200: {"model": SignedBucket}, **errors(said={409: "the salt has changed"})},
         response_class=Response,
+        dependencies=[admitted],
     )
     async def look_up(
         request: Request,
@@ -196,7 +214,7 @@ def screening_sets(services: Common) -> APIRouter:
     async def snapshot(
         request: Request,
         version: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
-        after: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
+        after: Annotated[str, Query(max_length=1000, pattern="^[A-Za-z0-9_=-]*$")] = "",
         of: Library = asked,
     ) -> Response:
         """A page, of the present version where none is named; the next one is `after` its `next`,
@@ -204,6 +222,35 @@ def screening_sets(services: Common) -> APIRouter:
         return await _signed(
             request, lambda: distributor.snapshot(of, version, after), _snapshot_tag
         )
+
+    @router.post(
+        "/{kind}/rollback",
+        summary="Put back what stood at an earlier version",
+        responses=errors(said={409: "that version cannot be gone back to"}),
+    )
+    async def roll_back(
+        kind: Kind, asked: RollbackRequest, caller: Caller = operates
+    ) -> RollbackAnswer:
+        """Of what is shared, as new changes: the version grows, and devices follow."""
+        actor, now = caller.name or "operator", datetime.now(UTC)
+        store = services.store.screening_rollback
+
+        def work() -> RolledBack:
+            if kind is Kind.NUMBERS:
+                return store.numbers(asked.version, actor, asked.reason, now)
+            return store.voices(asked.version, now)
+
+        try:
+            done = await asyncio.to_thread(work)
+        except ValueError as error:
+            raise RequestError(
+                "sets.version",
+                str(error),
+                status=409,
+                field="version",
+                fix="choose a version that is still kept",
+            ) from None
+        return RollbackAnswer(version=done.version, entries=done.entries)
 
     return router
 

@@ -258,7 +258,7 @@ class Device:
             if page.next is None:
                 self._store.finish(wanted.name, draft, page.entries, self._now())
                 return
-            if not page.entries or page.next != page.entries[-1].key:
+            if not page.entries or page.next == cursor:
                 raise DistributionError("order", f"{wanted.name}: the snapshot does not go on")
             self._store.extend(wanted.name, draft, page.entries, page.next)
             cursor = page.next

@@ -47,7 +47,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A snapshot that is being fetched, as far as the key `cursor`."""
+    """A snapshot that is being fetched, as far as the place `cursor`."""
 
     owner: str
     generation: int

@@ -11,6 +11,7 @@ whatever else the log knows of it.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ from persona_ray.serving.screening.statements import (
 from persona_ray.store.screening_changes import What
 
 if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
     from persona_ray.serving.screening.signing import KeyRing
     from persona_ray.store.screening_changes import Change, ChangeLog, StreamState
 
@@ -117,7 +120,8 @@ class Distributor:
         return self._keys.sign(plain(statement))
 
     def snapshot(self, library: Library, version: int | None, after: str) -> Signed:
-        """A page of what stood at `version` (None: now), its keys behind `after`.
+        """A page of what stood at `version` (None: now), behind the place `after`, the `next` of
+        another page; empty: from the beginning.
 
         Raises RequestError: 410 where that can't be told any more, 409 where it never was.
         """
@@ -125,7 +129,7 @@ class Distributor:
         version = state.sequence if version is None else version
         _check_since(library, version, state)
         found = self._log.standing(
-            library.kind, version, self._page + 1, library.owner, after_key=after
+            library.kind, version, self._page + 1, library.owner, after_key=self._key_at(after)
         )
         entries = [changed(library, row) for row in found[: self._page]]
         statement = Snapshot(
@@ -134,10 +138,30 @@ class Distributor:
             version=version,
             link=self._link(library, version),
             after=after,
-            next=entries[-1].key if len(found) > self._page else None,
+            next=self._place_of(entries[-1].key) if len(found) > self._page else None,
             entries=[Held(key=entry.key, payload=entry.payload or {}) for entry in entries],
         )
         return self._keys.sign(plain(statement))
+
+    def _place_of(self, key: str) -> str:
+        """A place in a snapshot. Addresses are logged everywhere: the number is not in them."""
+        return _cipher(self._keys).encrypt(key.encode()).decode()
+
+    def _key_at(self, place: str) -> str:
+        from cryptography.fernet import InvalidToken
+
+        if not place:
+            return ""
+        try:
+            return _cipher(self._keys).decrypt(place).decode()
+        except InvalidToken:
+            raise RequestError(
+                "sets.place",
+                "there is no such place in a snapshot, or the service's key has changed since",
+                status=410,
+                field="after",
+                fix="begin the snapshot anew, without 'after'",
+            ) from None
 
     def _state(self, library: Library) -> StreamState:
         return self._log.state(library.kind, library.owner)
@@ -149,6 +173,12 @@ class Distributor:
         """Of the change that made `version`; empty where it is not kept."""
         rows = self._rows(library, version - 1, 1, version) if version else []
         return link_of(library.named(), changed(library, rows[0])) if rows else ""
+
+
+def _cipher(keys: KeyRing) -> Fernet:
+    from cryptography.fernet import Fernet
+
+    return Fernet(base64.urlsafe_b64encode(keys.secret("places in snapshots")))
 
 
 def changed(library: Library, change: Change) -> Changed:

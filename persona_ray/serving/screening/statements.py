@@ -90,8 +90,8 @@ class Held(_Statement):
 
 
 class Snapshot(OfLibrary):
-    """A page of what stood at `version`: the entries behind the key `after` up to `next`, null on
-    the last page."""
+    """A page of what stood at `version`: the entries behind the place `after` up to the place
+    `next`, null on the last page."""
 
     type: Literal["snapshot"] = "snapshot"
     version: int = Field(ge=0)
