@@ -44,6 +44,33 @@ def build(
 
 
 @app.command()
+def dialogues(
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON lines to write.")],
+    count: Annotated[int, typer.Option(min=1, help="How many, over all categories.")] = 3600,
+    seed: Annotated[int, typer.Option(min=0, help="Another number: other dialogues.")] = 7,
+    part: Annotated[
+        str,
+        typer.Option(help="all, or train or test: two parts without a wording in common."),
+    ] = "all",
+) -> None:
+    """Write invented telephone dialogues (Chinese) over the categories of screening.
+
+    Frauds, sales and calls that people wait for, honest calls among them that speak of what frauds
+    speak of. One object a line: id, category, turns of speaker and text. The same arguments write
+    the same bytes.
+    """
+    from persona_ray.errors import ConfigError
+    from persona_ray.synth.dialogues.composing import compose
+    from persona_ray.synth.dialogues.scenes import Part
+    from persona_ray.synth.dialogues.writing import write_dialogues
+
+    if part not in list(Part):
+        raise ConfigError(f"--part {part}: must be {', '.join(Part)}")
+    written = write_dialogues(compose(count, seed, Part(part)), out)
+    Console().print(f"{out}: {written} dialogues")
+
+
+@app.command()
 def keys() -> None:
     """Every key of the archive's configuration."""
     from persona_ray.synth.config import SynthConfig
