@@ -24,8 +24,9 @@ def create(
         list[str],
         typer.Option(
             "--scope",
-            help="What it may do: recognise, jobs, live, annotate, models, metrics, or admin for "
-            "everything. May be given many times.",
+            help="What it may do: recognise, jobs, live, annotate, models, metrics; screen, "
+            "screening, device, operator for screening; or admin for everything. May be given many "
+            "times.",
         ),
     ],
     per_minute: Annotated[

@@ -1,0 +1,82 @@
+"""`persona-ray screening sets`: the key that signs what devices fetch, and going back."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.errors import ConfigError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What devices fetch: versions, the key that signs, going back to an earlier version.",
+)
+
+
+class KindName(StrEnum):
+    """What a library holds."""
+
+    NUMBERS = "numbers"
+    VOICES = "voices"
+
+
+@app.command()
+def key(config: ConfigPath = None, overrides: Overrides = None) -> None:
+    """Show the id of the key that signs now, for `persona-ray device sync --trust`. The first start
+    makes it; so does this."""
+    from persona_ray.serving.screening.signing import KeyRing, keys_folder
+
+    typer.echo(KeyRing(keys_folder(read(config, overrides))).key_id)
+
+
+@app.command("rotate-key")
+def rotate_key(config: ConfigPath = None, overrides: Overrides = None) -> None:
+    """Make a new key, signed by the present one, which is then wiped. A running service signs with
+    it at once; devices follow by themselves.
+
+    Where the present key was stolen this does not help: whoever has it can name a successor, too.
+    Then begin with an empty folder of keys, and tell devices by `--trust`.
+    """
+    from persona_ray.serving.screening.signing import KeyRing, keys_folder
+
+    typer.echo(KeyRing(keys_folder(read(config, overrides))).rotate())
+
+
+@app.command()
+def versions(config: ConfigPath = None, overrides: Overrides = None) -> None:
+    """How far the shared sets have come, and how far one can go back."""
+    from persona_ray.store import open_store
+
+    with open_store(read(config, overrides).store_url) as store:
+        for kind in KindName:
+            state = store.changes.state(kind)
+            typer.echo(f"{kind}: version {state.sequence}, kept from {state.floor} on")
+
+
+@app.command()
+def rollback(
+    kind: Annotated[KindName, typer.Argument(help="numbers or voices.")],
+    version: Annotated[int, typer.Argument(min=0, help="Of `versions`; what stood then.")],
+    reason: Annotated[str, typer.Option(help="For the history of each number.")],
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+) -> None:
+    """Put back what stood at an earlier version, as new changes that devices follow: after a bad
+    import, or a mass report. What has expired or was forgotten since does not come back."""
+    from persona_ray.store import open_store
+
+    now = datetime.now(UTC)
+    with open_store(read(config, overrides).store_url) as store:
+        try:
+            if kind is KindName.NUMBERS:
+                done = store.screening_rollback.numbers(version, getpass.getuser(), reason, now)
+            else:
+                done = store.screening_rollback.voices(version, now)
+        except ValueError as error:
+            raise ConfigError(f"{error}: `persona-ray screening sets versions`") from None
+    typer.echo(f"{kind}: {done.entries} entries are as at version {version}: now {done.version}")
