@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from persona_ray.inference.screening import steps
-from persona_ray.inference.screening.records import VoiceMatch
+from persona_ray.inference.screening.records import LineKind, VoiceMatch
 from persona_ray.inference.screening.session import Session
 from persona_ray.inference.screening.speaking import RobotSound, speak
 from persona_ray.inference.screening.steps import Choice, Command, Input, Part
@@ -119,15 +119,15 @@ class ScreeningCall:
         another release left it."""
         self._call, self._parts, self._line = call, parts, line
         self._part_s = config.dialogue.part_s
-        if kept is None:
-            self._session, self._first = Session.begin(call, config, wishes, models)
-        else:
-            self._session, self._first = Session.resume(kept, config, wishes, models)
+        self._settings = (config, wishes, models)
+        self._kept_state = kept
+        self._session, self._first = self._from(kept)
         self._known, self._choice = known, choice
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._next_input: Input | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._speaking: asyncio.Task[None] | None = None
+        self._interruptible = True
         self._sounds: dict[int, CallerSound] = {}
         self._voice = VoiceSoFar(config.voice.min_speech_s)
         self._utterances = self._session.last_utterance
@@ -146,7 +146,10 @@ class ScreeningCall:
         self._put(steps.UserAnswered(self.now_s, choice))
 
     def caller_speaks(self) -> None:
-        """At once, as the caller begins: the robot stops."""
+        """As the caller begins: the robot stops at once, whatever else is being done. Its goodbye
+        goes on."""
+        if self._interruptible:
+            self._silence()
         self._put(steps.CallerSpeaks(self.now_s))
 
     def caller_quiet(self) -> None:
@@ -190,9 +193,17 @@ class ScreeningCall:
         try:
             return self._session.feed(one)
         except Exception as error:
-            # A mistake of ours must not leave a caller in silence.
+            # A mistake of ours must not leave a caller in silence: the call is ended by what was
+            # known before it.
             _LOG.error("a screened call is broken off: %s", type(error).__name__)
+            self._session, _ = self._from(self._kept_state)
             return self._session.feed(steps.BrokenOff(self.now_s, "the service failed"))
+
+    def _from(self, kept: Mapping[str, Any] | None) -> tuple[Session, tuple[Command, ...]]:
+        config, wishes, models = self._settings
+        if kept is None:
+            return Session.begin(self._call, config, wishes, models)
+        return Session.resume(kept, config, wishes, models)
 
     async def _next(self) -> Input:
         """Inputs and deadlines in the order of their times, however late this comes about."""
@@ -216,7 +227,8 @@ class ScreeningCall:
             await self._do(command)
         if self._session.revision != self._kept:
             self._kept = self._session.revision
-            await self._line.keep(self._session.dump())
+            self._kept_state = self._session.dump()
+            await self._line.keep(self._kept_state)
 
     async def _do(self, command: Command) -> None:
         parts = self._parts
@@ -303,6 +315,7 @@ class ScreeningCall:
             return
         said = steps.Say(say.saying, say.line, text)
         await self._out(lambda: self._line.tell(said))
+        self._interruptible = say.line is not LineKind.GOODBYE
         self._speaking = self._start(self._speak(say.saying, text))
 
     async def _speak(self, saying: int, text: str) -> None:
@@ -321,10 +334,13 @@ class ScreeningCall:
             self._put(steps.Spoken(self.now_s, saying))
 
     async def _stop_speaking(self) -> None:
+        self._silence()
+        await self._out(self._line.clear)
+
+    def _silence(self) -> None:
         if self._speaking is not None:
             self._speaking.cancel()
             self._speaking = None
-        await self._out(self._line.clear)
 
     # --- tasks ---------------------------------------------------------------------------------
 

@@ -188,9 +188,9 @@ class Course:
 
     def _by_category(self, judgement: CategoryJudgement) -> Decision:
         state = self._state
+        illegal = illegal_probability(judgement.probabilities, self._policy.config)
         state.judgement = judgement
         state.revision += 1
-        illegal = illegal_probability(judgement.probabilities, self._policy.config)
         step = self._rule.step(illegal, state.caller_turns, state.armed)
         state.armed, state.threshold = step.armed, step.threshold
         return self._policy.by_category(judgement, step, state.voice)
@@ -221,5 +221,5 @@ class Course:
         state = self._state
         if state.phase is not Phase.ENDED:
             state.enter(Phase.ENDED)
-            verdict = verdict_of(state, self._policy, self._models, state.why)
-            self._out.append(steps.Conclude(verdict))
+        verdict = verdict_of(state, self._policy, self._models, state.why)
+        self._out.append(steps.Conclude(verdict))

@@ -18,15 +18,21 @@ No IO, no clock: times come with the inputs, and never run backwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from persona_ray.errors import RequestError
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.course import Course
 from persona_ray.inference.screening.deadlines import Deadline, deadlines
 from persona_ray.inference.screening.policy import Action
-from persona_ray.inference.screening.records import LineKind, NotListed, Outcome, Speaker, Turn
+from persona_ray.inference.screening.records import (
+    LineKind,
+    NotListed,
+    Outcome,
+    Speaker,
+    Turn,
+    VoiceMatch,
+)
 from persona_ray.inference.screening.state import Phase, SessionState, dump_state, read_state
 from persona_ray.inference.screening.steps import Choice, Command, Input, Part
 
@@ -64,12 +70,9 @@ class Session(Course):
     ) -> tuple[Session, tuple[Command, ...]]:
         """A call whose replica has died, from its last `dump`: what was being recognised is lost
         unless it is heard again; what was being asked or said is begun anew. Raises
-        RequestError where another release left it, or where it has ended."""
+        RequestError where another release left it. Of a call that has ended it gives the verdict
+        once more: whoever died may not have told it."""
         session = cls(read_state(kept), config, wishes, models or {})
-        if session.ended:
-            raise RequestError(
-                "screening.ended", "the call has ended", status=409, fix="read its verdict"
-            )
         session._again()
         return session, session._given()
 
@@ -214,12 +217,17 @@ class Session(Course):
         if state.phase is not Phase.AFTER:
             state.why = one.why
             self._end(Outcome.BROKEN_OFF, steps.EndCall())
-        self._conclude()
+        if not self.ended:
+            self._conclude()
 
     # --- what the parts say --------------------------------------------------------------------
 
     def _voice_judged(self, one: steps.VoiceJudged) -> None:
         state = self._state
+        match one.verdict:
+            case VoiceMatch(score=score, margin=margin) if not _sound((score, margin)):
+                self._part_failed(steps.PartFailed(state.now_s, Part.VOICES))
+                return
         if not state.on_the_line or not state.hear_voice(one.verdict):
             return
         decision = self._policy.by_voice(one.verdict)
@@ -231,6 +239,9 @@ class Session(Course):
 
     def _category_judged(self, one: steps.CategoryJudged) -> None:
         state = self._state
+        if not _sound(one.judgement.probabilities.values()):
+            self._part_failed(steps.PartFailed(state.now_s, Part.CATEGORIES, one.judging))
+            return
         if not state.judging.close(one.judging):
             return
         decision = self._by_category(one.judgement)
@@ -345,6 +356,9 @@ class Session(Course):
 
     def _again(self) -> None:
         state, floor = self._state, self._state.floor
+        if state.phase is Phase.ENDED:
+            self._conclude()
+            return
         saying, floor.saying = floor.saying, None
         floor.utterances.clear()
         floor.end_talk()
@@ -353,12 +367,18 @@ class Session(Course):
             self._out.append(steps.LookUp())
         elif state.phase is Phase.ASKING:
             self._ask_user()
-        elif state.phase is not Phase.ENDED and state.judging.open:
+        elif state.judging.open:
             self._judge()
         elif saying is not None:
             self._say(saying.line, saying.text)
         else:
             self._respond()
+
+
+def _sound(numbers: Iterable[float]) -> bool:
+    """Whether a model's numbers are some: a network may give NaN."""
+    found = list(numbers)
+    return bool(found) and all(math.isfinite(number) for number in found)
 
 
 def verdict_so_far(
@@ -369,7 +389,7 @@ def verdict_so_far(
     models: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Of a call that nobody goes on with, from its last `dump`. Raises RequestError where another
-    release left it, or where the call had ended."""
+    release left it."""
     session, begun = Session.resume(kept, config, wishes, models)
     last = [*begun, *session.feed(steps.BrokenOff(session.now_s, why))][-1]
     assert isinstance(last, steps.Conclude)

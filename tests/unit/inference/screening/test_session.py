@@ -391,6 +391,18 @@ def test_the_talk_goes_on_without_model_robot_or_mouth() -> None:
     assert "without an answer from: categories, mouth, robot, voices" in play.verdict.reason
 
 
+def test_numbers_that_are_none_are_no_answer() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    broken = CategoryJudgement({"account_fraud": float("nan"), "other": 0.1}, 1, "m 1")
+    number = play.last(steps.Judge).judging
+    assert kinds(play.feed(steps.CategoryJudged, number, broken)) == [steps.ChooseAnswer]
+    match = VoiceMatch("v1", "account_fraud", Standing.ILLEGAL, float("nan"), 0.2)
+    assert play.feed(steps.VoiceJudged, match) == ()
+    play.feed(steps.CallerLeft)
+    assert {"missing_categories", "missing_voices"} <= set(play.verdict.evidence)
+
+
 def test_an_answer_that_never_comes_is_not_waited_for() -> None:
     play = Played(dialogue={"part_s": 2.0}).picked_up()
     play.says("喂")
@@ -469,6 +481,16 @@ def test_what_another_release_kept_is_refused() -> None:
         Session.resume({**play.session.dump(), "version": 0}, play.config)
     with pytest.raises(RequestError, match="changed since the call began"):
         Session.resume({"phase": "talking"}, play.config)
-    play.feed(steps.BrokenOff, "the service stops")
-    with pytest.raises(RequestError, match="has ended"):
-        Session.resume(play.session.dump(), play.config)
+
+
+def test_a_call_that_has_ended_gives_its_verdict_once_more() -> None:
+    play = Played().picked_up()
+    play.says("喂")
+    play.judged(promotion=0.5)
+    play.feed(steps.CallerLeft)
+    before = play.verdict
+    kept = json.loads(json.dumps(play.session.dump()))
+    session, (again,) = Session.resume(kept, play.config, None, {"voice": "ge2e 1"})
+    assert again == steps.Conclude(before)
+    assert session.feed(steps.CallerLeft(99.0)) == ()
+    assert verdict_so_far(kept, play.config, "late").outcome is Outcome.CALLER_LEFT
