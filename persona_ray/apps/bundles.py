@@ -35,13 +35,38 @@ def choose_bundle(config: RunConfig, reference: str = "") -> BundleChoice:
                 "bundle; train one (`persona-ray run`), or name one: --set serving.bundle=FOLDER"
             )
         reference = str(config.bundle_dir)
+    return _named(config, reference, config.tracking.model)
+
+
+def choose_category(config: RunConfig) -> BundleChoice:
+    """The category model: of screening.bundle, else the registry's champion, else the workspace's.
+    Raises as `choose_bundle` does."""
+    from persona_ray.launch.category import BUNDLE, FOLDER
+
+    name, reference = config.screening.category.name, config.screening.bundle
+    if not reference:
+        champion = _champion(config, name)
+        if champion is not None:
+            return _registered(config, champion)
+        folder = config.workspace / FOLDER / BUNDLE
+        if not folder.exists():
+            raise BundleError(
+                f"no category model: the registry has no champion of '{name}' and {folder} is no "
+                "bundle; train one (`persona-ray screening train`), or name one: --set "
+                "screening.bundle=FOLDER"
+            )
+        reference = str(folder)
+    return _named(config, reference, name)
+
+
+def _named(config: RunConfig, reference: str, model: str) -> BundleChoice:
     if reference.startswith(SCHEME):
         return _registered(config, _version(config, reference))
     folder = Path(reference).absolute()
     manifest.verify(folder)
     digest = manifest.digest(folder)
     kept = _kept(config, folder, digest)
-    return BundleChoice(str(folder), config.tracking.model, digest[:12], digest, str(kept))
+    return BundleChoice(str(folder), model, digest[:12], digest, str(kept))
 
 
 def may_be_refused(config: RunConfig) -> bool:
@@ -95,13 +120,13 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _champion(config: RunConfig) -> Version | None:
+def _champion(config: RunConfig, model: str = "") -> Version | None:
     from persona_ray.launch.registry import Registry
     from persona_ray.launch.tracking import has_store
 
     if not has_store(config):
         return None
-    return Registry.open(config).holder(Alias.CHAMPION)
+    return Registry.open(config, model).holder(Alias.CHAMPION)
 
 
 def _version(config: RunConfig, reference: str) -> Version:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from persona_ray.apps.alias import (
@@ -21,26 +22,40 @@ from persona_ray.apps.alias import (
     choose_challenger,
     follow,
 )
-from persona_ray.apps.bundles import choose_bundle, may_be_refused
+from persona_ray.apps.bundles import choose_bundle, choose_category, may_be_refused
 from persona_ray.apps.personality import build_for
+from persona_ray.apps.screening import build_for as build_screening
 from persona_ray.errors import ServiceError
 
 if TYPE_CHECKING:
+    from ray.serve import Application
+
     from persona_ray.config import RunConfig
     from persona_ray.serving.stages import BundleChoice
 
-# Of the application on Ray Serve.
-_NAME = "personality"
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 # How long what was begun may take after that; Serve's replicas are given a minute.
 _END_S = 75.0
 # How long requests may take that were begun when the end was asked for.
 _ANSWER_S = 60.0
 _LOOK_EVERY_S = 0.1
+_WAKE_S = 3600.0
 _INGRESS = "ingress"
 
 
-def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = False) -> None:
+class App(StrEnum):
+    """What is served; on Ray Serve the application has this name."""
+
+    PERSONALITY = "personality"
+    SCREENING = "screening"
+
+
+def serve_here(
+    config: RunConfig,
+    say: Callable[[str], None],
+    session: bool = False,
+    app: App = App.PERSONALITY,
+) -> None:
     """Serve on this machine, or on the cluster that launch.address names, until interrupted.
 
     `session`: make a key for it, and say it; for a person at a terminal, whose output no log keeps.
@@ -57,12 +72,13 @@ def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = Fa
         os.environ.setdefault(name, value)
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as cluster:
         # Reading the registry takes as long as starting Ray.
-        choosing = beside.submit(choose_bundle, config)
-        if may_be_refused(config):
+        screens = app is App.SCREENING
+        choosing = beside.submit(choose_category if screens else choose_bundle, config)
+        if screens or may_be_refused(config):
             choosing.result()
         cluster.enter_context(connect(config.launch))
         try:
-            _start(config, choosing.result, say, session)
+            _start(config, app, choosing.result, say, session)
         finally:
             with _hushed():
                 cluster.close()
@@ -70,6 +86,7 @@ def serve_here(config: RunConfig, say: Callable[[str], None], session: bool = Fa
 
 def _start(
     config: RunConfig,
+    app: App,
     choose: Callable[[], BundleChoice],
     say: Callable[[str], None],
     session: bool,
@@ -83,60 +100,83 @@ def _start(
     with _ended_in_time(), _interrupted_by_signals(), contextlib.ExitStack() as run:
         try:
             serve.start(proxy_location="HeadOnly", http_options=http)
-            deployments = _deploy(config, choose(), say)
+            wait = (_personality if app is App.PERSONALITY else _screening)(config, choose(), say)
             host = f"[{config.serving.host}]" if ":" in config.serving.host else config.serving.host
             address = f"http://{host}:{config.serving.port}"
             say(f"listening on {address} (Ctrl-C ends it)")
             token = run.enter_context(_session_token(config)) if session else ""
-            for line in _invitation(config, address, token):
+            for line in _invitation(config, app, address, token):
                 say(line)
-            follower = AliasFollower(config, RegistryVersions(config), deployments)
-            poll_s = config.serving.rollout.poll_s if follower.follows else None
-            follow(follower, poll_s, threading.Event())
+            wait()
         except KeyboardInterrupt:
             say("ending: what was begun is answered first (Ctrl-C again: it is not)")
             with contextlib.suppress(KeyboardInterrupt):
-                _answer_what_was_begun()
+                _answer_what_was_begun(app)
 
 
-def _deploy(
+def _personality(
     config: RunConfig, champion: BundleChoice, say: Callable[[str], None]
-) -> RunDeployments:
-    """The application, running. Raises ServiceError where a deployment does not start."""
-    from ray import serve
-
+) -> Callable[[], None]:
+    """The application, running; what to do while it does. Raises ServiceError."""
     challenger = choose_challenger(config, champion)
     say(f"loading {champion.name} {champion.version} ({champion.reference})")
     # The same for every run of this process: only what a deployment is told anew changes.
     version = uuid.uuid4().hex
 
     def run(first: BundleChoice, beside: BundleChoice | None) -> None:
-        serve.run(
-            build_for(config, first, beside, version=version),
-            name=_NAME,
-            logging_config={"enable_access_log": False},
-        )
+        _run(build_for(config, first, beside, version=version), App.PERSONALITY)
 
-    try:
+    with _starting():
         run(champion, challenger)
+    deployments = RunDeployments(champion, challenger, run)
+    follower = AliasFollower(config, RegistryVersions(config), deployments)
+    poll_s = config.serving.rollout.poll_s if follower.follows else None
+    return lambda: follow(follower, poll_s, threading.Event())
+
+
+def _screening(
+    config: RunConfig, category: BundleChoice, say: Callable[[str], None]
+) -> Callable[[], None]:
+    """As `_personality`, of the screening application."""
+    say(f"loading {category.name} {category.version} ({category.reference})")
+    with _starting():
+        _run(build_screening(config, category), App.SCREENING)
+    return lambda: _wait(threading.Event())
+
+
+def _wait(ended: threading.Event) -> None:
+    while not ended.wait(_WAKE_S):
+        pass
+
+
+def _run(application: Application, app: App) -> None:
+    from ray import serve
+
+    serve.run(application, name=app, logging_config={"enable_access_log": False})
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Raises ServiceError where a deployment does not start."""
+    try:
+        yield
     except RuntimeError as error:
         raise ServiceError(
             f"the deployments did not start: {_last_line(error)}; Ray's logs of this session "
             "(/tmp/ray/session_latest/logs/serve) say more"
         ) from None
-    return RunDeployments(champion, challenger, run)
 
 
-def _answer_what_was_begun() -> None:
+def _answer_what_was_begun(app: App) -> None:
     """Serve's own shutdown ends the proxy first, and with it every connection."""
     from ray import serve
     from ray.exceptions import RayError
 
     until = time.monotonic() + _ANSWER_S
     try:
-        ingress = serve.get_app_handle(_NAME)
+        ingress = serve.get_app_handle(app)
         while time.monotonic() < until:
-            deployment = serve.status().applications[_NAME].deployments[_INGRESS]
+            deployment = serve.status().applications[app].deployments[_INGRESS]
             running = deployment.replica_states.get("RUNNING", 0)
             # Which replica answers is chance: asked often enough, all have.
             asked = [ingress.end.remote() for _ in range(running if running < 2 else 4 * running)]
@@ -190,16 +230,20 @@ def _session_token(config: RunConfig) -> Iterator[str]:
         yield token
 
 
-def _invitation(config: RunConfig, address: str, token: str) -> list[str]:
+def _invitation(config: RunConfig, app: App, address: str, token: str) -> list[str]:
     """How to ask: with the session's key, where there is one."""
     if not config.serving.keys.required:
         return ["no key is needed on this machine; nobody else is answered"]
     if not token:
-        return ["requests need a key: persona-ray keys create NAME --scope recognise"]
-    return [
-        f"open {address}/#key={token}",
-        f"or: curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)",
-    ]
+        scopes = {
+            App.PERSONALITY: "NAME --scope recognise",
+            App.SCREENING: "USER --scope screen --scope screening",
+        }
+        return [f"requests need a key: persona-ray keys create {scopes[app]}"]
+    asked = f"curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)"
+    if app is App.SCREENING:
+        return [asked]
+    return [f"open {address}/#key={token}", f"or: {asked}"]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ def serve(
             "serving.host is this machine alone.",
         ),
     ] = None,
+    app: Annotated[
+        Literal["personality", "screening"],
+        typer.Option(help="personality: callers' colours; screening: unknown calls."),
+    ] = "personality",
 ) -> None:
     """Recognise over HTTP and WebSocket, with the registry's champion.
 
@@ -28,8 +32,11 @@ def serve(
     another. It listens on serving.host and serving.port until Ctrl-C. Requests need a key: at a
     terminal one is made for the session and printed with the address of the pages; others are made
     by `persona-ray keys create`. On a Ray cluster: `serve deploy serve_configs/personality.yaml`.
+
+    `--app screening` answers unknown calls, with the champion of the category models or that of
+    `--set screening.bundle=...`. On a Ray cluster: `serve deploy serve_configs/screening.yaml`.
     """
-    from persona_ray.apps.here import serve_here
+    from persona_ray.apps.here import App, serve_here
 
     session = sys.stdout.isatty() if session_key is None else session_key
-    serve_here(read(config, overrides), typer.echo, session)
+    serve_here(read(config, overrides), typer.echo, session, App(app))

@@ -13,13 +13,13 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from persona_ray.errors import RequestError
+from persona_ray.inference.screening.numbers import normalise
 from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.screening.desk import Desk, unknown_call
 from persona_ray.serving.screening.housekeeping import housekeeping
-from persona_ray.serving.screening.numbers import normalised
 from persona_ray.serving.screening.samples import sample_line
 from persona_ray.serving.screening.schemas import (
     CONNECT,
@@ -82,7 +82,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         event = CallEvent(
             call_id=asked.call_id,
             user_id=user_of(caller, asked.user_id),
-            number=normalised(asked.number, services.config.screening.region),
+            number=normalise(asked.number, services.config.screening.region),
             at=asked.at or datetime.now(UTC),
             channel=asked.channel,
         )
@@ -153,7 +153,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         """All of a user's, with the settings, or all that a number made, whomever they were for."""
         if number:
             await _operator(caller)
-            wanted = normalised(number, services.config.screening.region)
+            wanted = normalise(number, services.config.screening.region)
             deleted = await asyncio.to_thread(kept.forget_number, wanted)
         else:
             deleted = await asyncio.to_thread(kept.forget_user, user_of(caller, user_id))

@@ -25,13 +25,13 @@ from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.audio.vad import VoiceActivity
 from persona_ray.errors import RequestError
+from persona_ray.inference.screening.numbers import normalise
 from persona_ray.inference.screening.records import CallEvent
 from persona_ray.serving.live.connection import NORMAL, Line, part
 from persona_ray.serving.live.protocol import WINDOW_S, Finish
 from persona_ray.serving.logs import log_event
 from persona_ray.serving.screening.desk import Desk, unknown_call
 from persona_ray.serving.screening.held import HeldCall
-from persona_ray.serving.screening.numbers import normalised
 from persona_ray.serving.screening.outbox import Outbox
 from persona_ray.serving.screening.protocol import CallStarted, read_kept, read_message
 from persona_ray.store.screened_calls import (
@@ -118,7 +118,7 @@ class ScreeningCalls:
                 CallEvent(
                     call_id=start.call_id,
                     user_id=user_id,
-                    number=normalised(start.number, region),
+                    number=normalise(start.number, region),
                     at=start.at or datetime.now(UTC),
                     channel=start.channel,
                 )

@@ -24,10 +24,8 @@ from persona_ray.inference.screening.records import Channel, Outcome, Speaker, S
 from persona_ray.serving.failures import ErrorDetail, misread
 from persona_ray.serving.live.protocol import Ack, Event, Failed, Finish, Sound
 
-NUMBER = r"^(\+[1-9][0-9]{5,14})?$"
 _LONGEST_MESSAGE = 8_192
 Id = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=128)]
-Number = Annotated[str, StringConstraints(pattern=NUMBER)]
 
 
 class Start(Sound):
@@ -38,7 +36,7 @@ class Start(Sound):
     type: Literal["start"]
     call_id: Id = Field(min_length=1)
     user_id: Id = Field("", description="whom the call is for; for keys with the scope operator")
-    number: Number | None = Field(None, description="the caller's, E.164; empty: withheld")
+    number: str | None = Field(None, max_length=40, description="the caller's; empty: withheld")
     at: datetime | None = None
     channel: Channel = Channel.TELEPHONE
     resume_from: int | None = Field(None, ge=0)

@@ -1,0 +1,130 @@
+"""The service that screens unknown calls, as an application of Ray Serve: which parts it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persona_ray.apps.bundles import choose_category, find_bundle
+from persona_ray.config import load_config
+from persona_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter, FastAPI
+    from ray.serve import Application
+
+    from persona_ray.config import RunConfig
+    from persona_ray.serving.screening.models import DeployedModels, Models
+    from persona_ray.serving.screening.services import ScreeningServices
+    from persona_ray.serving.stages import BundleChoice
+
+_ARGS = ("config", "set")
+_ABOUT = """\
+Screening of unknown calls: who gets through, what the others wanted. Every answer that is no
+success has the shape of `ErrorAnswer`: its `code` never changes its meaning, `field` names what is
+wrong, `fix` says how to mend it. `trace_id` is that of the header `x-trace-id`, or of W3C's
+`traceparent`, if the request had one. Sound goes both ways over the WebSocket
+`/v1/screening/calls`; `/v1/screening/notices` tells a user of his calls as they end."""
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Of Serve's application: `config` is a YAML file, `set` a list of KEY=VALUE."""
+    unknown = sorted(set(args) - set(_ARGS))
+    if unknown:
+        raise ConfigError(
+            f"args of {__name__}:build: unknown key '{unknown[0]}': there are {', '.join(_ARGS)}"
+        )
+    path = args.get("config")
+    config = load_config(Path(path) if path else None, args.get("set") or ())
+    if not config.serving.keys.required:
+        raise ConfigError(
+            "serving.keys.required=false is for `persona-ray serve` on one machine: who reaches a "
+            "cluster's proxies is not known here; leave keys required"
+        )
+    return build_for(config, choose_category(config))
+
+
+def build_for(config: RunConfig, category: BundleChoice, version: str = "") -> Application:
+    """The application of a configuration with this category model. `version`: as `Graph` has
+    it."""
+    from persona_ray.serving.screening.graph import ScreeningGraph
+    from persona_ray.serving.screening.webhooks import check_urls
+
+    check_urls(config.screening)
+    # Replicas may run in another folder.
+    config = config.model_copy(update={"workspace": config.workspace.absolute()})
+    return ScreeningGraph(config, LoadModels(category), version).application(make_app)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadModels:
+    """Loads models in a replica; `category` is the same bundle in all of them."""
+
+    category: BundleChoice
+
+    def __call__(self, config: RunConfig, wanted: Collection[str]) -> Models:
+        """Raises EngineUnavailableError, BundleError, SynthesisError, ConfigError."""
+        from persona_ray.apps.screening_models import load_models
+
+        return load_models(config, wanted, find_bundle(config, self.category), self.category)
+
+
+def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter], ...]:
+    """All routes, in the order in which they are looked through."""
+    del config
+    from persona_ray.serving.routes.health import health
+    from persona_ray.serving.routes.screening_calls import screening_calls
+    from persona_ray.serving.routes.screening_live import screening_live
+    from persona_ray.serving.routes.screening_sets import screening_sets
+
+    return (health, screening_live, screening_calls, screening_sets)
+
+
+def make_app(config: RunConfig, models: DeployedModels, names: Mapping[str, str]) -> FastAPI:
+    """The web application of one replica of the ingress. `names`: of the models, by part."""
+    from persona_ray.apps.screening_consequences import StoredConsequences
+    from persona_ray.audio.resample import resample
+    from persona_ray.inference.screening.robot import build_lines
+    from persona_ray.inference.screening.sources import StoredSources
+    from persona_ray.serving.application import build_app
+    from persona_ray.serving.logs import configure_logs
+    from persona_ray.serving.metrics import Metrics, RayInstruments
+    from persona_ray.serving.screening.models import CATEGORIES
+    from persona_ray.serving.screening.services import Parts, ScreeningServices
+    from persona_ray.serving.service import ServedModel
+    from persona_ray.store import open_store
+
+    configure_logs()
+    screening, store = config.screening, open_store(config.store_url)
+    # What converts the robot's sound takes seconds to load: not while a call waits for it.
+    resample(_second(), 16_000, config.audio.sample_rate_hz)
+    parts = Parts(
+        sources=StoredSources(store, screening),
+        voices=models,
+        ears=models,
+        categories=models,
+        robot=models,
+        lines=build_lines(screening.dialogue, screening.policy.categories),
+        mouth=models,
+    )
+    name, _, version = names[CATEGORIES].partition(" ")
+    rate_hz = config.audio.sample_rate_hz
+    served = ServedModel(name, version, tuple(screening.policy.categories), False, True, rate_hz)
+    services = ScreeningServices(
+        config,
+        parts,
+        store,
+        served,
+        Metrics((RayInstruments(),)),
+        StoredConsequences(store, screening),
+        {part: one for part, one in names.items() if part != CATEGORIES},
+    )
+    return build_app(services, routers(config), _ABOUT)
+
+
+def _second() -> Any:
+    import numpy as np
+
+    return np.zeros(16_000, dtype=np.float32)
