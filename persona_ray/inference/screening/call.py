@@ -28,15 +28,7 @@ if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
     from persona_ray.inference.screening.policy import Wishes
     from persona_ray.inference.screening.records import CallEvent, Known, NotListed, Verdict
-    from persona_ray.inference.screening.seams import (
-        Categories,
-        Ears,
-        Lines,
-        Mouth,
-        Robot,
-        Sources,
-        Voices,
-    )
+    from persona_ray.inference.screening.seams import Parts
     from persona_ray.types import Samples
 
 _LOG = logging.getLogger(__name__)
@@ -56,25 +48,6 @@ Event = (
     | steps.EndCall
     | steps.Conclude
 )
-
-
-class Parts(Protocol):
-    """Whoever answers at the seams."""
-
-    @property
-    def sources(self) -> Sources: ...
-    @property
-    def voices(self) -> Voices: ...
-    @property
-    def ears(self) -> Ears: ...
-    @property
-    def categories(self) -> Categories: ...
-    @property
-    def robot(self) -> Robot: ...
-    @property
-    def lines(self) -> Lines: ...
-    @property
-    def mouth(self) -> Mouth: ...
 
 
 class Line(Protocol):
