@@ -1,7 +1,10 @@
 """How often the robot understands: wordings that stand in no dialogue set, alone and inside a
 longer turn, and sentences that no exchange is about.
 
-    python -m benchmarks.robot_meaning
+    python -m benchmarks.robot_meaning [--dialogues dialogues.jsonl.gz]
+
+With --dialogues (TeleAntiFraud) also the turns of callers that others wrote: how many find an
+exchange, and of frauds that the set has by the same name, how often one of that fraud.
 """
 
 from __future__ import annotations
@@ -13,12 +16,24 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from persona_ray.config.screening import ScreeningConfig
+from benchmarks.dialogues import dialogues, first_of_each
+from persona_ray.config.screening import DialogueConfig, ScreeningConfig
 from persona_ray.inference.screening.dialogue.dialogue_set import DialogueSet, load_dialogue_set
 from persona_ray.inference.screening.dialogue.nearest import Nearest
 from persona_ray.inference.screening.dialogue.sentences import build_vectors
+from persona_ray.inference.screening.records import Speaker, Turn
+from persona_ray.inference.screening.robot import build_robot
 
 _WORDINGS = Path(__file__).with_name("robot_paraphrases.yaml")
+# Frauds of TeleAntiFraud that are one category here.
+_SAME = {
+    "投资诈骗": "investment_fraud",
+    "银行诈骗": "account_fraud",
+    "绑架诈骗": "kidnapping_fraud",
+    "彩票诈骗": "prize_fraud",
+    "客服诈骗": "refund_fraud",
+}
+_OF_EACH = 20
 _BEFORE = ("喂，您好。", "哎，那个，劳驾问一声，", "先生您好，冒昧给您来电，", "跟您说个情况啊，")
 _AFTER = ("。您觉得呢？", "，您清楚了吧？", "，喂，您在听吗？", "。")
 
@@ -26,6 +41,7 @@ _AFTER = ("。您觉得呢？", "，您清楚了吧？", "，喂，您在听吗�
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--set", default="", help="a dialogue set; default: the shipped one")
+    parser.add_argument("--dialogues", type=Path, help="dialogues.jsonl.gz of TeleAntiFraud")
     parser.add_argument("--engines", nargs="+", default=["ngrams", "meaning", "both"])
     arguments = parser.parse_args()
     dialogue = load_dialogue_set(arguments.set, ScreeningConfig().policy.categories)
@@ -37,6 +53,8 @@ def main() -> None:
     )
     for engine in arguments.engines:
         _measure(engine, dialogue, asked, wordings["none"])
+    if arguments.dialogues is not None:
+        _of_others(arguments.dialogues)
 
 
 def _measure(
@@ -70,6 +88,23 @@ def _measure(
             f"  {words}: top-1 {right.mean():.3f}, top-3 {three:.3f}; answered {sure.mean():.1%}, "
             f"of those right {right[sure].mean():.3f}; {each_ms:.1f} ms a turn"
         )
+
+
+def _of_others(file: Path) -> None:
+    """The robot as it is shipped, asked after each turn of callers of a sample."""
+    robot = build_robot(DialogueConfig(), ScreeningConfig().policy.categories)
+    about = {exchange.id: exchange.category for exchange in robot.dialogue.exchanges}
+    answered: list[bool] = []
+    same: dict[str, list[bool]] = {name: [] for name in _SAME.values()}
+    for row in first_of_each(dialogues(file), _OF_EACH):
+        for text in row.turns[::2]:
+            answer = robot.think([Turn(Speaker.CALLER, text, 0.0, 0.0)], None)
+            answered.append(bool(answer.exchange))
+            if row.category in _SAME and answer.exchange and text == row.opening:
+                same[_SAME[row.category]].append(about[answer.exchange] == _SAME[row.category])
+    print(f"turns of other authors: {len(answered)}, an exchange found for {np.mean(answered):.1%}")
+    for name, hits in same.items():
+        print(f"  openings of {name}: {len(hits)} answered, {np.mean(hits):.1%} as such")
 
 
 if __name__ == "__main__":
