@@ -74,6 +74,10 @@ class PolicyConfig(Section):
         le=1,
         description="probability from which a category that is not illegal is acted on",
     )
+    vague: tuple[str, ...] = Field(
+        ("other",),
+        description="categories that tell nothing: a call is not ended or passed for them",
+    )
     pass_illegal_below: float = Field(
         0.05, ge=0, lt=1, description="probability of fraud from which on no call is passed"
     )

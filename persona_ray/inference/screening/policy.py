@@ -154,7 +154,9 @@ class Policy:
         """What the categories that are not illegal lead to; the wanted ones come first."""
 
         def unwanted(standing: Standing) -> Callable[[str], bool]:
-            return lambda name: not self.wants(name) and self._is(name, standing)
+            return lambda name: (
+                not self.wants(name) and name not in config.vague and self._is(name, standing)
+            )
 
         config = self.config
         return (

@@ -113,6 +113,8 @@ def test_words_of_an_abnormal_voice_do_not_put_it_through() -> None:
         (judged(promotion=0.5, personal=0.4), Action.SCREEN, None),
         (judged(personal=0.9), Action.MESSAGE, Standing.NORMAL),
         (judged(account_fraud=0.99), Action.SCREEN, None),
+        # That it is nothing in particular is no reason to stop asking.
+        (judged(personal=0.1), Action.SCREEN, None),
         (judged(a_new_category=1.0), Action.SCREEN, None),
     ],
 )
