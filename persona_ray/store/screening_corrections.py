@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database
-from persona_ray.store.screened_calls import UnknownCallError
+from persona_ray.store.screening_call_records import UnknownCallError
 from persona_ray.store.screening_call_tables import (
     ScreenedCallRow,
     ScreeningCorrectionRow,

@@ -39,11 +39,11 @@ from persona_ray.serving.screening.schemas import (
 )
 from persona_ray.serving.screening.services import user_of
 from persona_ray.serving.tracing import current_trace_id
-from persona_ray.store.screened_calls import UnknownCallError
+from persona_ray.store.screening_call_records import UnknownCallError
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screened_calls import Deleted, ScreenedCall
+    from persona_ray.store.screening_call_records import Deleted, ScreenedCall
 
 _CallId = Annotated[str, Path(max_length=128, description="as the event named it")]
 _User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]

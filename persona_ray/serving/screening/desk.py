@@ -31,7 +31,7 @@ from persona_ray.serving.screening.schemas import (
     verdict_body,
 )
 from persona_ray.serving.screening.telling import kept_events
-from persona_ray.store.screened_calls import (
+from persona_ray.store.screening_call_records import (
     CallEndedError,
     CallExistsError,
     CallSupersededError,
@@ -44,7 +44,7 @@ from persona_ray.store.screening_corrections import UnfinishedCallError
 if TYPE_CHECKING:
     from persona_ray.inference.screening.records import Known
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screened_calls import Deleted, ScreenedCall
+    from persona_ray.store.screening_call_records import Deleted, ScreenedCall
     from persona_ray.store.screening_corrections import Correction
     from persona_ray.types import Samples
 

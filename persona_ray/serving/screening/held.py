@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.live.endpoint import Cut, Utterance
     from persona_ray.serving.screening.outbox import Outbox
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screened_calls import ScreenedCall
+    from persona_ray.store.screening_call_records import ScreenedCall
     from persona_ray.types import Samples
 
 # Sound that is long enough to be somebody's voice, not a click: the robot stops.

@@ -13,7 +13,7 @@ from persona_ray.serving.logs import log_exception
 from persona_ray.serving.screening.links import shared_secret
 from persona_ray.serving.screening.schemas import links_of
 from persona_ray.serving.screening.webhooks import Webhooks, check_urls
-from persona_ray.store.screened_calls import UnknownCallError
+from persona_ray.store.screening_call_records import UnknownCallError
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.desk import Desk

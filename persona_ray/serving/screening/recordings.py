@@ -8,6 +8,7 @@ finds it.
 
 from __future__ import annotations
 
+import re
 import shutil
 from os import SEEK_END
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from persona_ray.types import Samples
 
 _FOLDER = "screening/recordings"
+_PLACE = re.compile(rf"^{_FOLDER}/[A-Za-z0-9_-]{{1,2}}/[A-Za-z0-9_-]+$")
 _CALLER, _ROBOT = "caller.pcm", "robot.pcm"
 RECORDING = "call.ogg"
 _SAMPLE_BYTES = 2
@@ -53,7 +55,7 @@ class Recordings:
         """Raises ServiceError where a file stays: what must be gone is not to seem gone."""
         for place in places:
             folder = self.folder(place)
-            if not place.startswith(_FOLDER):
+            if not _PLACE.match(place):
                 raise ServiceError(f"'{place}' is no place of a recording")
             try:
                 shutil.rmtree(folder)

@@ -33,7 +33,7 @@ from persona_ray.serving.screening.protocol import Id
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.links import Links
-    from persona_ray.store.screened_calls import ScreenedCall
+    from persona_ray.store.screening_call_records import ScreenedCall
     from persona_ray.store.screening_corrections import Correction
 
 CONNECT = "/v1/screening/calls"

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from persona_ray.store import Store, expand_url, open_store
-from persona_ray.store.screened_calls import (
+from persona_ray.store.screening_call_records import (
     CallEndedError,
     CallExistsError,
     CallSupersededError,
