@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.application import Common
     from persona_ray.store.screening_rollback import RolledBack
 
-_PRUNED_EVERY_S = 3600.0
+_TIDIED_EVERY_S = 3600.0
 _WORTH_PACKING = 1024
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def screening_sets(services: Common) -> APIRouter:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_pruning(services))
+        task = asyncio.create_task(_tidying(services))
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -289,13 +289,21 @@ def _snapshot_tag(signed: Signed) -> str:
     return f"{told['version']}-{told['link'][:12]}-{len(told['entries'])}"
 
 
-async def _pruning(services: Common) -> None:
-    """Drops changes that devices are not told any more, now and then."""
+async def _tidying(services: Common) -> None:
+    """Takes out what has expired, so that devices hear of it, and drops changes that devices are
+    not told any more."""
     keep = timedelta(days=services.config.screening.distribution.keep_versions_days)
+    store = services.store
+
+    def tidy() -> None:
+        now = datetime.now(UTC)
+        store.numbers.expire(now)
+        store.voices.expire(now)
+        store.changes.prune(now - keep)
+
     while True:
-        await asyncio.sleep(_PRUNED_EVERY_S)
+        await asyncio.sleep(_TIDIED_EVERY_S)
         try:
-            before = datetime.now(UTC) - keep
-            await asyncio.to_thread(services.store.changes.prune, before)
+            await asyncio.to_thread(tidy)
         except StoreError as error:
-            _log.warning("old changes are not pruned: %s", error)
+            _log.warning("what is old is not taken out of the sets: %s", error)

@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -189,6 +191,22 @@ def test_a_look_up_never_tells_the_number(sets: Sets, tmp_path: Path) -> None:
         if request.url.path.endswith("lookup")
     ]
     assert sum(sizes) / len(sizes) >= 4
+
+
+def test_what_has_expired_or_is_old_is_taken_out_by_itself(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persona_ray.serving.routes.screening_sets._TIDIED_EVERY_S", 0.05)
+    with serving(store, tmp_path / "service") as sets:
+        sets.put("+8610001", "+8610001", days=60)
+        now = datetime.now(UTC)
+        entry = NumberEntry(number="+8610002", standing="illegal", origin="reports")
+        store.numbers.put(replace(entry, expires_at=now + timedelta(seconds=0.2)), "reports", now)
+        deadline = time.monotonic() + 20
+        while sets.standing(sets.version()) != {"+8610001"} and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sets.standing(sets.version()) == {"+8610001"}
+        assert store.changes.state("numbers").floor == 2
 
 
 def test_hashes_are_hmac_and_buckets_are_whole(sets: Sets, client: httpx2.Client) -> None:
