@@ -29,6 +29,25 @@ class SmallTextConfig(Section):
     heads: int = Field(4, ge=1, description="attention heads; must divide hidden_size")
 
 
+class GramsConfig(Section):
+    """The text tower that reads character n-grams: of a text's first line, and of the others."""
+
+    first: int = Field(6, ge=1, le=8, description="longest n-gram of a text's first line")
+    later: int = Field(
+        3, ge=0, le=8, description="longest n-gram of its other lines; 0: they are not read"
+    )
+    later_weight: float = Field(
+        0.5, gt=0, le=1, description="what the other lines weigh beside the first"
+    )
+    least: int = Field(
+        3, ge=1, description="different lines of training that an n-gram must stand in"
+    )
+    features: int = Field(32, ge=2, description="width of the vector of a text")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
+    )
+
+
 class SpeechEncoderConfig(Section):
     """The speech tower."""
 
@@ -54,8 +73,19 @@ class TextEncoderConfig(Section):
         description="folder or name of any BERT-like model with its tokenizer "
         "(hfl/chinese-roberta-wwm-ext-large, ...); empty builds the small one",
     )
+    reads: Literal["tokens", "grams"] = Field(
+        "tokens",
+        description="tokens: a BERT-like model; grams: character n-grams, where few labelled texts "
+        "and key words are all there is (docs/decisions/0027-call-category.md)",
+    )
     small: SmallTextConfig = SmallTextConfig()
-    max_tokens: int = Field(64, ge=4, le=512, description="longer texts are cut to this length")
+    grams: GramsConfig = GramsConfig()
+    max_tokens: int = Field(
+        64,
+        ge=4,
+        le=512,
+        description="longer texts are cut to this length, in tokens; of n-grams in characters",
+    )
 
 
 class ModelConfig(Section):

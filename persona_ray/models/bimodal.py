@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from persona_ray.errors import ModelError
 from persona_ray.models.featurizer import Featurizer
-from persona_ray.models.text import TextEncoder
+from persona_ray.models.text import TextTower
 from persona_ray.models.tower import SpeechTower
 from persona_ray.types import Modality
 
@@ -69,7 +69,7 @@ class BimodalModel(nn.Module):
     def __init__(
         self,
         speech: SpeechTower | None,
-        text: TextEncoder | None,
+        text: TextTower | None,
         labels: tuple[str, ...],
         dropout: float,
         max_clip_s: float,

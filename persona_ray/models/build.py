@@ -8,9 +8,10 @@ import torch
 
 from persona_ray.config.learning import ModelConfig
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.models.load import load_speech_tower
+from persona_ray.models.grams import gram_encoder
+from persona_ray.models.load import load_speech_tower, load_text_tower
 from persona_ray.models.small import small_speech_encoder, small_text_encoder
-from persona_ray.models.text import TextEncoder
+from persona_ray.models.text import TextTower
 from persona_ray.models.tower import SpeechTower
 from persona_ray.types import Modality
 
@@ -31,7 +32,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         speech: SpeechTower | None = None
-        text: TextEncoder | None = None
+        text: TextTower | None = None
         if config.modality is not Modality.TEXT:
             if config.speech.path:
                 speech = load_speech_tower(config.speech.path)
@@ -39,7 +40,9 @@ def build_model(
                 speech = small_speech_encoder(config.speech.small, sample_rate_hz)
         if config.modality is not Modality.SPEECH:
             if config.text.path:
-                text = TextEncoder.load(config.text.path, config.text.max_tokens)
+                text = load_text_tower(config.text.path, config.text.max_tokens)
+            elif config.text.reads == "grams":
+                text = gram_encoder(config.text.grams, texts, config.text.max_tokens)
             else:
                 text = small_text_encoder(config.text.small, texts, config.text.max_tokens)
         return BimodalModel(

@@ -4,7 +4,8 @@
     speech/            plain Hugging Face folder: AutoModel (of Whisper: WhisperEncoder),
                        AutoFeatureExtractor; published weights that a package brings are named
                        in weights.json instead of being stored
-    text/              plain Hugging Face folder: AutoModel, AutoTokenizer
+    text/              plain Hugging Face folder: AutoModel, AutoTokenizer; of n-grams: grams.json,
+                       grams.safetensors
     head.safetensors   layer weights, standardisation, the fully connected layer
     lineage.parquet    the clips and customers it was trained on; older bundles have none
 
@@ -32,9 +33,8 @@ from persona_ray.models.contract import (
     TextContract,
 )
 from persona_ray.models.lineage import Lineage
-from persona_ray.models.load import load_speech_tower
+from persona_ray.models.load import load_speech_tower, load_text_tower
 from persona_ray.models.manifest import MANIFEST, files_in, first_error, verify
-from persona_ray.models.text import TextEncoder
 
 HEAD = "head.safetensors"
 PACKAGES = ("persona-ray", "torch", "transformers", "tokenizers", "safetensors")
@@ -68,7 +68,9 @@ def contract_of(
             ),
             text=None
             if text is None
-            else TextContract(max_tokens=text.max_tokens, features=text.features, pooling="cls"),
+            else TextContract(
+                max_tokens=text.max_tokens, features=text.features, pooling=text.pooling
+            ),
             vector_norm="layer_norm",
             dropout=float(model.dropout.p),
             packages={name: version(name) for name in PACKAGES},
@@ -113,7 +115,7 @@ def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
             if contract.speech is not None:
                 speech = load_speech_tower(str(path / "speech"))
             if contract.text is not None:
-                text = TextEncoder.load(str(path / "text"), contract.text.max_tokens)
+                text = load_text_tower(str(path / "text"), contract.text.max_tokens)
         except EncoderError as error:
             raise BundleError(f"bundle {path}: {error}") from None
         hears = contract.speech

@@ -47,8 +47,11 @@ class TextContract(_Strict):
     """The text tower."""
 
     max_tokens: int = Field(ge=4, description="longer texts are cut to this length")
-    features: int = Field(ge=1, description="width of the [CLS] vector")
-    pooling: Literal["cls"] = Field(description="last hidden state of the first token")
+    features: int = Field(ge=1, description="width of the vector")
+    pooling: Literal["cls", "grams"] = Field(
+        description="cls: last hidden state of the first token; grams: weighted sum over the "
+        "character n-grams of the text"
+    )
 
 
 class Contract(_Strict):

@@ -1,9 +1,13 @@
-"""The speech tower behind a name or folder, whatever its family."""
+"""The tower behind a name or folder, whatever its family."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from persona_ray.models.grams import GRAMS, GramEncoder
 from persona_ray.models.pretrained import reading_encoder
 from persona_ray.models.speech import SpeechEncoder
+from persona_ray.models.text import TextEncoder, TextTower
 from persona_ray.models.tower import SpeechTower
 from persona_ray.models.whisper import WHISPER_BASE, WhisperTower
 
@@ -18,3 +22,11 @@ def load_speech_tower(path: str) -> SpeechTower:
     with reading_encoder("speech", path):
         model_type = AutoConfig.from_pretrained(path).model_type
     return WhisperTower.load(path) if model_type == "whisper" else SpeechEncoder.load(path)
+
+
+def load_text_tower(path: str, max_tokens: int) -> TextTower:
+    """Of n-grams, where the folder holds them; anything else a Hugging Face folder or name. Raises
+    EncoderError."""
+    if path and (Path(path) / GRAMS).is_file():
+        return GramEncoder.load(Path(path), max_tokens)
+    return TextEncoder.load(path, max_tokens)

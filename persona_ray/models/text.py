@@ -1,10 +1,11 @@
-"""The text tower: any BERT-like Hugging Face model with its tokenizer."""
+"""The text tower: texts in, vectors out; and any BERT-like Hugging Face model as one."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -13,8 +14,36 @@ from persona_ray.models.pretrained import quiet, read_model, read_tokenizer, rea
 from persona_ray.models.tower import Tower
 
 
-class TextEncoder(Tower):
+class TextTower(Tower):
+    """Texts in, a vector of each out; it does not depend on the texts it is batched with."""
+
+    # Longer texts are cut to this length.
+    max_tokens: int
+    # How the contract of a bundle calls what the vector is.
+    pooling: Literal["cls", "grams"]
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """Width of a vector."""
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """What `forward` takes, padded to the longest text; `input_ids` (batch, tokens) is one."""
+
+    @abstractmethod
+    def forward(self, tokens: dict[str, Tensor]) -> Tensor:
+        """Vectors (batch, features)."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what `models.load.load_text_tower` reads."""
+
+
+class TextEncoder(TextTower):
     """Texts in, the last hidden state of their [CLS] token out."""
+
+    pooling = "cls"
 
     def __init__(self, model: Any, tokenizer: Any, max_tokens: int) -> None:
         """`max_tokens`: longer texts are cut, [CLS] and [SEP] counted."""
