@@ -176,10 +176,10 @@ class ReportsConfig(Section):
         5.0, gt=0, description="findings that it takes to move a person's weight half-way"
     )
     contradiction_cost: float = Field(
-        3.0, ge=0, description="reports found right that one found wrong undoes"
+        6.0, ge=0, description="reports found right that one found wrong undoes"
     )
     withdrawal_cost: float = Field(
-        1.0, ge=0, description="the same, of a report taken back after it had helped to list"
+        2.0, ge=0, description="the same, of a report taken back after it had helped to list"
     )
     proven_after: float = Field(
         3.0, ge=0, description="reports found right, less what wrong ones undo, of a proven person"

@@ -96,9 +96,11 @@ class Appeal:
 
 
 class Settled(StrEnum):
-    """How a report fared against a confirmed outcome. LATE: it said what was known already."""
+    """How a report fared. USED: it helped to list, and nothing has been found yet; AGREED and
+    CONTRADICTED by a confirmed outcome; LATE: it said what was known already."""
 
     OPEN = ""
+    USED = "used"
     AGREED = "agreed"
     CONTRADICTED = "contradicted"
     LATE = "late"

@@ -45,7 +45,8 @@ def settle(
     `known_at`: a report that agrees but came later only repeats what the sets said. Reports that
     were retracted before an outcome count for nothing.
     """
-    counted = [row for row in reports if row.retracted_at is None or row.settled != Settled.OPEN]
+    unfound = (Settled.OPEN, Settled.USED)
+    counted = [row for row in reports if row.retracted_at is None or row.settled not in unfound]
     uncredit(session, counted)
     harmless = standing == "normal"
     for row in counted:

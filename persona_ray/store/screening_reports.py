@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, not_, select, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
@@ -30,6 +30,8 @@ from persona_ray.store.screening_reporters import meet, records, settle, uncredi
 from persona_ray.store.screening_tables import OutcomeRow, ReporterRow, ReportRow
 
 _DAY = timedelta(days=1)
+# Reports of each side that are judged: many more than convince anybody.
+_JUDGED = 500
 _STRENGTH = {"": 0, "abnormal": 1, "illegal": 2}
 
 
@@ -76,8 +78,8 @@ class ReportRepository:
             return self._apply(session, report.kind, report.key, judge, report.at)
 
     def retract(self, report_id: str, reporter: str, judge: Judge, now: datetime) -> Judgement:
-        """Take a report back: the set becomes what it were without it. Where it stood by the
-        report's help, that goes on the reporter's record. Raises UnknownReportError."""
+        """Take a report back: the set becomes what it were without it. Of a report that had helped
+        to list, that goes on its person's record. Raises UnknownReportError."""
         with self._database.write() as session:
             row = session.get(ReportRow, report_id)
             if row is None or row.reporter != reporter or row.retracted_at is not None:
@@ -85,7 +87,7 @@ class ReportRepository:
             row.retracted_at = now
             if row.settled == Settled.AGREED:
                 uncredit(session, [row])
-            elif row.settled == Settled.OPEN and self._helped(session, row, now):
+            elif row.settled == Settled.USED:
                 change = update(ReporterRow).where(ReporterRow.reporter == reporter)
                 session.execute(change.values(withdrawn=ReporterRow.withdrawn + 1))
             session.flush()
@@ -221,6 +223,7 @@ class ReportRepository:
                 judgement = replace(then, expires_at=listed.expires_at)
         if judgement.standing:
             shared.enlist(session, key, judgement, now)
+            _use(session, kind, key)
         elif theirs:
             shared.delist(session, key, "reports", judgement.reason, now)
         return judgement
@@ -228,27 +231,46 @@ class ReportRepository:
     def _judge(
         self, session: Session, kind: str, key: str, judge: Judge, at: datetime
     ) -> Judgement:
-        """Over the reports that are not retracted and not answered by a finding of `normal`."""
-        query = select(ReportRow).where(_of(kind, key), ReportRow.retracted_at.is_(None))
+        """Over the reports that are not retracted and not answered by a finding of `normal`.
+
+        Of each side the most trusted persons and the newest reports come first, and so many are
+        read: a flood of reports makes nothing slow, and nobody without a record crowds out others.
+        """
         outcome = session.get(OutcomeRow, (kind, key))
+        harmless = ReportRow.standing == "normal"
+        counted = and_(_of(kind, key), ReportRow.retracted_at.is_(None))
         if outcome is not None and outcome.standing == "normal":
-            query = query.where(ReportRow.at > outcome.at)
-        reports = [_report(row) for row in session.scalars(query)]
+            counted = and_(counted, ReportRow.at > outcome.at)
+        record = ReporterRow.agreed - ReporterRow.contradicted - ReporterRow.withdrawn
+        query = select(ReportRow).join(ReporterRow, ReporterRow.reporter == ReportRow.reporter)
+        query = query.order_by(record.desc(), ReportRow.at.desc()).limit(_JUDGED)
+        reports = [
+            _report(row)
+            for side in (harmless, not_(harmless))
+            for row in session.scalars(query.where(counted, side))
+        ]
         return judge(reports, records(session, [item.reporter for item in reports]), at)
 
     def _listed(self, session: Session, kind: str, key: str, now: datetime) -> Listed | None:
         shared = self._sets.get(kind)
         return None if shared is None else shared.listed(session, key, now)
 
-    def _helped(self, session: Session, row: ReportRow, now: datetime) -> bool:
-        listed = self._listed(session, row.kind, row.key, now)
-        return listed is not None and listed.origin == "reports" and row.standing != "normal"
-
     def _reported_by(self, session: Session, reporters: set[str]) -> list[tuple[str, str]]:
         query = select(ReportRow.kind, ReportRow.key).where(
             ReportRow.reporter.in_(reporters), ReportRow.retracted_at.is_(None)
         )
         return [(kind, key) for kind, key in session.execute(query.distinct())]
+
+
+def _use(session: Session, kind: str, key: str) -> None:
+    """Note which reports have helped to list a key: taking them back is not free."""
+    helped = update(ReportRow).where(
+        _of(kind, key),
+        ReportRow.retracted_at.is_(None),
+        ReportRow.standing != "normal",
+        ReportRow.settled == Settled.OPEN,
+    )
+    session.execute(helped.values(settled=Settled.USED))
 
 
 def _of(kind: str, key: str) -> ColumnElement[bool]:

@@ -1,0 +1,50 @@
+"""`persona-ray screening train`: the category model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from persona_ray.cli.options import ConfigPath, Overrides, read
+
+
+def train(
+    dialogues: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--dialogues",
+            "-d",
+            help="Labelled dialogues (JSON lines: id, category, turns); may be given many times.",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
+    ] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Make it champion, whoever is that now.")
+    ] = False,
+    baseline: Annotated[
+        bool,
+        typer.Option("--baseline/--no-baseline", help="TF-IDF with logistic regression beside it."),
+    ] = True,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train the category model on dialogues, judge it turn by turn on those held out.
+
+    Writes category/bundle and category/report.html to the workspace, and registers the bundle as
+    `screening.category.name`; the first version becomes champion.
+    """
+    from persona_ray.launch.category import train_category, with_dialogues
+    from persona_ray.progress import RichProgress
+
+    settings = with_dialogues(read(config, overrides), dialogues or ())
+    typer.echo(
+        str(
+            train_category(
+                settings, RichProgress(), fresh=fresh, promote=promote, baseline=baseline
+            )
+        )
+    )

@@ -1,0 +1,273 @@
+"""Labelled dialogues -> the category model: bundle, report, a version in the registry."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_ray.config import RunConfig
+from persona_ray.corpus.dialogues import Dialogue, deal, fingerprint, prefix, read_dialogues
+from persona_ray.errors import ConfigError, PersonaRayError, TrainingError
+from persona_ray.evaluation.categories import ALL, CategoryReport
+from persona_ray.launch.cluster import connect
+from persona_ray.launch.encoders import content
+from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
+from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.journal import journalled
+from persona_ray.launch.lineage import lineage_of
+from persona_ray.launch.registry import Registry
+from persona_ray.launch.tracking import OFF, check_tracking, tracked
+from persona_ray.launch.versions import Action, Alias, Change
+from persona_ray.progress import Progress
+from persona_ray.types import Example, Split
+
+if TYPE_CHECKING:
+    from persona_ray.training.finetune.history import EpochResult
+    from persona_ray.types import Samples
+
+STAGE = "category training"
+# In the workspace.
+FOLDER, BUNDLE, REPORT = "category", "bundle", "report.html"
+
+
+class NoAudio:
+    """A source for examples that are only read."""
+
+    sample_rate_hz = 8000
+
+    def samples(self, clip_id: str) -> Samples:
+        raise KeyError(clip_id)
+
+    def digest(self, clip_id: str) -> str:
+        raise KeyError(clip_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryResult:
+    """`registered` is the bundle's address in the registry, empty where it has none."""
+
+    bundle_dir: Path
+    report: CategoryReport
+    report_path: Path
+    registered: str
+
+    def __str__(self) -> str:
+        lines = [f"dialogues: {', '.join(f'{k} {v}' for k, v in self.report.counts.items())}"]
+        for row in self.report.after:
+            name = "all turns" if row.turns == ALL else f"after turn {row.turns}"
+            lines.append(
+                f"{name + ':':16}macro-F1 {row.scores.macro_f1.value:.3f}, "
+                f"accuracy {row.scores.accuracy.value:.3f}"
+            )
+        lines += [
+            f"TF-IDF with logistic regression, {plain.reads}: "
+            f"macro-F1 {plain.scores.macro_f1.value:.3f}"
+            for plain in self.report.baselines
+        ]
+        if self.registered:
+            lines.append(f"registered: {self.registered}")
+        return "\n".join([*lines, f"report: {self.report_path}", f"bundle: {self.bundle_dir}"])
+
+
+def with_dialogues(config: RunConfig, files: Sequence[Path]) -> RunConfig:
+    """`config` that trains on `files`, where any are given."""
+    if not files:
+        return config
+    chosen = {"dialogues": tuple(str(file) for file in files)}
+    section = config.screening.category.model_copy(update=chosen)
+    screening = config.screening.model_copy(update={"category": section})
+    return config.model_copy(update={"screening": screening})
+
+
+def train_category(
+    config: RunConfig,
+    progress: Progress,
+    *,
+    fresh: bool = False,
+    promote: bool = False,
+    baseline: bool = True,
+) -> CategoryResult:
+    """Train on `screening.category.dialogues`, judge on those held out, write and register.
+
+    Each dialogue of training is read twice: as the caller has opened, and whole, so that one model
+    answers after any turn. The first version that is registered becomes champion, later ones with
+    `promote`; `baseline` False leaves TF-IDF with logistic regression out. A killed run goes on
+    where it was, unless `fresh`. Raises ConfigError, CorpusError, TrainingError, ModelError.
+    """
+    if not config.screening.category.dialogues:
+        raise ConfigError(
+            "screening.category.dialogues names no file of labelled dialogues: give one with "
+            "--dialogues FILE (JSON lines; `persona-ray synth dialogues` makes some)"
+        )
+    with journalled(config, STAGE):
+        return _train(config, progress, fresh, promote, baseline)
+
+
+def _train(
+    config: RunConfig, progress: Progress, fresh: bool, promote: bool, baseline: bool
+) -> CategoryResult:
+    check_tracking(config)
+    section = config.screening.category
+    dialogues = read_dialogues([Path(name) for name in section.dialogues])
+    splits = deal(dialogues, section.test, section.dev, section.salt)
+    by_split = {
+        split: [dialogue for dialogue in dialogues if splits[dialogue.id] is split]
+        for split in Split
+    }
+    job = _job(config, by_split)
+    data = fingerprint(dialogues)
+    folder = config.workspace / "training" / f"category-{_identity(job, data)}"
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    parameters = {"model": section.model, "training": section.training, "engine": config.engine}
+    with (
+        tracked(config, STAGE, folder, parameters, {"data": data}) as tracker,
+        progress.stage(STAGE, total=job.training.epochs) as stage,
+    ):
+
+        def tell(result: EpochResult) -> None:
+            from persona_ray.training.finetune.outcome import metrics_of
+
+            figures = metrics_of(result)
+            stage.advance(1, loss=result.loss)
+            tracker.metrics(result.epoch, figures)
+
+        if config.launch.backend == "plain":
+            tuned = fit_plain(job, config.launch, folder, tell)
+        else:
+            with connect(config.launch):
+                tuned = fit_on_ray(job, config.launch, folder, tell)
+        bundle = config.workspace / FOLDER / BUNDLE
+        _write(config, tuned, bundle, data)
+        seconds = time.perf_counter() - started
+        report = _judged(config, bundle, by_split, data, seconds, baseline)
+        page = _written(report, config.workspace / FOLDER / REPORT)
+        tracker.text("category.html", page.read_text(encoding="utf-8"))
+        tracker.text("category.json", report.model_dump_json(indent=1))
+    registered = _register(config, bundle, tracker.run_id, promote)
+    # The bundle is whole: what a rerun would go on from is no longer needed.
+    shutil.rmtree(folder, ignore_errors=True)
+    return CategoryResult(bundle, report, page, registered)
+
+
+def _job(config: RunConfig, by_split: Mapping[Split, Sequence[Dialogue]]) -> TrainingJob:
+    """Raises TrainingError where a category has no dialogue in a split."""
+    section = config.screening.category
+    labels = tuple(sorted({d.category for part in by_split.values() for d in part}))
+    for split in (Split.TRAIN, Split.TEST):
+        lacking = sorted(set(labels) - {dialogue.category for dialogue in by_split[split]})
+        if lacking:
+            raise TrainingError(
+                f"category '{lacking[0]}' has no dialogue in the {split} split: give more of it, "
+                "or change screening.category.salt"
+            )
+    return TrainingJob(
+        model=section.model,
+        training=section.training,
+        labels=labels,
+        train=_examples(by_split[Split.TRAIN], Split.TRAIN),
+        dev=_examples(by_split[Split.DEV], Split.DEV),
+        source=NoAudio(),
+        engine=config.engine,
+    )
+
+
+def _examples(dialogues: Sequence[Dialogue], split: Split) -> tuple[Example, ...]:
+    """Each as it opens, and whole."""
+    return tuple(
+        prefix(dialogue, turns, split)
+        for dialogue in dialogues
+        for turns in sorted({1, len(dialogue.caller)})
+    )
+
+
+def _identity(job: TrainingJob, data: str) -> str:
+    return job.fingerprint(f"{data} {content(job.model.text.path)}")
+
+
+def _write(config: RunConfig, tuned: Finetuned, bundle: Path, data: str) -> None:
+    from persona_ray.models.bundle import contract_of, save_bundle
+    from persona_ray.training.finetune.outcome import metrics_of
+
+    section, history = config.screening.category, tuned.history
+    best = section.training.keep == "best" and history.best is not None
+    kept = history.best if best and history.best is not None else history.last
+    model = tuned.model(best=best)
+    described = {
+        "model": section.model.model_dump(mode="json"),
+        "training": section.training.model_dump(mode="json"),
+        "splits": {"test": section.test, "dev": section.dev, "salt": section.salt},
+    }
+    contract = contract_of(model, data, metrics_of(kept), described)
+    if kept.dev is not None:
+        contract = contract.with_temperature(kept.dev.temperature)
+    job = tuned.job
+    save_bundle(model, bundle, contract, lineage_of([*job.train, *job.dev], section.model))
+
+
+def _judged(
+    config: RunConfig,
+    bundle: Path,
+    by_split: Mapping[Split, Sequence[Dialogue]],
+    data: str,
+    seconds: float,
+    baseline: bool,
+) -> CategoryReport:
+    from persona_ray.evaluation.categories import after_turns, baselines, turn_evidence
+    from persona_ray.inference.screening.categories import CategoryReader
+
+    reader = CategoryReader.load(bundle)
+    test = by_split[Split.TEST]
+    plain = baselines(by_split[Split.TRAIN], test, reader.labels) if baseline else []
+    standings = config.screening.policy.categories
+    illegal = frozenset(name for name in reader.labels if standings.get(name) == "illegal")
+    return CategoryReport(
+        labels=reader.labels,
+        counts={split.value: len(part) for split, part in by_split.items()},
+        after=tuple(
+            after_turns(
+                test, reader.probabilities, reader.labels, resamples=config.evaluation.bootstrap
+            )
+        ),
+        baselines=tuple(plain),
+        turn_evidence=turn_evidence(test, reader.probabilities, illegal),
+        data_fingerprint=data,
+        seconds=seconds,
+    )
+
+
+def _written(report: CategoryReport, path: Path) -> Path:
+    from persona_ray.evaluation.report.categories import write_categories
+
+    return write_categories(report, path)
+
+
+def _register(config: RunConfig, bundle: Path, run_id: str, promote: bool) -> str:
+    """It lies in the workspace: a registry that fails now costs nothing but a command later."""
+    if config.tracking.url == OFF or not config.tracking.challenger:
+        return ""
+    try:
+        registry = Registry.open(config, config.screening.category.name)
+        version = registry.register(bundle, run_id)
+        before = registry.holder(Alias.CHAMPION)
+        if before is None or (promote and before.number != version.number):
+            number = None if before is None else before.number
+            details = {"decision": "first" if before is None else "forced", "reason": ""}
+            registry.record(
+                Change(Action.PROMOTE, number, version.number, datetime.now(UTC), details)
+            )
+            registry.point(Alias.CHAMPION, version)
+        elif before.number != version.number:
+            registry.point(Alias.CHALLENGER, version)
+        version = registry.find(str(version.number))
+    except PersonaRayError as error:
+        logging.getLogger(__name__).warning("%s: the bundle is not registered", error)
+        return ""
+    return f"{version.uri} ({', '.join(version.aliases)})"
