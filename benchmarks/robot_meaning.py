@@ -31,7 +31,6 @@ _SAME = {
     "银行诈骗": "account_fraud",
     "绑架诈骗": "kidnapping_fraud",
     "彩票诈骗": "prize_fraud",
-    "客服诈骗": "refund_fraud",
 }
 _OF_EACH = 20
 _BEFORE = ("喂，您好。", "哎，那个，劳驾问一声，", "先生您好，冒昧给您来电，", "跟您说个情况啊，")
