@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -30,7 +31,6 @@ from persona_ray.serving.screening.statements import (
     Signed,
     Snapshot,
     Successor,
-    canonical,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _TIDIED_EVERY_S = 3600.0
 _WORTH_PACKING = 1024
+_GZIP = b"\x1f\x8b"
 _log = logging.getLogger(__name__)
 
 Version = Annotated[int, Query(ge=0, le=2**31 - 1)]
@@ -267,11 +268,17 @@ async def _signed(
         offered = request.headers.get("if-none-match", "")
         if headers["etag"] in (one.strip() for one in offered.split(",")):
             return Response(status_code=304, headers=headers)
-    body = canonical(signed.model_dump())
-    if len(body) > _WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
-        body = await asyncio.to_thread(gzip.compress, body, 6)
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    body = await asyncio.to_thread(_body, signed, packed)
+    if body.startswith(_GZIP):
         headers["content-encoding"] = "gzip"
     return Response(body, media_type="application/json", headers=headers)
+
+
+def _body(signed: Signed, packed: bool) -> bytes:
+    told = {"statement": signed.statement, "key_id": signed.key_id, "signature": signed.signature}
+    body = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return gzip.compress(body, 6) if packed and len(body) > _WORTH_PACKING else body
 
 
 def _head_tag(signed: Signed) -> str:

@@ -125,7 +125,7 @@ class DeviceStore:
                 raise DistributionError("busy", f"another process updates {self._path}: try again")
             for change in changes:
                 if change.act is Act.PUT:
-                    self._put(kept.generation, change.key, change.payload or {})
+                    self._put(kept.generation, [Held(key=change.key, payload=change.payload or {})])
                 else:
                     query = "DELETE FROM entries WHERE generation = ? AND key = ?"
                     self._run(query, kept.generation, change.key)
@@ -156,15 +156,13 @@ class DeviceStore:
     def extend(self, name: str, draft: Draft, entries: Sequence[Held], cursor: str) -> None:
         """Add a page to a draft."""
         with self._change():
-            for entry in entries:
-                self._put(draft.generation, entry.key, entry.payload)
+            self._put(draft.generation, entries)
             self._run("UPDATE drafts SET cursor = ? WHERE name = ?", cursor, name)
 
     def finish(self, name: str, draft: Draft, entries: Sequence[Held], at: datetime) -> None:
         """Add the last page: the draft is the library now, what was there before is gone."""
         with self._change():
-            for entry in entries:
-                self._put(draft.generation, entry.key, entry.payload)
+            self._put(draft.generation, entries)
             before = self.library(name)
             if before is not None:
                 query = "DELETE FROM entries WHERE generation = ?"
@@ -185,9 +183,12 @@ class DeviceStore:
             self._run("DELETE FROM entries WHERE generation = ?", draft.generation)
             self._run("DELETE FROM drafts WHERE name = ?", name)
 
-    def _put(self, generation: int, key: str, payload: Payload) -> None:
-        text = json.dumps(payload, ensure_ascii=False, sort_keys=True)
-        self._run("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", generation, key, text)
+    def _put(self, generation: int, entries: Sequence[Held]) -> None:
+        rows = [
+            (generation, entry.key, json.dumps(entry.payload, ensure_ascii=False))
+            for entry in entries
+        ]
+        self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
 
     def _run(self, query: str, *values: object) -> None:
         self._connection.execute(query, values)

@@ -184,17 +184,20 @@ def base64_text(data: bytes) -> str:
 
 
 def _check(value: object) -> None:
+    # The commonest first: a page has tens of thousands of values.
+    if value is None or isinstance(value, str):
+        return
     if isinstance(value, dict):
         for name, inner in value.items():
             if not (isinstance(name, str) and name.isascii()):
                 raise ValueError(f"{name!r}: names are ASCII text")
-            _check(inner)
+            if not isinstance(inner, str):
+                _check(inner)
     elif isinstance(value, list):
         for inner in value:
             _check(inner)
-    elif isinstance(value, float):
-        raise ValueError("fractions have no canonical form: send them as text")
-    elif isinstance(value, int) and abs(value) > _MOST:
+    elif not isinstance(value, int):
+        kind = "fractions: send them as text" if isinstance(value, float) else type(value).__name__
+        raise ValueError(f"no canonical form: {kind}")
+    elif abs(value) > _MOST:
         raise ValueError("integers are at most 2**53 - 1")
-    elif not (value is None or isinstance(value, str | int)):
-        raise ValueError(f"{type(value).__name__} is not JSON")

@@ -214,9 +214,16 @@ def _killed(sets: Sets, path: Path, after: int) -> None:
 
         class Dying(DeviceStore):
             written = 0
+            def _put(self, generation, entries):
+                for entry in entries:
+                    super()._put(generation, [entry])
+                    self._count()
             def _run(self, query, *values):
                 super()._run(query, *values)
-                self.written += "entries" in query
+                if query.startswith("DELETE FROM entries"):
+                    self._count()
+            def _count(self):
+                self.written += 1
                 if self.written == {after}:
                     os.kill(os.getpid(), signal.SIGKILL)
 
