@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from persona_ray.config.base import Section
+from persona_ray.config.category import CategoryConfig
 from persona_ray.config.serving import ScaleConfig
 
 # As records.Standing; the configuration imports nothing above it.
@@ -259,6 +260,7 @@ class ScreeningConfig(Section):
     bundle: str = Field(
         "", description="category model: a folder or models:/category@champion; empty: the latter"
     )
+    category: CategoryConfig = CategoryConfig()
     policy: PolicyConfig = PolicyConfig()
     voice: VoiceConfig = VoiceConfig()
     dialogue: DialogueConfig = DialogueConfig()
