@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from persona_ray.config.screening import ReportsConfig
 from persona_ray.inference.screening.reports import ReportJudge
-from persona_ray.store import Store
+from persona_ray.store import Store, open_store
 from persona_ray.store.screening_appeals import (
     AppealDecidedError,
     NotInSetError,
@@ -113,6 +115,60 @@ def test_a_retraction_undoes_what_the_report_did(store: Store) -> None:
     assert store.numbers.history("", NUMBER)[-1].action == Action.REMOVED
     say(store, "d", NOW + DAY)
     assert listed(store, NOW + DAY) == "illegal"
+
+
+def test_the_set_is_always_what_the_reports_that_are_left_come_to(store: Store) -> None:
+    """A random course of reports and retractions against scoring what is left from scratch."""
+    chance = random.Random(3)
+    free = ReportJudge(PLAIN.model_copy(update={"withdrawal_cost": 0.0}))
+    live: dict[str, str] = {}
+    seen = set()
+    for turn in range(40):
+        if live and chance.random() < 0.45:
+            person = chance.choice(sorted(live))
+            store.reports.retract(f"{person}:{live.pop(person)}", person, free, NOW)
+        else:
+            person = chance.choice("abcdefgh")
+            standing = chance.choice(["illegal", "illegal", "abnormal", "normal"])
+            said = Report(
+                report_id=f"{person}:{turn}",
+                kind=NUMBERS,
+                key=NUMBER,
+                reporter=person,
+                category=standing,
+                standing=standing,
+                at=NOW,
+            )
+            store.reports.add(said, free, per_day=99)
+            live[person] = str(turn)
+        found = store.reports.tally(NUMBERS, NUMBER, free, NOW).standing
+        assert listed(store) == found
+        seen.add(found)
+    assert {"", "illegal"} <= seen
+
+
+def test_reports_that_come_at_once_are_all_counted_and_list_once(store_url: str) -> None:
+    persons = [f"p{place}" for place in range(8)]
+    failed: list[BaseException] = []
+
+    def report(some: list[str]) -> None:
+        try:
+            with open_store(store_url) as own:
+                for person in some:
+                    say(own, person)
+        except BaseException as error:
+            failed.append(error)
+
+    with open_store(store_url) as store:
+        threads = [threading.Thread(target=report, args=(persons[n::4],)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failed
+        assert store.reports.tally(NUMBERS, NUMBER, JUDGE, NOW).persons == 8
+        assert [item.action for item in store.numbers.history("", NUMBER)] == [Action.ADDED]
+        assert store.changes.state(NUMBERS).sequence == 1
 
 
 def test_only_the_reporter_retracts_and_only_once(store: Store) -> None:
