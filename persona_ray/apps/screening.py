@@ -118,7 +118,7 @@ def make_app(config: RunConfig, models: DeployedModels, names: Mapping[str, str]
         store,
         served,
         Metrics((RayInstruments(),)),
-        StoredConsequences(store, screening),
+        StoredConsequences(store, screening, models),
         {part: one for part, one in names.items() if part != CATEGORIES},
     )
     return build_app(services, routers(config), _ABOUT)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from persona_ray.inference.screening.records import Channel, VoiceUnknown, VoiceVerdict
+from persona_ray.inference.screening.records import NotEnoughSpeech, Origin
 from persona_ray.serving.screening.models import CATEGORIES, EARS, MOUTH, ROBOT, VOICES, Models
+from persona_ray.store.screening_voice_records import Marking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from persona_ray.config import RunConfig
-    from persona_ray.inference.screening.seams import Voices
+    from persona_ray.inference.screening.records import Channel, VoiceVerdict
+    from persona_ray.inference.screening.voice_library import VoiceLibrary
+    from persona_ray.serving.screening.models import VoiceSeen
     from persona_ray.serving.stages import BundleChoice
     from persona_ray.types import Samples
 
@@ -37,7 +41,7 @@ def load_models(
         names[EARS] = ears.name
     voices = load_voices(config) if VOICES in wanted else None
     if voices is not None:
-        names[VOICES] = screening.voice.engine
+        names[VOICES] = voices.name
     categories = None
     if CATEGORIES in wanted:
         named = f"{category.name} {category.version}"
@@ -54,19 +58,42 @@ def load_models(
     return Models(names, ears, voices, categories, robot, mouth)
 
 
-def load_voices(config: RunConfig) -> Voices:
-    """The voice libraries."""
-    del config
-    return NoLibraries()
+class LibraryVoices:
+    """Implements LearningVoices by the libraries in this process."""
 
-
-class NoLibraries:
-    """Knows nobody."""
+    def __init__(self, library: VoiceLibrary) -> None:
+        self._library = library
+        self.name = library.model
 
     async def whose(self, samples: Samples, rate_hz: int, channel: Channel) -> VoiceVerdict:
         """See Voices."""
-        del samples, rate_hz, channel
-        return VoiceUnknown(None)
+        return await self._library.whose(samples, rate_hz, channel)
+
+    async def learn(self, samples: Samples, rate_hz: int, seen: VoiceSeen) -> bool:
+        """See LearningVoices."""
+        return await asyncio.to_thread(self._learn, samples, rate_hz, seen)
+
+    def _learn(self, samples: Samples, rate_hz: int, seen: VoiceSeen) -> bool:
+        heard = self._library.printer.hear(samples, rate_hz)
+        if isinstance(heard, NotEnoughSpeech):
+            return False
+        marking = Marking(seen.standing.value, seen.category, Origin.CALL.value)
+        self._library.add(heard, seen.key, seen.channel, marking)
+        return True
+
+
+def load_voices(config: RunConfig) -> LibraryVoices:
+    """The voice libraries of the configured store, read. Raises EngineUnavailableError,
+    ConfigError, StoreError."""
+    from persona_ray.inference.screening.voice_library import build_voice_library
+    from persona_ray.inference.screening.voiceprint import build_voiceprinter
+    from persona_ray.store import open_store
+
+    voice = config.screening.voice
+    printer = build_voiceprinter(voice, config.vad)
+    library = build_voice_library(voice, printer, open_store(config.store_url).voices)
+    library.catch_up()
+    return LibraryVoices(library)
 
 
 def _speaks(config: RunConfig, wanted: Collection[str]) -> bool:

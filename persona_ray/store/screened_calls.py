@@ -261,15 +261,18 @@ class ScreenedCallRepository:
         with self._database.read() as session:
             old = select(ScreenedCallRow.ref).where(ScreenedCallRow.ended_at < before).limit(1)
             if session.scalar(old) is None:
-                return Deleted(0, ())
+                return Deleted()
         return self._delete(ScreenedCallRow.ended_at < before)
 
     def _delete(self, *which: ColumnElement[bool]) -> Deleted:
         with self._database.write() as session:
-            places = session.scalars(select(ScreenedCallRow.recording).where(*which)).all()
+            row = ScreenedCallRow
+            query = select(row.user_id, row.call_id, row.recording).where(*which)
+            gone = session.execute(query.order_by(row.user_id, row.call_id)).all()
             session.execute(delete(ScreenedCallRow).where(*which))
         self._database.flush_deleted()
-        return Deleted(len(places), tuple(place for place in places if place))
+        names = tuple((user_id, call_id) for user_id, call_id, _ in gone)
+        return Deleted(names, tuple(place for *_, place in gone if place))
 
 
 def _of(user_id: str, call_id: str) -> tuple[ColumnElement[bool], ...]:

@@ -82,7 +82,11 @@ class StoredVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """How many calls are gone, and where their recordings lay."""
+    """Which calls are gone (whom they were for, and their ids), and where their recordings lay."""
 
-    calls: int
-    recordings: tuple[str, ...]
+    names: tuple[tuple[str, str], ...] = ()
+    recordings: tuple[str, ...] = ()
+
+    @property
+    def calls(self) -> int:
+        return len(self.names)

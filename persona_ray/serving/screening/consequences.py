@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from persona_ray.inference.screening.records import CallEvent, Standing, Verdict
     from persona_ray.types import Samples
+
+
+# Whom a call was for, and its id.
+CallName = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,10 @@ class Consequences(Protocol):
         """A user has said what a call was."""
         ...
 
+    async def of_deletion(self, calls: Iterable[CallName]) -> None:
+        """Somebody wants these calls forgotten: so is what they left elsewhere."""
+        ...
+
 
 class NoConsequences:
     """Of a service that only tells."""
@@ -43,3 +53,6 @@ class NoConsequences:
 
     async def of_correction(self, made: CorrectedTo) -> None:
         del made
+
+    async def of_deletion(self, calls: Iterable[CallName]) -> None:
+        del calls

@@ -179,7 +179,11 @@ class Desk:
         await asyncio.to_thread(self._corrections.want, user_id, categories)
 
     async def delete(self, deleted: Deleted) -> None:
-        """Recordings go with their calls."""
+        """What calls left elsewhere goes with them."""
+        await self._services.consequences.of_deletion(deleted.names)
+        await self._delete_recordings(deleted)
+
+    async def _delete_recordings(self, deleted: Deleted) -> None:
         delete = self._services.recordings.delete
         await asyncio.to_thread(delete, deleted.recordings)
 
@@ -204,7 +208,8 @@ class Desk:
         """Delete what has been kept for its time; how many calls."""
         before = datetime.now(UTC) - timedelta(days=self._config.records.keep_days)
         deleted = await asyncio.to_thread(self._calls.expire, before)
-        await self.delete(deleted)
+        # Voices have a time of their own.
+        await self._delete_recordings(deleted)
         return deleted.calls
 
     async def _source(self, event: CallEvent) -> Known | NotListed:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from persona_ray.errors import PersonaRayError, ServiceError
 from persona_ray.serving.deployed import Chain, answer_of
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from persona_ray.inference.screening.records import (
         CategoryJudgement,
         Channel,
+        Standing,
         Turn,
         VoiceVerdict,
     )
-    from persona_ray.inference.screening.seams import Categories, Ears, Mouth, Robot, Voices
+    from persona_ray.inference.screening.seams import Categories, Ears, Mouth, Robot
     from persona_ray.types import Samples
 
 T = TypeVar("T")
@@ -34,13 +35,36 @@ PARTS = (EARS, VOICES, CATEGORIES, ROBOT, MOUTH)
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceSeen:
+    """A voice to learn: what call (`key`, which names no person) it is of, and what it was."""
+
+    key: str
+    channel: Channel
+    standing: Standing
+    category: str
+
+
+class LearningVoices(Protocol):
+    """The voice libraries, which can be added to."""
+
+    async def whose(self, samples: Samples, rate_hz: int, channel: Channel) -> VoiceVerdict:
+        """See Voices."""
+        ...
+
+    async def learn(self, samples: Samples, rate_hz: int, seen: VoiceSeen) -> bool:
+        """Add the voice in samples (n,) of one caller, after a check for duplicates; False where
+        too little is said. The same call again changes nothing more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """Those that a replica holds; None: another deployment's. `names`: name and version by part,
     as verdicts have them."""
 
     names: Mapping[str, str]
     ears: Ears | None = None
-    voices: Voices | None = None
+    voices: LearningVoices | None = None
     categories: Categories | None = None
     robot: Robot | None = None
     mouth: Mouth | None = None
@@ -78,6 +102,10 @@ class ScreeningModels:
         voices = _there(self._models.voices, VOICES)
         return await _tried(voices.whose(samples, rate_hz, channel))
 
+    async def learn(self, samples: Samples, rate_hz: int, seen: VoiceSeen) -> bool | Failed:
+        voices = _there(self._models.voices, VOICES)
+        return await _tried(voices.learn(samples, rate_hz, seen))
+
     async def judge(self, turns: Sequence[Turn]) -> CategoryJudgement | Failed:
         return await _tried(_there(self._models.categories, CATEGORIES).judge(turns))
 
@@ -107,6 +135,10 @@ class DeployedModels:
         """See Voices."""
         found: VoiceVerdict = await self._ask(VOICES, "whose", samples, rate_hz, channel)
         return found
+
+    async def learn(self, samples: Samples, rate_hz: int, seen: VoiceSeen) -> bool:
+        """See LearningVoices."""
+        return bool(await self._ask(VOICES, "learn", samples, rate_hz, seen))
 
     async def judge(self, turns: Sequence[Turn]) -> CategoryJudgement:
         """See Categories."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,6 +134,7 @@ class Noted:
 
     verdicts: list[tuple[Verdict, int]] = field(default_factory=list)
     corrections: list[CorrectedTo] = field(default_factory=list)
+    deleted: list[tuple[str, str]] = field(default_factory=list)
 
     async def of_verdict(self, verdict: Verdict, speech: Samples, rate_hz: int) -> None:
         assert rate_hz == 8000
@@ -141,6 +142,9 @@ class Noted:
 
     async def of_correction(self, made: CorrectedTo) -> None:
         self.corrections.append(made)
+
+    async def of_deletion(self, calls: Iterable[tuple[str, str]]) -> None:
+        self.deleted += calls
 
 
 @dataclass

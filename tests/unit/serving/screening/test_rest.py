@@ -160,6 +160,7 @@ def test_what_is_deleted_is_gone_with_its_recording(
     operator = key_of(store, "desk", "screening", "operator")
     gone = client.delete("/v1/screening/calls", params=by_number, headers=operator).json()
     assert gone == {"calls": 2, "recordings": 2}
+    assert fake.noted.deleted == [("li", "k1"), ("li", "k2"), ("li", "k3")]
     assert list(folder.rglob("*.*")) == []
     assert client.delete("/v1/screening/calls", headers=key).json()["calls"] == 0
 
