@@ -54,8 +54,8 @@ from persona_ray.inference.screening.voice_so_far import CallerSound
 if TYPE_CHECKING:
     from persona_ray.inference.screening.call import Event
 
-# What a caller may hear nothing for, beside `silence_s`: a part that never answers, twice.
-_STARTS_WITHIN_S = 20.0
+# All calls ring within this time.
+_STARTS_WITHIN_S = 1.0
 
 
 @dataclass(slots=True)
@@ -69,6 +69,8 @@ class Found:
     caller_turns: int = 0
     stops_s: list[float] = field(default_factory=list)
     longest_silence_s: float = 0.0
+    began_s: float = 0.0
+    ended_s: float = 0.0
 
 
 class Phone:
@@ -215,6 +217,7 @@ async def one_call(
     rng = random.Random(f"{seed}/replica/{case.number}")
     await asyncio.sleep(rng.uniform(0, _STARTS_WITHIN_S))
     phone = Phone(case, seed)
+    phone.found.began_s = asyncio.get_running_loop().time()
     caller = asyncio.ensure_future(phone.caller())
     phone.call = ScreeningCall(case.event, parts, phone, config)
     run = asyncio.ensure_future(phone.call.run())
@@ -226,6 +229,7 @@ async def one_call(
             await _replaced(phone, parts, config, rng)
     if not run.cancelled():
         await run
+    phone.found.ended_s = asyncio.get_running_loop().time()
     await caller
     return phone.found
 
@@ -334,6 +338,9 @@ def _print(found: Sequence[Found], config: ScreeningConfig) -> None:
     print(f"last sound after an interruption: {_percentiles(stops, 'ms')}")
     silences = [one.longest_silence_s for one in found]
     print(f"longest time in which nothing happened: {_percentiles(silences, 's')}")
+    rings = [(one.began_s, +1) for one in found] + [(one.ended_s, -1) for one in found]
+    at_once = np.cumsum([change for _, change in sorted(rings)])
+    print(f"calls at once: {at_once.max()} at most")
     missing = sum(any(name.startswith("missing_") for name in one.evidence) for _, one in verdicts)
     print(f"calls with a part that failed: {missing}; replicas killed: ", end="")
     print(sum(one.killed for one in found))

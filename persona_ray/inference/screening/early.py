@@ -23,6 +23,7 @@ in a row hangs up.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ class Step:
 
 
 class EarlyRule:
-    """Of one policy and turn limit; thresholds are computed once."""
+    """Of one policy and turn limit."""
 
     def __init__(self, policy: PolicyConfig, max_turns: int) -> None:
         self._hysteresis = policy.hysteresis
@@ -82,11 +83,13 @@ class EarlyRule:
         return self._bounds[left]
 
 
+@functools.lru_cache(maxsize=64)
 def boundaries(
     false_hang_up_cost: float, fraud_turn_cost: float, turn_evidence: float, max_turns: int
 ) -> tuple[float, ...]:
     """Log-odds from which to hang up, by the number of turns that may still come: 0 after the last
-    one, max_turns - 1 after the first. They fall: the more is to come, the more is saved."""
+    one, max_turns - 1 after the first. They fall: the more is to come, the more is saved. Kept:
+    every call of a policy asks for the same ones."""
     odds: NDArray[np.float64] = np.arange(-_WIDEST, _WIDEST + _STEP / 2, _STEP)
     p = 1 / (1 + np.exp(-odds))
     stop = false_hang_up_cost * (1 - p)
