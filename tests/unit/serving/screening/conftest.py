@@ -23,15 +23,15 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def screening(tmp_path: Path) -> RunConfig:
-    """A configuration in which nothing takes long."""
+    """A configuration in which nobody waits long, and a busy machine is waited for."""
     return load_config(
         None,
         [
             f"workspace={tmp_path}",
-            "screening.dialogue.silence_s=0.5",
+            "screening.dialogue.silence_s=3",
             "screening.dialogue.max_turns=3",
-            "screening.dialogue.part_s=2",
-            "screening.gone_s=1",
+            "screening.dialogue.part_s=20",
+            "screening.gone_s=3",
         ],
     )
 
