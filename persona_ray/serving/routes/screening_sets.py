@@ -7,7 +7,7 @@ import gzip
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -111,11 +111,15 @@ def screening_sets(services: Common) -> APIRouter:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_tidying(services))
+        tasks = [
+            asyncio.create_task(_tidying(services)),
+            # The first look-up would have to wait for the index.
+            asyncio.create_task(asyncio.to_thread(private.salt)),
+        ]
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     admitted = Depends(services.gate.requires("device"))
     operates = Depends(services.gate.requires("operator"))

@@ -70,7 +70,7 @@ class Line:
         """
         told = self.ask(path, kind, about, own, "", **parameters)
         if told is None:
-            raise DistributionError("format", f"{self._url} answers 304 to what was not asked for")
+            raise AssertionError("without a tag, nothing is still so")
         return told
 
     def ask(
@@ -85,6 +85,12 @@ class Line:
         """As `get`; None where what has the tag `tag` is still so."""
         asked = {**parameters, **({"whose": "own"} if own else {})}
         answer = self._fetch(path, asked, {"if-none-match": tag} if tag else {})
+        if answer is None and not tag:
+            raise DistributionError(
+                "stale",
+                f"{self._url} says that nothing has changed, and does not sign it: somebody who "
+                "stands between may say so for ever",
+            )
         if answer is None:
             return None
         body, etag = answer

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from persona_ray.store.screening_changes import Change, ChangeLog
 
 _PAGE = 1000
+# Changes at once from which on a sorted list is better made anew.
+_ANEW = 5000
 _NUMBERS = Library(Kind.NUMBERS)
 
 
@@ -142,7 +144,8 @@ class PrivateLookUp:
     def _follow(self, salt: str) -> None:
         """Take in what has changed."""
         state = self._log.state(Kind.NUMBERS)
-        if self._version < state.floor or self._version > state.sequence or not self._salt:
+        is_lost = not state.floor <= self._version <= state.sequence or not self._salt
+        if is_lost or state.sequence - self._version > _ANEW:
             self._sequences = {row.key: row.sequence for row in self._standing(state.sequence)}
             self._version, self._salt = state.sequence, ""
         for row in self._since(state.sequence):

@@ -185,6 +185,37 @@ def test_old_answers_that_are_sent_again(sets: Sets, path: Path) -> None:
     assert refusal(sets, path, Tampering(again), ahead=timedelta(hours=30)) == "stale"
 
 
+def test_that_nothing_has_changed_is_not_believed_for_ever(sets: Sets, path: Path) -> None:
+    sets.put(*MORE)
+
+    def nothing_new(_: httpx2.Request, __: httpx2.Response) -> httpx2.Response:
+        return httpx2.Response(304)
+
+    with device_of(sets, path, Tampering(nothing_new)) as (device, _):
+        assert device.sync(NUMBERS)[0].version == 3
+    later = timedelta(hours=13)
+    assert refusal(sets, path, Tampering(nothing_new), ahead=later) == "stale"
+    with device_of(sets, path, ahead=later) as (device, _):
+        assert device.sync(NUMBERS)[0].version == 15
+
+
+def test_two_updates_at_a_time_do_not_mix(sets: Sets, path: Path) -> None:
+    sets.put(*MORE)
+    other: list[int] = []
+
+    def meanwhile(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response:
+        if request.url.path.endswith("/changes") and not other:
+            with device_of(sets, path) as (device, _):
+                other.append(device.sync(NUMBERS)[0].version)
+        return answer
+
+    with device_of(sets, path, Tampering(meanwhile)) as (device, store):
+        with pytest.raises(DistributionError, match="another process") as refused:
+            device.sync(NUMBERS)
+        assert (refused.value.reason, other) == ("busy", [15])
+        assert keys_on(store) == {*FIRST, *MORE}
+
+
 def test_a_statement_about_another_library(sets: Sets, path: Path) -> None:
     """Rightly signed, but the voices' head in the place of the numbers'."""
     sets.put("v1", kind="voices")

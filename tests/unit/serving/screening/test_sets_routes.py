@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import hmac
+import random
 import secrets
 import tempfile
 import time
@@ -231,6 +232,28 @@ def test_hashes_are_hmac_and_buckets_are_whole(sets: Sets, client: httpx2.Client
     assert code(client.get("/numbers/lookup", params=other)) == (409, "sets.salt")
     wide = {"epoch": terms["epoch"], "prefix": ""}
     assert code(client.get("/numbers/lookup", params=wide)) == (422, "sets.prefix")
+
+
+@pytest.mark.parametrize("at_once", [0, 10_000])
+def test_the_index_follows_the_log(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Against an index that is made anew at each step, by single changes and by rebuilding."""
+    monkeypatch.setattr("persona_ray.serving.screening.private._ANEW", at_once)
+    chance, keys = random.Random(2), KeyRing(tmp_path / "keys")
+    one = PrivateLookUp(sets.store.changes, keys, 16, 1000)
+    stock = [f"+861380000{index:04d}" for index in range(40)]
+    for _ in range(12):
+        sets.put(*chance.sample(stock, 5))
+        standing = sorted(sets.standing(sets.version()))
+        sets.remove(*chance.sample(standing, chance.randrange(4)))
+        fresh = PrivateLookUp(sets.store.changes, keys, 16, 1000)
+        epoch = str(fresh.salt().statement["epoch"])
+        for prefix in ("", "0", "1", "101"):
+            now, truth = one.bucket(epoch, prefix).statement, fresh.bucket(epoch, prefix).statement
+            assert now["entries"] == truth["entries"]
+            assert now["version"] == truth["version"] == sets.version()
+        assert len(one.bucket(epoch, "").statement["entries"]) == len(sets.standing(sets.version()))
 
 
 def test_each_day_and_each_key_has_its_own_salt(sets: Sets, tmp_path: Path) -> None:
