@@ -69,6 +69,7 @@ class Found:
     caller_turns: int = 0
     stops_s: list[float] = field(default_factory=list)
     longest_silence_s: float = 0.0
+    wrong: list[str] = field(default_factory=list)
     began_s: float = 0.0
     ended_s: float = 0.0
 
@@ -95,8 +96,8 @@ class Phone:
         number, _ = call_of(sound.samples)
         if number not in (0, self.found.case.number):
             raise MixedError(f"call {self.found.case.number} hears call {number}")
-        assert self.found.verdicts == 0, "sound after the verdict"
-        assert sound.saying > self._stopped_saying, "sound of a saying that was stopped"
+        self._wants(self.found.verdicts == 0, "sound after the verdict")
+        self._wants(sound.saying != self._stopped_saying, "sound of a saying that was stopped")
         self._alive()
         self._saying, self._sounded_s = sound.saying, self._clock()
         if sound.saying == self._interrupted_saying and self._interrupts:
@@ -105,8 +106,13 @@ class Phone:
     async def clear(self) -> None:
         self._stopped_saying = self._saying
 
+    def _wants(self, holds: bool, otherwise: str) -> None:
+        """Remembered: what a line raises is a caller who has left."""
+        if not holds:
+            self.found.wrong.append(otherwise)
+
     async def tell(self, event: Event) -> None:
-        assert self.found.verdicts == 0, "an event after the verdict"
+        self._wants(self.found.verdicts == 0, "an event after the verdict")
         self._alive()
         match event:
             case steps.PickUp():
@@ -261,6 +267,7 @@ async def many_calls(
 def check(found: Found, config: ScreeningConfig) -> None:
     """What holds of every call, whatever went wrong in it. Raises AssertionError."""
     assert not MixedError.seen, MixedError.seen
+    assert not found.wrong, found.wrong
     assert found.verdicts == 1
     verdict = found.verdict
     assert verdict is not None
