@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from persona_ray.cli.app import app
 from persona_ray.config.screening import PolicyConfig
+from persona_ray.corpus.dialogues import read_dialogues
 from persona_ray.errors import ConfigError
 from persona_ray.synth.dialogues.composing import CALLEE, CALLER, CallDialogue, compose
 from persona_ray.synth.dialogues.scenes import Part, Scene, load_scenes, of_part
+from persona_ray.synth.dialogues.writing import write_dialogues
 
 CATEGORIES = PolicyConfig().categories
 
@@ -121,6 +123,15 @@ def test_the_command_writes_the_same_bytes_again(tmp_path: Path) -> None:
     assert len({row["id"] for row in rows}) == 36
     assert all(set(row) == {"id", "category", "turns"} for row in rows)
     assert set(rows[0]["turns"][0]) == {"speaker", "text"}
+
+
+def test_they_are_read_as_dialogues_to_train_with(tmp_path: Path) -> None:
+    written = list(compose(36, seed=5))
+    assert write_dialogues(written, tmp_path / "d.jsonl") == 36
+    read = read_dialogues([tmp_path / "d.jsonl"])
+    assert [(d.id, d.category, len(d.turns)) for d in read] == [
+        (d.id, d.category, len(d.turns)) for d in written
+    ]
 
 
 def test_an_unknown_part_is_told(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ class SentenceVectors(Protocol):
         ...
 
     def vectors(self, sentences: Sequence[str]) -> Vectors:
-        """(sentences, width), rows of length 1; a row of zeros where there is nothing in one."""
+        """(sentences, width): the product of two rows is the nearness of their sentences, up to 1.
+        A row of zeros where there is nothing in one."""
         ...
 
 
@@ -62,11 +63,14 @@ class NgramVectors:
             preprocessor=normalise,
         )
         self._weights: Any = TfidfTransformer(sublinear_tf=True)
-        self._weights.fit(self._counts.transform(sentences))
+        counted = self._counts.transform(sentences)
+        self._weights.fit(counted)
+        # The other columns meet zeros in every product with a sentence of the set.
+        self._columns = np.unique(counted.nonzero()[1])
 
     def vectors(self, sentences: Sequence[str]) -> Vectors:
         weighted = self._weights.transform(self._counts.transform(sentences))
-        return np.asarray(weighted.toarray(), dtype=np.float32)
+        return np.asarray(weighted[:, self._columns].toarray(), dtype=np.float32)
 
 
 class UniversalVectors:
