@@ -77,9 +77,18 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
     from persona_ray.serving.routes.health import health
     from persona_ray.serving.routes.screening_calls import screening_calls
     from persona_ray.serving.routes.screening_live import screening_live
+    from persona_ray.serving.routes.screening_numbers import screening_numbers
+    from persona_ray.serving.routes.screening_reports import screening_reports
     from persona_ray.serving.routes.screening_sets import screening_sets
 
-    return (health, screening_live, screening_calls, screening_sets)
+    return (
+        health,
+        screening_live,
+        screening_calls,
+        screening_sets,
+        screening_numbers,
+        screening_reports,
+    )
 
 
 def make_app(config: RunConfig, models: DeployedModels, names: Mapping[str, str]) -> FastAPI:

@@ -62,6 +62,15 @@ def normalise(raw: str, region: str) -> str:
     return str(found)
 
 
+def caller_number(raw: str, region: str) -> str:
+    """As `normalise`, of a call that comes in: what is no number counts as hidden. Switches pass
+    on what callers make up, and such a call is to be screened, not refused."""
+    try:
+        return normalise(raw, region)
+    except RequestError:
+        return ""
+
+
 def _invalid(why: str) -> RequestError:
     return RequestError(
         "number.invalid",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import RequestError
-from persona_ray.inference.screening.numbers import normalise
+from persona_ray.inference.screening.numbers import caller_number, normalise
 from persona_ray.inference.screening.records import Known, NotListed, Origin, Standing
 from persona_ray.store.screening_changes import SHARED
 from persona_ray.store.screening_records import NumberEntry
@@ -37,10 +37,7 @@ class StoredSources:
     async def look_up(self, call: CallEvent) -> Known | NotListed:
         """See Sources. A number that is withheld, or is none (switches pass on what callers make
         up), stands in no set."""
-        try:
-            number = normalise(call.number, self._config.region)
-        except RequestError:
-            return NotListed()
+        number = caller_number(call.number, self._config.region)
         if not number:
             return NotListed()
         look_up = self._store.numbers.look_up
@@ -81,8 +78,8 @@ class StoredSources:
     def mark(self, user: str, number: str, category: str, reason: str) -> Known | NotListed:
         """Put the number of a call that was found illegal into the called user's own sets, for a
         while. The shared sets are not touched: callers lie about their numbers, and one call is
-        no proof. A hidden number is not listed; a person's entry stays as it is."""
-        found = normalise(number, self._config.region)
+        no proof. A number that is hidden or none is not listed; a person's entry stays as it is."""
+        found = caller_number(number, self._config.region)
         if not found:
             return NotListed()
         now = self._clock()

@@ -107,7 +107,8 @@ def test_the_number_of_an_illegal_call_is_marked_for_its_user_alone_and_for_a_wh
     assert (marked.standing, marked.origin) == (Standing.ILLEGAL, Origin.CALL)
     assert call(sources, NUMBER) == marked
     assert call(sources, NUMBER, "bob") == NotListed()
-    assert sources.mark("ann", "", "prize_fraud", "") == NotListed()
+    for none in ("", "1", "made up"):
+        assert sources.mark("ann", none, "prize_fraud", "") == NotListed()
     # Fraud that shows a bank's number must not cut the bank off.
     desk.confirm(NUMBERS, NUMBER, Standing.NORMAL, "op", name="A bank")
     found = call(sources, NUMBER)
