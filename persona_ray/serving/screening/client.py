@@ -177,12 +177,9 @@ class CallClient:
 
         try:
             while True:
-                async with self._more:
-                    number = max(number, self._first)
-                    await self._more.wait_for(lambda: self._left or number <= self._last)
-                    over = number > self._last
-                    payload = b"" if over else self._kept[number - self._first]
-                if over:
+                number = max(number, self._first)
+                payload = await self._frame(number)
+                if payload is None:
                     await line.send(json.dumps({"type": "end"}))
                     return
                 await line.send(frame(number, payload))
@@ -190,6 +187,13 @@ class CallClient:
         except ConnectionClosed:
             # Whoever listens sees it too.
             return
+
+    async def _frame(self, number: int) -> bytes | None:
+        """Frame `number`, once it is there; None where the caller left before it."""
+        async with self._more:
+            await self._more.wait_for(lambda: self._left or number <= self._last)
+            # Only what was sent is settled, so it is among those that are kept.
+            return None if number > self._last else self._kept[number - self._first]
 
     @property
     def _last(self) -> int:

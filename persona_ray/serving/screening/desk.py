@@ -192,6 +192,8 @@ class Desk:
         before = datetime.now(UTC) - timedelta(seconds=self._config.gone_s)
         ended = 0
         for found in await asyncio.to_thread(self._calls.abandoned, before):
+            if self._is_asked(found):
+                continue
             try:
                 call = await asyncio.to_thread(self._calls.claim_abandoned, found)
                 await self._conclude(call, await self._so_far(call))
@@ -211,6 +213,13 @@ class Desk:
         # Voices have a time of their own.
         await self._delete_recordings(deleted)
         return deleted.calls
+
+    def _is_asked(self, call: ScreenedCall) -> bool:
+        """The phone itself asks its user, who has some time to answer."""
+        if call.generation > 0 or call.decision != Action.ASK:
+            return False
+        patience_s = self._config.policy.ask_s + self._config.gone_s
+        return datetime.now(UTC) - call.alive_at < timedelta(seconds=patience_s)
 
     async def _source(self, event: CallEvent) -> Known | NotListed:
         try:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from persona_ray.audio.g711 import decode_alaw, decode_mulaw, encode_mulaw
+from persona_ray.audio.g711 import decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
 
 EVERY_CODE = bytes(range(256))
 
@@ -37,9 +37,14 @@ def test_every_code_is_what_libsndfile_and_audioop_say(
     np.testing.assert_array_equal(found * 32_768, np.frombuffer(linear, np.int16))
 
 
-def test_mulaw_comes_back_and_is_the_nearest() -> None:
-    steps = decode_mulaw(EVERY_CODE)
-    np.testing.assert_array_equal(decode_mulaw(encode_mulaw(steps)), steps)
+@pytest.mark.parametrize(
+    ("decode", "encode"), [(decode_mulaw, encode_mulaw), (decode_alaw, encode_alaw)]
+)
+def test_what_is_encoded_comes_back_and_is_the_nearest(
+    decode: Callable[[bytes], NDArray[np.float32]], encode: Callable[[NDArray[np.float32]], bytes]
+) -> None:
+    steps = decode(EVERY_CODE)
+    np.testing.assert_array_equal(decode(encode(steps)), steps)
     sound = np.random.default_rng(0).uniform(-1.1, 1.1, 2000).astype(np.float32)
-    error = np.abs(decode_mulaw(encode_mulaw(sound)) - sound)
+    error = np.abs(decode(encode(sound)) - sound)
     np.testing.assert_allclose(error, np.abs(sound[:, None] - steps).min(axis=1), atol=1e-7)

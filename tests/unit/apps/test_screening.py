@@ -1,0 +1,167 @@
+"""The screening application: what is shipped, and what verdicts and corrections change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from persona_ray.apps.screening import build
+from persona_ray.apps.screening_consequences import StoredConsequences, voice_key
+from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import ConfigError
+from persona_ray.inference.screening.records import (
+    CallEvent,
+    CategoryJudgement,
+    Known,
+    NotListed,
+    Outcome,
+    Speaker,
+    Standing,
+    Turn,
+    Verdict,
+)
+from persona_ray.inference.screening.sources import StoredSources
+from persona_ray.serving.screening.consequences import CorrectedTo
+from persona_ray.serving.screening.models import VoiceSeen
+from persona_ray.store import Store, open_store
+
+pytestmark = pytest.mark.anyio
+
+NUMBER = "+8613800138000"
+CALL = CallEvent("k1", "li", NUMBER, datetime.now(UTC))
+SPEECH = np.ones(8000, dtype=np.float32)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    return load_config(None, [f"workspace={tmp_path}"])
+
+
+@pytest.fixture
+def store(config: RunConfig) -> Iterator[Store]:
+    with open_store(config.store_url) as opened:
+        yield opened
+
+
+class Library:
+    def __init__(self) -> None:
+        self.seen: list[VoiceSeen] = []
+
+    async def learn(self, samples: Any, rate_hz: int, seen: VoiceSeen) -> bool:
+        assert len(samples)
+        assert rate_hz == 8000
+        self.seen.append(seen)
+        return True
+
+
+@pytest.fixture
+def library() -> Library:
+    return Library()
+
+
+@pytest.fixture
+def consequences(store: Store, config: RunConfig, library: Library) -> StoredConsequences:
+    return StoredConsequences(store, config.screening, library)
+
+
+def verdict(outcome: Outcome, standing: Standing, category: str, sure: float = 0.97) -> Verdict:
+    return Verdict(
+        call=CALL,
+        outcome=outcome,
+        standing=standing,
+        category=category,
+        reason="",
+        turns=(Turn(Speaker.CALLER, "喂", 0.0, 1.0),),
+        voice=None,
+        judgement=CategoryJudgement({category: sure, "other": 1 - sure}, 1, "m 1"),
+        evidence={},
+        models={},
+        decided_s=1.0,
+        duration_s=2.0,
+    )
+
+
+async def known(store: Store, config: RunConfig) -> Known | NotListed:
+    return await StoredSources(store, config.screening).look_up(CALL)
+
+
+FRAUD = verdict(Outcome.HUNG_UP, Standing.ILLEGAL, "account_fraud")
+
+
+async def test_an_illegal_caller_is_marked_for_the_user_and_his_voice_learnt(
+    store: Store, config: RunConfig, consequences: StoredConsequences, library: Library
+) -> None:
+    await consequences.of_verdict(FRAUD, SPEECH, 8000)
+    found = await known(store, config)
+    assert isinstance(found, Known)
+    assert (found.standing, found.owner, found.origin) == ("illegal", "li", "call")
+    assert found.expires_at is not None
+    elsewhere = replace(CALL, user_id="wang")
+    others = StoredSources(store, config.screening)
+    assert await others.look_up(elsewhere) == NotListed()
+    (seen,) = library.seen
+    assert (seen.standing, seen.category) == ("illegal", "account_fraud")
+    # The libraries know the call by no name of a person.
+    assert seen.key == voice_key("li", "k1")
+    assert "li" not in seen.key.split("-")
+
+
+async def test_only_who_is_surely_abnormal_is_learnt(
+    store: Store, config: RunConfig, consequences: StoredConsequences, library: Library
+) -> None:
+    for outcome, standing, category, sure in (
+        (Outcome.SCREENED, Standing.ABNORMAL, "loans", 0.6),
+        (Outcome.PASSED, Standing.NORMAL, "delivery", 0.99),
+        (Outcome.CALLER_LEFT, Standing.ILLEGAL, "prize_fraud", 0.99),
+    ):
+        await consequences.of_verdict(verdict(outcome, standing, category, sure), SPEECH, 8000)
+    silent = verdict(Outcome.SCREENED, Standing.ABNORMAL, "loans")
+    await consequences.of_verdict(silent, SPEECH[:0], 8000)
+    assert library.seen == []
+    assert await known(store, config) == NotListed()
+    await consequences.of_verdict(silent, SPEECH, 8000)
+    assert [one.category for one in library.seen] == ["loans"]
+
+
+async def test_a_correction_moves_the_users_own_set(
+    store: Store, config: RunConfig, consequences: StoredConsequences
+) -> None:
+    await consequences.of_verdict(FRAUD, SPEECH, 8000)
+    made = CorrectedTo(CALL, "delivery", Standing.NORMAL, "li")
+    await consequences.of_correction(made)
+    found = await known(store, config)
+    assert isinstance(found, Known)
+    assert (found.standing, found.category) == ("normal", "delivery")
+    # Twice is once; and what he wants of the number may differ from its category.
+    await consequences.of_correction(made)
+    await consequences.of_correction(replace(made, standing=Standing.ABNORMAL))
+    found = await known(store, config)
+    assert isinstance(found, Known)
+    assert found.standing == "abnormal"
+    hidden = replace(made, call=replace(CALL, number=""))
+    await consequences.of_correction(hidden)
+
+
+def test_the_shipped_configuration_names_this_application(repository: Path) -> None:
+    shipped = yaml.safe_load((repository / "serve_configs" / "screening.yaml").read_text())
+    from ray.serve.schema import ServeDeploySchema
+
+    (application,) = ServeDeploySchema.model_validate(shipped).applications
+    assert application.import_path == f"{build.__module__}:{build.__name__}"
+    config = load_config(repository / application.args["config"], application.args["set"])
+    assert shipped["http_options"]["port"] == config.serving.port
+    assert shipped["http_options"]["host"] == config.serving.host
+    with pytest.raises(ConfigError, match="unknown key 'bundle'"):
+        build({"bundle": "somewhere"})
