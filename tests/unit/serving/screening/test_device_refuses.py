@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,17 @@ def test_the_key_is_its_owners_and_made_once(tmp_path: Path) -> None:
     newest.write_text(json.dumps(content))
     with pytest.raises(ConfigError, match="damaged"):
         KeyRing(folder)
+
+
+def test_replicas_that_start_at_once_share_the_first_key(tmp_path: Path) -> None:
+    for turn in range(5):
+        folder, start = tmp_path / str(turn), threading.Barrier(6)
+
+        def begin(folder: Path = folder, start: threading.Barrier = start) -> str:
+            start.wait()
+            return KeyRing(folder).key_id
+
+        with ThreadPoolExecutor(6) as pool:
+            ids = {task.result() for task in [pool.submit(begin) for _ in range(6)]}
+        assert len(ids) == 1
+        assert [file.name for file in folder.iterdir()] == ["0001.key"]
