@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from persona_ray.errors import PersonaRayError
 from persona_ray.serving.logs import log_exception
 from persona_ray.serving.screening.links import shared_secret
 from persona_ray.serving.screening.schemas import links_of
@@ -29,7 +28,8 @@ async def housekeeping(services: ScreeningServices, desk: Desk) -> AsyncIterator
     """While the application is up."""
     config = services.config.screening
     tasks = [
-        asyncio.create_task(_every(_LOOK_EVERY_S, desk.end_abandoned)),
+        # Where all replicas were gone, phones need time to come again.
+        asyncio.create_task(_every(_LOOK_EVERY_S, desk.end_abandoned, config.gone_s)),
         asyncio.create_task(_every(_EXPIRE_EVERY_S, desk.expire)),
     ]
     if config.webhooks:
@@ -70,12 +70,13 @@ def delivery_body(services: ScreeningServices, delivery: Delivery) -> dict[str, 
     }
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+async def _every(
+    seconds: float, work: Callable[[], Awaitable[object]], after_s: float = 0.0
+) -> None:
+    await asyncio.sleep(after_s)
     while True:
         try:
             await work()
-        except PersonaRayError as error:
-            log_exception("housekeeping of screening failed", error)
         except Exception as error:
             # It goes on: nobody else ends the calls that are left.
             log_exception("housekeeping of screening failed", error)
