@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 # Requests that a replica takes at once, for each that autoscaling aims at: room for a burst, and
 # for batches, while another replica starts.
 _BURST = 2
-# The ingress only waits: its limits are those of the routes, answered in the routes' shape.
+# The ingress only waits: its limits are those of the routes, answered in the routes' shape. While
+# Serve's proxy routes a request it counts as queued: a short queue would refuse bursts.
 INGRESS_ONGOING = 2000
 _DRAIN_S = 60.0
 # More than the interval in which Serve counts, 10 s.
