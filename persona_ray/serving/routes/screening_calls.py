@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from persona_ray.errors import RequestError
-from persona_ray.inference.screening.numbers import normalise
+from persona_ray.inference.screening.numbers import caller_number, normalise
 from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
@@ -82,7 +82,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         event = CallEvent(
             call_id=asked.call_id,
             user_id=user_of(caller, asked.user_id),
-            number=normalise(asked.number, services.config.screening.region),
+            number=caller_number(asked.number, services.config.screening.region),
             at=asked.at or datetime.now(UTC),
             channel=asked.channel,
         )

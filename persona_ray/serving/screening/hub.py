@@ -25,7 +25,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.audio.vad import VoiceActivity
 from persona_ray.errors import RequestError
-from persona_ray.inference.screening.numbers import normalise
+from persona_ray.inference.screening.numbers import caller_number
 from persona_ray.inference.screening.records import CallEvent
 from persona_ray.serving.live.connection import NORMAL, Line, part
 from persona_ray.serving.live.protocol import WINDOW_S, Finish
@@ -118,7 +118,7 @@ class ScreeningCalls:
                 CallEvent(
                     call_id=start.call_id,
                     user_id=user_id,
-                    number=normalise(start.number, region),
+                    number=caller_number(start.number, region),
                     at=start.at or datetime.now(UTC),
                     channel=start.channel,
                 )
