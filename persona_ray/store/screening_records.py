@@ -3,7 +3,7 @@ configuration and in inference.screening.records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -187,6 +187,3 @@ class ReportedSet(Protocol):
     def delist(self, session: Session, key: str, actor: str, reason: str, now: datetime) -> None:
         """Take the key out, whatever its origin."""
         ...
-
-
-Clock = Callable[[], datetime]
