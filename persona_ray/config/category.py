@@ -43,9 +43,9 @@ class CategoryModelConfig(ModelConfig):
 class CategoryTrainingConfig(TrainingConfig):
     """Its training; what is counted in seconds elsewhere is counted in texts."""
 
-    epochs: int = Field(6, ge=1, description="passes over the training texts")
+    epochs: int = Field(5, ge=1, description="passes over the training texts")
     frozen_epochs: int = Field(0, ge=0, description="the tower starts from noise: none")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's, in the first epoch")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's, in the first epoch")
     decay_rate: float = Field(
         0.7, gt=0, le=1, description="the learning rate is multiplied by this after each epoch"
     )

@@ -32,19 +32,19 @@ class SmallTextConfig(Section):
 class GramsConfig(Section):
     """The text tower that reads character n-grams: of a text's first line, and of the others."""
 
-    first: int = Field(6, ge=1, le=8, description="longest n-gram of a text's first line")
+    first: int = Field(5, ge=1, le=8, description="longest n-gram of a text's first line")
     later: int = Field(
-        3, ge=0, le=8, description="longest n-gram of its other lines; 0: they are not read"
+        2, ge=0, le=8, description="longest n-gram of its other lines; 0: they are not read"
     )
     later_weight: float = Field(
         0.5, gt=0, le=1, description="what the other lines weigh beside the first"
     )
     least: int = Field(
-        3, ge=1, description="different lines of training that an n-gram must stand in"
+        4, ge=1, description="different lines of training that an n-gram must stand in"
     )
-    features: int = Field(32, ge=2, description="width of the vector of a text")
+    features: int = Field(64, ge=2, description="width of the vector of a text")
     dropout: float = Field(
-        0.5, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
+        0.8, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
     )
 
 
