@@ -105,13 +105,31 @@ class PolicyConfig(Section):
 class VoiceConfig(Section):
     """Voiceprints."""
 
-    engine: str = Field("ge2e", description="ge2e, or package.module:Name of a Voiceprinter")
+    engine: str = Field(
+        "ge2e",
+        description="ge2e, or package.module:Name of a SpeakerEncoder, made as Name(weights)",
+    )
     weights: str = Field("", description="of the engine; empty: those that come with it")
+    calibration: str = Field(
+        "", description="what strangers reach with this engine; empty: as measured for ge2e"
+    )
+    index: Literal["exact", "usearch"] = Field(
+        "exact", description="exact: in memory, to a million voices; usearch: approximate, beyond"
+    )
     min_speech_s: float = Field(
         3.0, gt=0, description="speech that a verdict needs, in seconds, silence left out"
     )
+    false_matches: float = Field(
+        0.005,
+        gt=0,
+        lt=1,
+        description="share of callers in no library that may be taken for somebody in one",
+    )
     margin: float = Field(
-        0.05, ge=0, description="by how much a match is above any other person's voice"
+        0.02, ge=0, description="cosine by which a match is above any other person's voice"
+    )
+    expires_days: float = Field(
+        90.0, gt=0, description="of a voice that a call brought into a library"
     )
 
 

@@ -25,7 +25,8 @@ from persona_ray.store.screening_changes import (
 )
 from persona_ray.store.screening_numbers import NumberRepository
 from persona_ray.store.screening_records import NumberEntry
-from persona_ray.store.screening_voices import VoiceEntry, VoiceRepository, VoiceSample
+from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
+from persona_ray.store.screening_voices import VoiceRepository
 
 _PAGE = 1000
 Payload = Mapping[str, Any]

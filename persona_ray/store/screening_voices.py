@@ -1,6 +1,6 @@
 """The voice libraries: one entry for each person's voice, made of what single calls added.
 
-A voiceprint is kept as little-endian float16 of unit length. Every change of a listed voice goes
+Every change of a listed voice goes
 into the log of changes in the same transaction; a voice that is set aside for an operator is not in
 the log. Who compares before adding says which sequence it compared at (`seen`): where the log has
 moved on, nothing is written, and it compares again.
@@ -8,14 +8,11 @@ moved on, nothing is written, and it compares again.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, delete, or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
@@ -30,54 +27,19 @@ from persona_ray.store.screening_changes import (
 )
 from persona_ray.store.screening_records import Judgement, Listed, rank
 from persona_ray.store.screening_tables import StreamRow
+from persona_ray.store.screening_voice_records import (
+    KEPT_SAMPLES,
+    Marking,
+    VoiceEntry,
+    VoiceSample,
+    VoiceState,
+    mean_print,
+)
 from persona_ray.store.screening_voice_tables import VoiceRow, VoiceSampleRow
 
-# Of one voice, the newest: a voice ages, and a talker should not fill the database.
-KEPT_SAMPLES = 20
 _BATCH = 500
-
-
-class VoiceState(StrEnum):
-    """Of a voice: in the libraries, or waiting for an operator."""
-
-    LISTED = "listed"
-    SET_ASIDE = "set_aside"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceEntry:
-    """A person's voice, made by engine `engine`. `near` is the listed voice that one set aside is
-    near to."""
-
-    voice_id: str
-    engine: str
-    voiceprint: bytes
-    standing: str
-    category: str
-    origin: str
-    state: VoiceState = VoiceState.LISTED
-    near: str = ""
-    expires_at: datetime | None = None
-
-    def payload(self) -> dict[str, Any]:
-        """What replicas and devices are told."""
-        return {
-            "standing": self.standing,
-            "category": self.category,
-            "origin": self.origin,
-            "engine": self.engine,
-            "voiceprint": base64.b64encode(self.voiceprint).decode(),
-            "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceSample:
-    """What one call adds: the voiceprint of `speech_s` seconds of speech."""
-
-    call_id: str
-    voiceprint: bytes
-    speech_s: float
+# From harmless to worst: a voice that is heard again may only become worse by itself.
+_WORSE = ("normal", "abnormal", "illegal")
 
 
 class VoiceRepository:
@@ -146,11 +108,13 @@ class VoiceRepository:
         seen: int | None,
         now: datetime,
         expires_at: datetime | None = None,
+        marking: Marking | None = None,
     ) -> bool:
         """Add a call's sample to a voice: its voiceprint becomes the mean of its samples. A call
         that comes again counts once. False as in `put`, and where the voice is gone.
 
-        An entry that expires does so no earlier than `expires_at`.
+        An entry that expires does so no earlier than `expires_at`. It takes a worse standing of
+        `marking`, unless a person gave it its own.
         """
         with self._database.write() as session:
             row = session.get(VoiceRow, voice_id)
@@ -165,6 +129,9 @@ class VoiceRepository:
             self._settle(session, row, now)
             if row.expires_at is not None and expires_at is not None:
                 row.expires_at = max(row.expires_at, expires_at)
+            if marking is not None and _is_worse(row, marking):
+                row.standing, row.category = marking.standing, marking.category
+                row.origin = marking.origin
             self._tell(session, row, What.CHANGED, now)
         return True
 
@@ -289,15 +256,10 @@ class VoiceRepository:
         self._changes.append(session, VOICES, [change], now)
 
 
-def mean_print(samples: Sequence[VoiceSample]) -> bytes:
-    """The voiceprint of several calls: their mean, weighted by seconds of speech, of unit length.
-    At least one sample, all of one size."""
-    import numpy as np
-
-    vectors = np.stack([np.frombuffer(sample.voiceprint, "<f2") for sample in samples])
-    weights = np.array([sample.speech_s for sample in samples], dtype=np.float64)
-    total = weights @ vectors.astype(np.float64)
-    return (total / np.linalg.norm(total)).astype("<f2").tobytes()
+def _is_worse(row: VoiceRow, marking: Marking) -> bool:
+    if rank(row.origin) > rank(marking.origin):
+        return False
+    return _WORSE.index(marking.standing) > _WORSE.index(row.standing)
 
 
 def _moved(session: Session, seen: int | None) -> bool:
@@ -313,9 +275,9 @@ def _stands(now: datetime) -> Any:
 
 def _samples(session: Session, voice_id: str) -> list[VoiceSample]:
     row = VoiceSampleRow
-    query: Select[Any] = select(row.call_id, row.voiceprint, row.speech_s)
+    query = select(row.call_id, row.voiceprint, row.speech_s)
     query = query.where(row.voice_id == voice_id).order_by(row.at.desc(), row.call_id)
-    return [VoiceSample(*found) for found in session.execute(query)]
+    return [VoiceSample(*found) for found in session.execute(query).all()]
 
 
 def _sample_row(voice_id: str, sample: VoiceSample, now: datetime) -> VoiceSampleRow:

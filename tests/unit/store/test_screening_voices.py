@@ -12,7 +12,7 @@ import pytest
 from persona_ray.store import Store, open_store
 from persona_ray.store.screening_changes import VOICES, What
 from persona_ray.store.screening_records import Judgement
-from persona_ray.store.screening_voices import (
+from persona_ray.store.screening_voice_records import (
     KEPT_SAMPLES,
     VoiceEntry,
     VoiceSample,
