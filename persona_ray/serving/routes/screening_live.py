@@ -9,6 +9,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.errors import RequestError
+from persona_ray.serving.failures import websocket_only
 from persona_ray.serving.gate import chosen_subprotocol
 from persona_ray.serving.live.connection import NORMAL, Line, part
 from persona_ray.serving.screening.desk import Desk
@@ -50,6 +51,10 @@ def screening_live(services: ScreeningServices) -> APIRouter:
             await part(line, None, 0, error)
             return
         await calls.hold(line, user_id, start)
+
+    @router.get("/notices", include_in_schema=False)
+    async def plain() -> None:
+        raise websocket_only("/v1/screening/notices")
 
     @router.websocket("/notices")
     async def notices(websocket: WebSocket) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 
-from persona_ray.apps.screening import build
+from persona_ray.apps.screening import build, make_app
 from persona_ray.apps.screening_consequences import StoredConsequences, voice_key
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError
@@ -29,7 +30,7 @@ from persona_ray.inference.screening.records import (
 )
 from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.screening.consequences import CorrectedTo
-from persona_ray.serving.screening.models import VoiceSeen
+from persona_ray.serving.screening.models import DeployedModels, VoiceSeen
 from persona_ray.store import Store, open_store
 
 pytestmark = pytest.mark.anyio
@@ -152,6 +153,37 @@ async def test_a_correction_moves_the_users_own_set(
     assert found.standing == "abnormal"
     hidden = replace(made, call=replace(CALL, number=""))
     await consequences.of_correction(hidden)
+
+
+class NoModels(DeployedModels):
+    """Deployments that nobody asks."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
+def test_the_application_has_all_routes_and_says_which_model_answers(
+    config: RunConfig, store: Store
+) -> None:
+    app = make_app(config, NoModels(), {"categories": "category 7", "ears": "whisper base"})
+    user = store.keys.create("li", ["screen", "screening", "device"]).token
+    headers = {"authorization": f"Bearer {user}"}
+    with TestClient(app) as client:
+        assert client.get("/health/ready").json()["model"] == {"name": "category", "version": "7"}
+        paths = client.get("/openapi.json").json()["paths"]
+        for path in ("/v1/screening/events", "/v1/screening/sets/{kind}", "/metrics"):
+            assert path in paths
+        # A path that is a WebSocket, too.
+        assert client.get("/v1/screening/calls", headers=headers).json()["calls"] == []
+        told = client.get("/v1/screening/notices", headers=headers)
+        assert told.status_code == 426
+        # What needs no model is decided without one.
+        put = StoredSources(store, config.screening).put
+        put("li", NUMBER, Standing.NORMAL, name="妈妈")
+        event = {"call_id": "k1", "number": "138 0013 8000"}
+        answered = client.post("/v1/screening/events", json=event, headers=headers).json()
+        assert (answered["action"], answered["name"]) == ("pass", "妈妈")
+        assert client.get("/v1/screening/calls/k1", headers=headers).json()["outcome"] == "passed"
 
 
 def test_the_shipped_configuration_names_this_application(repository: Path) -> None:
