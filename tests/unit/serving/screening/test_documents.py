@@ -1,15 +1,28 @@
-"""The guide's commands of screening do what they say, and OpenAPI shows every route."""
+"""The guide's commands of screening do what they say, OpenAPI shows every route, logs nothing."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from fastapi.testclient import TestClient
 
+from persona_ray.serving.logs import configure_logs
 from persona_ray.store import Store
-from tests.unit.serving.screening.parts import key_of
+from tests.unit.serving.screening.parts import (
+    FRAUD,
+    SAID,
+    Fakes,
+    Heard,
+    key_of,
+    line,
+    listen,
+    over,
+    whole,
+)
 from tests.unit.serving.test_guide import curls, request_of
 
+NUMBER = "+8613800138000"
 WHERE = "http://127.0.0.1:8600"
 
 
@@ -42,3 +55,33 @@ def test_openapi_shows_every_route(client: TestClient) -> None:
     ):
         for operation in paths[path].values():
             assert operation["summary"]
+
+
+def test_nobodys_number_or_words_get_into_logs_or_figures(
+    client: TestClient, key: dict[str, str], fake: Fakes, store: Store
+) -> None:
+    written = io.StringIO()
+    configure_logs(written)
+    try:
+        fake.ears.texts = [FRAUD]
+        with line(client, key, number=NUMBER) as (socket, _):
+            listen(socket, Heard(), over)
+            for one in SAID:
+                socket.send_bytes(one)
+            listen(socket, Heard(), whole)
+        path = "/v1/screening/calls/k1"
+        client.post(f"{path}/correction", json={"category": "delivery"}, headers=key)
+        links = client.get(path, headers=key).json()["links"]
+        client.get(links["transcript"])
+        client.delete(path, headers=key)
+    finally:
+        configure_logs(io.StringIO())
+    scraper = key_of(store, "scraper", "metrics")
+    figures = client.get("/metrics", headers=scraper).text
+    assert 'persona_screened_total{outcome="hung_up"} 1.0' in figures
+    assert "persona_screening_decision_seconds_count 1.0" in figures
+    logs = written.getvalue()
+    assert '"event": "screened call"' in logs
+    for text in (logs, figures):
+        for secret in (NUMBER, NUMBER[1:], FRAUD, "signature=", '"li"', "delivery"):
+            assert secret not in text
