@@ -77,12 +77,7 @@ def test_the_driver_is_killed(tmp_path: Path, nodes: Nodes, undisturbed: Curve) 
     driver.wait()
     run.start(workers=2)
     recovered_s = run.reach(killed_at + ON_THE_WAY)
-    compare(
-        Curve.from_json(run.finish()),
-        undisturbed,
-        "kill -9 of the driver, and a rerun",
-        recovered_s,
-    )
+    compare(run, undisturbed, "kill -9 of the driver, and a rerun", recovered_s)
 
 
 def test_a_stop_leaves_a_checkpoint_for_another_world_size(
@@ -104,12 +99,7 @@ def test_a_stop_leaves_a_checkpoint_for_another_world_size(
     assert done % settings().checkpoint_updates != 0
     run.start(workers=1)
     recovered_s = run.reach(done + 1)
-    compare(
-        Curve.from_json(run.finish()),
-        undisturbed,
-        "SIGTERM with 2 workers, rerun with 1",
-        recovered_s,
-    )
+    compare(run, undisturbed, "SIGTERM with 2 workers, rerun with 1", recovered_s)
 
 
 def test_a_node_is_killed(tmp_path: Path, undisturbed: Curve) -> None:
