@@ -81,7 +81,7 @@ def screening(
             f"workspace={tmp_path_factory.mktemp('screening')}",
             "serving.keys.required=false",
             f"screening.parts.layout={request.param}",
-            "screening.gone_s=4",
+            "screening.gone_s=15",
             "screening.dialogue.silence_s=20",
             "serving.live.end_gap_s=0.5",
             "serving.ingress.cpus=0.1",
@@ -124,9 +124,8 @@ async def called(
 ) -> tuple[CallEnded, list[CallEventOut], int, CallClient]:
     """A caller who says one thing after the other, each once the robot has ended. At the first
     event that `when` is true of, all replicas of `kill` die."""
-    client = CallClient(
-        url, call_id, Sound(encoding="mulaw"), start={"number": "", "user_id": "li"}
-    )
+    start = {"number": "", "user_id": "li"}
+    client = CallClient(url, call_id, Sound(encoding="mulaw"), start=start, patience_s=120)
     left, events, sounds, killing = (
         list(turns),
         list[CallEventOut](),
@@ -145,7 +144,7 @@ async def called(
     def hear(samples: np.ndarray) -> None:
         sounds[0] += len(samples)
 
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(150):
         ended = await client.call(note, hear)
     await asyncio.gather(*killing)
     return ended, events, sounds[0], client
