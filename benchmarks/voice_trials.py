@@ -6,8 +6,8 @@
 --data: a folder with one folder of clips for each speaker. A voice is enrolled from one clip and
 tried against `seconds` of speech of the others. --others: single clips of as many strangers. The
 archive's customers with odd numbers are tried; the cohort is of those with even numbers.
---calibrate writes what screening.voice.calibration reads: strangers from --data, the cohort from
-the archive.
+--calibrate writes what screening.voice.calibration reads: strangers from --data, as far apart as
+those of --others; the cohort from the archive.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> None:
         cohort = _cohort(customers, printer)
         made = {
             channel: ChannelCalibration(
-                _strangers(human[channel], printer),
+                _wider(_strangers(human[channel], printer), arguments.others, printer, channel),
                 cohort if channel is Channel.TELEPHONE else cohort[:0],
             )
             for channel in Channel
@@ -146,35 +146,43 @@ def _report(
 
 
 def _strange(folder: Path, printer: Voiceprinter, calibration: Calibration) -> None:
-    """How far strangers who were not calibrated on reach, as deviations."""
-    clips = [
-        _clip(path.stem, path, printer, Channel.TELEPHONE) for path in sorted(folder.glob("*.flac"))
-    ]
-    prints = [
-        printer.encoder.print_of(resample(clip.speech, clip.rate_hz, printer.encoder.rate_hz))
-        for clip in clips
-    ]
-    seconds = [len(clip.speech) / clip.rate_hz for clip in clips]
-    known = calibration.channels[Channel.TELEPHONE]
-    pairs = [(i, j) for i in range(len(prints)) for j in range(i)]
-    shorter = [min(seconds[i], seconds[j]) for i, j in pairs]
-    reached = np.array(
-        [
-            known.deviation(float(prints[i] @ prints[j]), length)
-            for (i, j), length in zip(pairs, shorter, strict=True)
-        ]
-    )
-    chances = np.array(
-        [
-            calibration.chance(prints[i], prints[j], length, Channel.TELEPHONE, 1)
-            for (i, j), length in zip(pairs, shorter, strict=True)
-        ]
-    )
-    print(
-        f"\n{len(clips)} strangers of {folder.name}: {len(pairs)} pairs, u mean "
-        f"{reached.mean():.2f}, deviation {reached.std():.2f}, largest {reached.max():.2f}; "
-        f"with the cohort {(chances <= 0.005).sum()} are taken for one person"
-    )
+    """How far single clips of strangers reach, as deviations, and who is taken for whom."""
+    for channel in Channel:
+        pairs = list(_pairs(folder, printer, channel))
+        known = calibration.channels[channel]
+        reached = np.array([known.deviation(float(a @ b), length) for a, b, length in pairs])
+        chances = np.array([calibration.chance(a, b, s, channel, 1) for a, b, s in pairs])
+        print(
+            f"\nstrangers of {folder.name}, {channel}: {len(pairs)} pairs, u mean "
+            f"{reached.mean():.2f}, deviation {reached.std():.2f}, largest {reached.max():.2f}; "
+            f"{(chances <= 0.005).sum()} pairs are taken for one person"
+        )
+
+
+def _pairs(
+    folder: Path, printer: Voiceprinter, channel: Channel
+) -> Iterator[tuple[Sound, Sound, float]]:
+    """Voiceprints of every two clips, and the seconds of the shorter."""
+    clips = [_clip(path.stem, path, printer, channel) for path in sorted(folder.glob("*.flac"))]
+    prints = [_print(clip.speech, clip.rate_hz, printer) for clip in clips]
+    for i, one in enumerate(clips):
+        for j in range(i):
+            length = min(len(one.speech), len(clips[j].speech)) / one.rate_hz
+            yield prints[i], prints[j], length
+
+
+def _wider(
+    strangers: NDArray[np.float32], others: Path | None, printer: Voiceprinter, channel: Channel
+) -> NDArray[np.float32]:
+    """`strangers` as far as those of --others reach: moved and widened alike at all lengths."""
+    if others is None:
+        return strangers
+    known = ChannelCalibration(strangers, np.zeros((0, printer.encoder.size), np.float32))
+    pairs = _pairs(others, printer, channel)
+    reached = np.array([known.deviation(float(a @ b), length) for a, b, length in pairs])
+    seconds, mean, deviation = strangers.T
+    moved = mean + max(0.0, float(reached.mean())) * deviation
+    return np.stack([seconds, moved, deviation * max(1.0, float(reached.std()))], axis=1)
 
 
 def _row(name: str, channel: Channel, seconds: float, size: int, rates: Sequence[float]) -> str:

@@ -46,6 +46,11 @@ class VoiceIndex(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of the vectors; their ids come on top."""
+        ...
+
     def load(self, ids: Sequence[str], vectors: Kept) -> None:
         """Hold these vectors (n, d), unit length, and no others."""
         ...
@@ -80,7 +85,7 @@ class ExactIndex:
 
     @property
     def memory_bytes(self) -> int:
-        """Of the vectors; their ids come on top."""
+        """See VoiceIndex."""
         scan = 0 if self._scan is None else self._scan.codes.nbytes
         return self._exact.nbytes + scan
 
@@ -145,6 +150,14 @@ class ExactIndex:
         """See VoiceIndex."""
         with self._lock:
             return self._exact[[self._rows[voice_id] for voice_id in ids]].astype(np.float32)
+
+    def looked_at(self, vector: Samples, count: int) -> int:
+        """How many vectors a search compares in full, besides the scan."""
+        with self._lock:
+            if self._scan is None:
+                return len(self._ids)
+            query = np.asarray(vector, dtype=np.float32)
+            return len(self._candidates(self._scan, query, min(count, len(self._ids))))
 
     def _candidates(self, scan: _Scan, query: Floats, count: int) -> Rows:
         """Rows among which the `count` nearest must be."""

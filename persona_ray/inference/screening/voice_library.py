@@ -109,7 +109,7 @@ class VoiceLibrary:
         heard = self.printer.hear(samples, rate_hz)
         if isinstance(heard, NotEnoughSpeech):
             return heard
-        self._refresh()
+        self.refresh()
         found = self._nearest(heard.vector)
         if not found:
             return VoiceUnknown(None)
@@ -164,10 +164,12 @@ class VoiceLibrary:
     async def follow(self) -> None:
         """Catch up again and again, so that a replica that nobody asks forgets too. Never ends."""
         while True:
-            await asyncio.to_thread(self._refresh)
+            await asyncio.to_thread(self.refresh)
             await asyncio.sleep(_FRESH_S)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """`catch_up`, where the last time is a quarter of a second ago. A store that fails leaves
+        what is known; StoreError where nothing was ever read."""
         if time.monotonic() - self._read_at < _FRESH_S:
             return
         try:
