@@ -14,7 +14,7 @@ import torch
 from persona_ray.config import RunConfig, load_config
 from persona_ray.config.space import with_values
 from persona_ray.errors import ConfigError
-from persona_ray.launch import sweep as command
+from persona_ray.launch.sweep import job as command
 from persona_ray.launch.sweep.job import sweep
 from persona_ray.launch.sweep.journal import SweepJournal
 from persona_ray.progress import SilentProgress

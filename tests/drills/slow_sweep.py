@@ -64,7 +64,7 @@ def config(workspace: Path, kind: str) -> RunConfig:
 
 
 def main() -> None:
-    from persona_ray.launch import sweep as command
+    from persona_ray.launch.sweep import job as command
     from persona_ray.progress import RichProgress
 
     workspace, kind = Path(sys.argv[1]), sys.argv[2]

@@ -313,7 +313,7 @@ def test_optuna_that_is_not_there_is_named(
 def test_nothing_to_judge_on_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from persona_ray.launch import sweep as command
+    from persona_ray.launch.sweep import job as command
 
     train = tuple(examples(12))
     data = SimpleNamespace(
