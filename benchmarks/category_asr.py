@@ -1,12 +1,13 @@
 """What speech recognition costs the category model.
 
-    python -m benchmarks.category_asr --bundle runs/category/category/bundle
+    python -m benchmarks.category_asr --voices-folder VOICES --bundle runs/category/category/bundle
 
 Of the dialogues that the bundle was judged by, as many of each category are drawn as `--each` says.
-Their callers' turns are spoken by espeak-ng (a woman's and a man's voice in turn), coded as a
+Their callers' turns are spoken by Kokoro (a woman's and a man's voice in turn), coded as a
 telephone line does (8 kHz, mu-law), and recognised by the recogniser of the configuration. Both
 texts are judged by the same bundle, after the first turn and after `--turns`. What was recognised
-is kept in `--out`, so that a killed run goes on, and one with more dialogues too.
+is kept in `--out`, so that a killed run goes on, and one with more dialogues too; `--minutes` ends
+it early, with the dialogues there are.
 
 Figures are of recognised text beside the written one, on the same dialogues; the loss has a 95 %
 interval (bootstrap over dialogues, paired).
@@ -34,8 +35,8 @@ from persona_ray.corpus.dialogues import Dialogue, deal, read_dialogues, so_far
 from persona_ray.inference.screening.categories import CategoryReader
 from persona_ray.inference.screening.ears import HearingEars, build_ears
 from persona_ray.models.manifest import read_contract
-from persona_ray.tts.base import Voice
-from persona_ray.tts.espeak import EspeakSynthesizer
+from persona_ray.tts.base import Synthesizer, Voice
+from persona_ray.tts.kokoro import KokoroSynthesizer
 from persona_ray.types import Split
 
 RATE_HZ = 8000
@@ -54,7 +55,7 @@ def drawn(found: Sequence[Dialogue], each: int) -> list[Dialogue]:
 
 
 def recognised(
-    dialogue: Dialogue, turns: int, ears: HearingEars, mouth: EspeakSynthesizer, out: Path
+    dialogue: Dialogue, turns: int, ears: HearingEars, mouth: Synthesizer, out: Path
 ) -> list[str]:
     """What is recognised of each of the caller's first turns."""
     kept = out / f"{hashlib.sha256(dialogue.id.encode()).hexdigest()[:16]}.json"
@@ -114,6 +115,8 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=Path("runs/category/category/bundle"))
     parser.add_argument("--dialogues", type=Path, default=Path("runs/teleantifraud.jsonl.gz"))
     parser.add_argument("--out", type=Path, default=Path("runs/category-asr"))
+    parser.add_argument("--voices-folder", type=Path, required=True, help="Kokoro's voices")
+    parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--each", type=int, default=10, help="dialogues of each category")
     parser.add_argument("--turns", type=int, default=1, help="of the caller")
     chosen = parser.parse_args()
@@ -124,13 +127,16 @@ def main() -> None:
     held_out = deal(found, float(splits["test"]), float(splits["dev"]), str(splits["salt"]))
     tests = drawn([d for d in found if held_out[d.id] is Split.TEST], chosen.each)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    ears, mouth = build_ears(config, 1), EspeakSynthesizer()
+    ears, mouth = build_ears(config, 1), KokoroSynthesizer(chosen.voices_folder)
     started = time.perf_counter()
     heard = []
     for number, dialogue in enumerate(tests, 1):
         heard.append(recognised(dialogue, chosen.turns, ears, mouth, chosen.out))
         taken = time.perf_counter() - started
         print(f"{number} of {len(tests)}, {taken:.0f} s", file=sys.stderr)
+        if taken > 60 * chosen.minutes:
+            break
+    tests = tests[: len(heard)]
     reader = CategoryReader.load(chosen.bundle)
     said = [text for d in tests for text in d.caller[: chosen.turns]]
     errors = character_errors(said, [text for row in heard for text in row])
