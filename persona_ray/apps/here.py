@@ -241,8 +241,6 @@ def _invitation(config: RunConfig, app: App, address: str, token: str) -> list[s
         }
         return [f"requests need a key: persona-ray keys create {scopes[app]}"]
     asked = f"curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)"
-    if app is App.SCREENING:
-        return [asked]
     return [f"open {address}/#key={token}", f"or: {asked}"]
 
 

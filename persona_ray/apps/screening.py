@@ -76,8 +76,10 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
     del config
     from persona_ray.serving.routes.health import health
     from persona_ray.serving.routes.screening_calls import screening_calls
+    from persona_ray.serving.routes.screening_libraries import screening_libraries
     from persona_ray.serving.routes.screening_live import screening_live
     from persona_ray.serving.routes.screening_numbers import screening_numbers
+    from persona_ray.serving.routes.screening_pages import screening_pages
     from persona_ray.serving.routes.screening_reports import screening_reports
     from persona_ray.serving.routes.screening_sets import screening_sets
 
@@ -87,7 +89,9 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
         screening_calls,
         screening_sets,
         screening_numbers,
+        screening_libraries,
         screening_reports,
+        screening_pages,
     )
 
 

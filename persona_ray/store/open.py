@@ -34,6 +34,7 @@ from persona_ray.store.screening_numbers import NumberRepository
 from persona_ray.store.screening_records import Judge, ReportedSet
 from persona_ray.store.screening_reports import ReportRepository
 from persona_ray.store.screening_rollback import RollbackRepository
+from persona_ray.store.screening_voice_shelf import VoiceShelf
 from persona_ray.store.screening_voices import VoiceRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
@@ -70,6 +71,7 @@ class Store:
         self.changes = ChangeRepository(database)
         self.numbers = NumberRepository(database, self.changes)
         self.voices = VoiceRepository(database, self.changes)
+        self.voice_shelf = VoiceShelf(database)
         self.screening_rollback = RollbackRepository(
             database, self.changes, self.numbers, self.voices
         )

@@ -99,6 +99,13 @@ class AppealRepository:
         with self._database.read() as session:
             return [_appeal(row) for row in session.scalars(query)]
 
+    def of_appellant(self, appellant: str, limit: int = 100) -> list[Appeal]:
+        """A person's own, newest first."""
+        query = select(AppealRow).where(AppealRow.appellant == appellant)
+        query = query.order_by(AppealRow.made_at.desc(), AppealRow.appeal_id).limit(limit)
+        with self._database.read() as session:
+            return [_appeal(row) for row in session.scalars(query)]
+
     def forget_appellant(self, session: Session, appellant: str) -> int:
         """Delete a person's appeals, in the caller's transaction; rows deleted."""
         theirs = delete(AppealRow).where(AppealRow.appellant == appellant)

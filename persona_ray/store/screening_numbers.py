@@ -59,6 +59,13 @@ class NumberRepository:
 
         return max(found, key=first, default=None)
 
+    def entry(self, owner: str, number: str, now: datetime) -> NumberEntry | None:
+        """What stands in the set of `owner` now, whatever stands in others."""
+        query = select(NumberRow).where(NumberRow.owner == owner, NumberRow.number == number)
+        with self._database.read() as session:
+            row = session.scalar(query.where(_stands(now)))
+            return None if row is None else _entry(row)
+
     def page(
         self, owner: str, now: datetime, after: str = "", limit: int = 100, standing: str = ""
     ) -> list[NumberEntry]:

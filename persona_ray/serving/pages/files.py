@@ -23,7 +23,30 @@ MEDIA_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-PAGES = ("recognise", "annotate", "models")
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlace:
+    """A page's name, where it is served, its style sheets beside the common ones."""
+
+    name: str
+    path: str
+    sheets: tuple[str, ...]
+
+
+# By application: its pages in the order of their menu, the first one behind the brand.
+MENUS: Mapping[str, tuple[PagePlace, ...]] = {
+    "personality": (
+        PagePlace("recognise", "/", ("recognise",)),
+        PagePlace("annotate", "/annotate", ("annotate",)),
+        PagePlace("models", "/models", ("models",)),
+    ),
+    "screening": (
+        PagePlace("inbox", "/inbox", ("screening", "inbox")),
+        PagePlace("libraries", "/libraries", ("screening",)),
+        PagePlace("reports", "/reports", ("screening",)),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +85,13 @@ def page_files() -> PageFiles:
     version = digest.hexdigest()[:16]
     environment = _environment()
     pages = {}
-    for name in PAGES:
-        html = environment.get_template(f"{name}.html.j2").render(
-            assets=f"/assets/{version}", page=name
-        )
-        body = html.encode()
-        pages[name] = Page(body, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+    for menu in MENUS.values():
+        for place in menu:
+            html = environment.get_template(f"{place.name}.html.j2").render(
+                assets=f"/assets/{version}", page=place.name, sheets=place.sheets, menu=menu
+            )
+            body = html.encode()
+            pages[place.name] = Page(body, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
     return PageFiles(version, assets, pages)
 
 

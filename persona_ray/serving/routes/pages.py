@@ -13,10 +13,11 @@ from pydantic import BaseModel, Field
 
 from persona_ray.errors import RequestError
 from persona_ray.serving.documents import errors
-from persona_ray.serving.pages.files import page_files
+from persona_ray.serving.pages.files import MENUS, page_files
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Services
+    from persona_ray.serving.gate import Gate
 
 # Scripts, styles and connections of this server alone, no text becomes HTML, nobody frames it.
 POLICY = "; ".join(
@@ -47,7 +48,7 @@ _ASSET_HEADERS = {
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
 
-_Scope = Literal["recognise", "live", "annotate", "models"]
+_Scope = Literal["recognise", "live", "annotate", "models", "screening"]
 
 
 class PageSettings(BaseModel):
@@ -71,8 +72,25 @@ def pages(services: Services) -> APIRouter:
     router = APIRouter(tags=["pages"])
     config = services.config
 
-    for path, name in (("/", "recognise"), ("/annotate", "annotate"), ("/models", "models")):
-        _add_page(router, path, name)
+    add_pages(router, "personality", services.gate)
+
+    @router.get("/v1/pages/settings", summary="Before there is a key")
+    async def settings() -> PageSettings:
+        serving = config.serving
+        return PageSettings(
+            keys_required=serving.keys.required,
+            labels=list(config.annotation.labels),
+            max_upload_mb=serving.limits.max_upload_mb,
+            max_call_s=serving.limits.max_call_s,
+        )
+
+    return router
+
+
+def add_pages(router: APIRouter, application: str, gate: Gate) -> None:
+    """The pages of an application, /assets/... and /v1/pages/access."""
+    for place in MENUS[application]:
+        _add_page(router, place.path, place.name)
 
     @router.get("/assets/{digest}/{name:path}", include_in_schema=False)
     async def asset(digest: str, name: str) -> Response:
@@ -91,16 +109,6 @@ def pages(services: Services) -> APIRouter:
         headers = {**_ASSET_HEADERS, "cache-control": kept}
         return Response(found.body, media_type=found.media_type, headers=headers)
 
-    @router.get("/v1/pages/settings", summary="Before there is a key")
-    async def settings() -> PageSettings:
-        serving = config.serving
-        return PageSettings(
-            keys_required=serving.keys.required,
-            labels=list(config.annotation.labels),
-            max_upload_mb=serving.limits.max_upload_mb,
-            max_call_s=serving.limits.max_call_s,
-        )
-
     @router.get(
         "/v1/pages/access",
         summary="Whether a key has a scope",
@@ -108,10 +116,8 @@ def pages(services: Services) -> APIRouter:
     )
     async def access(request: Request, scope: Annotated[_Scope, Query()]) -> AccessAnswer:
         """A page asks before it opens a WebSocket: browsers do not tell why one was refused."""
-        caller = await services.gate.admit(request, scope)
+        caller = await gate.admit(request, scope)
         return AccessAnswer(name=caller.name, scopes=sorted(caller.scopes))
-
-    return router
 
 
 def _add_page(router: APIRouter, path: str, name: str) -> None:

@@ -111,6 +111,17 @@ def screening_reports(services: Common) -> APIRouter:
         found = await asyncio.to_thread(store.appeals.open, limit)
         return AppealsAnswer(appeals=[appeal_answer(one) for one in found])
 
+    @router.get("/appeals/own", summary="One's own appeals, and what became of them")
+    async def own_appeals(
+        user_id: _User = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        caller: Caller = owns,
+    ) -> AppealsAnswer:
+        """The latest first."""
+        person = user_of(caller, user_id)
+        found = await asyncio.to_thread(store.appeals.of_appellant, person, limit)
+        return AppealsAnswer(appeals=[appeal_answer(one) for one in found])
+
     @router.post(
         "/appeals/{appeal_id}/decision",
         summary="Grant or refuse an appeal",

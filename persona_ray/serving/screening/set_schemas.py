@@ -178,7 +178,7 @@ class AppealAnswer(BaseModel):
 
 
 class AppealsAnswer(BaseModel):
-    """Oldest first."""
+    """Open ones with the oldest first, one's own with the latest first."""
 
     appeals: list[AppealAnswer]
 

@@ -8,13 +8,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from persona_ray.config import RunConfig
+from persona_ray.inference.screening.records import Origin, Outcome, Standing
+from persona_ray.inference.screening.steps import Choice
 from persona_ray.serving.application import Services, build_app
 from persona_ray.serving.pages.files import page_files
 from persona_ray.serving.routes.pages import pages
+from persona_ray.serving.routes.screening_pages import screening_pages
 from persona_ray.store import Store
+from persona_ray.store.screening_records import Action
 from tests.unit.serving.fakes import FakeService
 
 PATHS = ("/", "/annotate", "/models")
+SCREENING_PATHS = ("/inbox", "/libraries", "/reports")
 
 
 @pytest.fixture
@@ -22,10 +27,20 @@ def client(store: Store, service: FakeService, config: RunConfig) -> TestClient:
     return TestClient(build_app(Services(config, service, store), [pages]))
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_page_names_only_what_is_there(client: TestClient, path: str) -> None:
+@pytest.fixture
+def screening_client(store: Store, service: FakeService, config: RunConfig) -> TestClient:
+    return TestClient(build_app(Services(config, service, store), [screening_pages]))
+
+
+@pytest.mark.parametrize("path", [*PATHS, *SCREENING_PATHS])
+def test_a_page_names_only_what_is_there(
+    client: TestClient, screening_client: TestClient, path: str
+) -> None:
+    """Its menu leads to pages of the same application."""
+    client = screening_client if path in SCREENING_PATHS else client
     page = client.get(path)
     assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
     named = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
     assert any(address.endswith(".js") for address in named)
     for address in named:
@@ -81,11 +96,34 @@ def test_modules_import_only_each_other() -> None:
         assert "https://" not in text.replace("on https:// and", "").replace("在 https:// 或", "")
 
 
+def words(language: str) -> str:
+    """All words of a language, as the pages have them."""
+    names = (f"js/words-{language}.js", f"js/words-{language}-screening.js")
+    return "".join(page_files().assets[name].body.decode() for name in names)
+
+
+def test_the_words_of_two_applications_do_not_meet() -> None:
+    """One would take the place of the other's."""
+    for language in ("en", "zh"):
+        keys = re.findall(r'^  "?([\w.\- /]+?)"?: "', words(language), re.MULTILINE)
+        assert len(keys) == len(set(keys))
+
+
+def test_every_category_and_outcome_has_a_name(config: RunConfig) -> None:
+    known = set(re.findall(r'^  "([\w.]+)": "', words("en"), re.MULTILINE))
+    assert {f"category.{name}" for name in config.screening.policy.categories} <= known
+    assert {f"outcome.{one}" for one in Outcome} <= known
+    assert {f"origin.{one}" for one in Origin} <= known
+    assert {f"standing.{one}" for one in Standing} <= known
+    assert {f"answer.{one}" for one in Choice} <= known
+    assert {f"done.{one}" for one in Action} <= known
+
+
 def test_both_languages_have_the_same_words() -> None:
     """Chinese has translations of the service's errors besides."""
     keys = {}
     for language in ("en", "zh"):
-        text = page_files().assets[f"js/words-{language}.js"].body.decode()
+        text = words(language)
         found = re.findall(r'^  (?:"([^"]+)"|(\w+)): "(.*)",$', text, flags=re.MULTILINE)
         keys[language] = {
             quoted or plain: set(re.findall(r"\{(\w+)\}", value)) for quoted, plain, value in found
@@ -101,11 +139,7 @@ def test_both_languages_have_the_same_words() -> None:
 
 def test_words_that_are_asked_for_are_there() -> None:
     files = page_files()
-    known = set(
-        re.findall(
-            r'^  "?([\w.\- /]+?)"?: "', files.assets["js/words-en.js"].body.decode(), re.MULTILINE
-        )
-    )
+    known = set(re.findall(r'^  "?([\w.\- /]+?)"?: "', words("en"), re.MULTILINE))
     asked: set[str] = set()
     for asset in files.assets.values():
         asked |= set(re.findall(r'\bword\("([\w.]+)"', asset.body.decode()))

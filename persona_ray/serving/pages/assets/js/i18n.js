@@ -1,9 +1,12 @@
 // Words in the language of whoever looks at the page.
 
-import { EN } from "./words-en.js";
+import { EN_SCREENING } from "./words-en-screening.js";
+import { EN as EN_COLOURS } from "./words-en.js";
+import { ZH_SCREENING } from "./words-zh-screening.js";
 import { ZH } from "./words-zh.js";
 
-const WORDS = { en: EN, zh: ZH };
+const EN = { ...EN_COLOURS, ...EN_SCREENING };
+const WORDS = { en: EN, zh: { ...ZH, ...ZH_SCREENING } };
 const KEPT = "persona-ray.language";
 const listeners = new Set();
 let current = chosen();
