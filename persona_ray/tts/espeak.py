@@ -18,16 +18,21 @@ _PITCH = {"female": 60, "male": 35}
 _TIMEOUT_S = 60.0
 
 
-class EspeakSynthesizer:
-    """Mandarin by `espeak-ng -v cmn`. Timbre is the variant of the voice's sex."""
+# From release 1.51 on `cmn` reads Mandarin as if it were English letters; the other voice is what
+# `cmn` was before.
+_LANGUAGES = ("cmn-latn-pinyin", "cmn")
 
-    name = "espeak-ng-cmn"
+
+class EspeakSynthesizer:
+    """Mandarin by espeak-ng. Timbre is the variant of the voice's sex."""
 
     def __init__(self, program: str = "espeak-ng") -> None:
-        """Raises `SynthesisError` when `program` is not installed."""
+        """Raises `SynthesisError` when `program` is not installed, or has no Mandarin."""
         if shutil.which(program) is None:
             raise SynthesisError(f"{program} is not installed: `apt-get install espeak-ng`")
         self._program = program
+        self._language = _language(program)
+        self.name = f"espeak-ng-{self._language}"
 
     def synthesize(self, text: str, voice: Voice, speed: float) -> tuple[Samples, int]:
         """Rate of espeak's own output, usually 22050 Hz."""
@@ -36,7 +41,8 @@ class EspeakSynthesizer:
         variant = "f3" if voice.sex == "female" else "m3"
         pitch = max(0, min(99, round(_PITCH[voice.sex] * voice.pitch)))
         rate = str(round(_WORDS_PER_MINUTE * speed))
-        command = [self._program, "-v", f"cmn+{variant}", "-s", rate, "-p", str(pitch), "--stdout"]
+        spoken_by = f"{self._language}+{variant}"
+        command = [self._program, "-v", spoken_by, "-s", rate, "-p", str(pitch), "--stdout"]
         try:
             done = subprocess.run(
                 command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, check=True
@@ -50,6 +56,24 @@ class EspeakSynthesizer:
         except soundfile.LibsndfileError as error:
             raise _failed(command, text, f"no sound came out: {error}") from None
         return samples, int(rate_hz)
+
+
+def _language(program: str) -> str:
+    """The voice that this release has Mandarin by."""
+    command = [program, "--voices=cmn"]
+    try:
+        told = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        ).stdout
+    except (subprocess.SubprocessError, OSError) as error:
+        raise SynthesisError(f"{' '.join(command)} failed: {error}") from None
+    there = set(told.split())
+    found = next((language for language in _LANGUAGES if language in there), None)
+    if found is None:
+        raise SynthesisError(
+            f"{program} has no Mandarin voice: install its data (`apt-get install espeak-ng-data`)"
+        )
+    return found
 
 
 def _failed(command: list[str], text: str, reason: str) -> SynthesisError:

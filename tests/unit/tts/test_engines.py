@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from persona_ray.asr.text import normalise
+from persona_ray.audio.resample import resample
+from persona_ray.config import load_config
 from persona_ray.errors import SynthesisError
+from persona_ray.inference.hearing import Hearing
 from persona_ray.tts import espeak
 from persona_ray.tts.base import Voice
 from persona_ray.tts.espeak import EspeakSynthesizer
@@ -67,10 +71,11 @@ def test_a_damaged_voice_is_named(tmp_path: Path) -> None:
         KokoroSynthesizer(tmp_path)
 
 
-def stand_in(folder: Path, script: str) -> str:
-    """A program in place of espeak-ng."""
+def stand_in(folder: Path, script: str, language: str = "cmn-latn-pinyin") -> str:
+    """A program in place of espeak-ng, with one Mandarin voice."""
     program = folder / "espeak-ng"
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    voices = f"[ $1 = --voices=cmn ] && echo ' 5  {language}  --/M  Chinese' && exit 0"
+    program.write_text(f"#!/bin/sh\n{voices}\n{script}\n")
     program.chmod(0o755)
     return str(program)
 
@@ -91,7 +96,7 @@ def test_missing_espeak_says_how_to_get_it() -> None:
 )
 def test_a_program_that_does_not_speak_is_quoted(tmp_path: Path, script: str, message: str) -> None:
     program = stand_in(tmp_path, script)
-    with pytest.raises(SynthesisError, match=f"-v cmn.f3 .*{SENTENCE}.*{message}"):
+    with pytest.raises(SynthesisError, match=f"-v cmn-latn-pinyin.f3 .*{SENTENCE}.*{message}"):
         EspeakSynthesizer(program).synthesize(SENTENCE, WOMAN, 1.0)
 
 
@@ -114,14 +119,23 @@ def test_espeak_gets_text_rate_and_pitch(tmp_path: Path) -> None:
     samples, rate_hz = EspeakSynthesizer(program).synthesize(SENTENCE, WOMAN, 1.2)
     assert (samples.size, rate_hz) == (220, 22_050)
     assert (tmp_path / "text").read_text(encoding="utf-8") == SENTENCE
-    assert "-v cmn+f3 -s 210 -p 60 --stdout" in (tmp_path / "arguments").read_text()
+    assert "-v cmn-latn-pinyin+f3 -s 210 -p 60 --stdout" in (tmp_path / "arguments").read_text()
+
+
+def test_an_older_espeak_has_mandarin_by_another_name(tmp_path: Path) -> None:
+    assert EspeakSynthesizer(stand_in(tmp_path, "", "cmn")).name == "espeak-ng-cmn"
+    with pytest.raises(SynthesisError, match="no Mandarin voice"):
+        EspeakSynthesizer(stand_in(tmp_path, "", "en"))
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
-def test_espeak_speaks() -> None:
-    samples, rate_hz = EspeakSynthesizer().synthesize(SENTENCE, WOMAN, 1.0)
+def test_espeak_is_understood() -> None:
+    said = "您好，请问您找他有什么事情？"
+    samples, rate_hz = EspeakSynthesizer().synthesize(said, WOMAN, 0.85)
     assert 1.0 < samples.size / rate_hz < 6.0
-    assert np.abs(samples).max() > 0.05
+    heard = Hearing(load_config(None, [])).text(resample(samples, rate_hz, 16_000), 16_000)
+    told = sum(character in heard for character in set(normalise(said)))
+    assert told > len(set(normalise(said))) / 2, heard
 
 
 @pytest.fixture(scope="module")
