@@ -196,14 +196,15 @@ class Desk:
                 continue
             try:
                 call = await asyncio.to_thread(self._calls.claim_abandoned, found)
+                if call.recording:
+                    # Before the verdict: whoever reads of it finds the recording.
+                    folder = self._services.recordings.folder(call.recording)
+                    rate_hz = self._services.config.audio.sample_rate_hz
+                    await asyncio.to_thread(mix_down, folder, rate_hz)
                 await self._conclude(call, await self._so_far(call))
                 ended += 1
             except CallSupersededError:
                 continue
-            if call.recording:
-                folder = self._services.recordings.folder(call.recording)
-                rate_hz = self._services.config.audio.sample_rate_hz
-                await asyncio.to_thread(mix_down, folder, rate_hz)
         return ended
 
     async def expire(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ _BARGE_IN_S = 0.12
 # While the caller talks the voice is looked at again after so much more speech.
 _VOICE_EVERY_S = 1.0
 _RECEIVED_EVERY_S = 5.0
+# A database that takes longer does not keep the robot silent.
+_SETTLED_WITHIN_S = 1.0
 # Of the caller's speech, for whoever learns from the call.
 _MOST_SPEECH_S = 60.0
 
@@ -109,6 +112,8 @@ class HeldCall:
         # An answer that the session knows of, or is told with the source.
         self._answer = record.answer
         self._new: list[Kept] = []
+        self._told = asyncio.Event()
+        self._told.set()
         self.seq = len(record.events)
         self._talking = False
         self._looked_s = 0.0
@@ -214,7 +219,10 @@ class HeldCall:
     # --- the line ------------------------------------------------------------------------------
 
     async def play(self, sound: RobotSound) -> None:
-        """See Line."""
+        """See Line. Sound comes after the events before it: a phone picks up first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLED_WITHIN_S):
+                await self._told.wait()
         frame, samples = self._frames.frame(sound)
         if frame:
             self._outbox.play(frame)
@@ -230,6 +238,7 @@ class HeldCall:
         kept = kept_event(event, self.seq + len(self._new) + 1)
         if kept is not None:
             self._new.append(kept)
+            self._told.clear()
         elif isinstance(event, steps.Say | steps.Listen):
             self._outbox.put(Played(seq=self.seq, over=isinstance(event, steps.Listen)))
         notice = notice_of(event)
@@ -258,6 +267,8 @@ class HeldCall:
         self.seq += len(new)
         for event in new:
             self._outbox.put(event)
+        if not self._new:
+            self._told.set()
         self._tell_progress()
 
     def _settle(self, checkpoint: Mapping[str, Any], before: int, new: Sequence[Kept]) -> None:

@@ -271,7 +271,8 @@ def test_a_line_that_nobody_goes_on_with_ends_with_the_verdict_so_far(
             notice = notices.receive_json()
     assert notice["body"]["outcome"] == "broken_off"
     call = client.get("/v1/screening/calls/k1", headers=key).json()
-    assert [turn["text"] for turn in call["turns"]][-1] == DELIVERY.replace("快递", "东西")
+    # The robot may have answered before it was known that the line is gone.
+    assert DELIVERY.replace("快递", "东西") in [turn["text"] for turn in call["turns"]]
     assert "recording" in call["links"]
 
 
