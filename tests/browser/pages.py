@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from persona_ray.config import RunConfig
 from persona_ray.inference.personality import PersonalityRecognizer
@@ -57,24 +58,27 @@ class Served:
 
 @contextlib.contextmanager
 def serve(config: RunConfig, store: Store, desk: ModelsDesk) -> Iterator[Served]:
-    """The application on a free port of this machine."""
+    """The application of colours on a free port of this machine."""
     recognizer = PersonalityRecognizer(small_model(), config, Spoken())
     services = Services(config, LocalService(recognizer, version="2"), store)
     routers = (pages, health, recognitions, live_calls, annotate, models(desk))
+    with listening(build_app(services, routers)) as address:
+        yield Served(address, services)
+
+
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """An application on a free port of this machine; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            build_app(services, routers), host="127.0.0.1", port=port, log_level="warning"
-        )
-    )
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{port}"
     try:
         _wait(address)
-        yield Served(address, services)
+        yield address
     finally:
         server.should_exit = True
         thread.join(timeout=20)
