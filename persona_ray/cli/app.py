@@ -10,6 +10,7 @@ from persona_ray.cli import (
     annotate,
     config,
     corpus,
+    demo,
     device,
     keys,
     learn,
@@ -59,7 +60,8 @@ call.
 
 `synth build` makes an archive with planted truth to try them on.
 
-`screening` is the second application: unknown calls. `device` is a phone that uses its sets.
+`screening` is the second application: unknown calls; `demo screening` plays some. `device` is a
+phone that uses its sets.
 """,
 )
 
@@ -96,5 +98,6 @@ app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(screening.app, name="screening")
 app.add_typer(device.app, name="device")
+app.add_typer(demo.app, name="demo")
 app.add_typer(synth.app, name="synth")
 app.add_typer(config.app, name="config")

@@ -71,6 +71,25 @@ def dialogues(
 
 
 @app.command()
+def callers(
+    folder: Annotated[Path, typer.Argument(help="Folder with calls.yaml.")] = Path("demo/calls"),
+    overrides: Overrides = None,
+) -> None:
+    """Speak the callers of a screening demo anew, after an edit of its calls.yaml.
+
+    `--set engine=espeak` speaks at once; kokoro wants its voices, as `synth build` does.
+    """
+    from persona_ray.progress import RichProgress
+    from persona_ray.synth.callers import speak_calls
+    from persona_ray.synth.config import SynthConfig
+    from persona_ray.synth.speech import make_synthesizer
+
+    synthesizer = make_synthesizer(load_section(SynthConfig, None, overrides or ()))
+    spoken = speak_calls(folder, synthesizer, RichProgress())
+    Console().print(f"{folder}: {spoken} turns")
+
+
+@app.command()
 def keys() -> None:
     """Every key of the archive's configuration."""
     from persona_ray.synth.config import SynthConfig

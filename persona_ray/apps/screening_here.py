@@ -1,0 +1,92 @@
+"""The screening service in this process, without Ray: the same application, models and routes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from persona_ray.apps.bundles import choose_category, find_bundle
+from persona_ray.errors import ServiceError
+from persona_ray.serving.screening.models import (
+    CATEGORIES,
+    EARS,
+    MOUTH,
+    PARTS,
+    ROBOT,
+    VOICES,
+    DeployedModels,
+)
+
+if TYPE_CHECKING:
+    from persona_ray.config import RunConfig
+    from persona_ray.serving.screening.models import Models
+
+_STARTS_S = 60.0
+_ENDS_S = 20.0
+_LOOK_EVERY_S = 0.1
+
+
+class HeldModels(DeployedModels):
+    """Models of this process, asked as deployments are."""
+
+    def __init__(self, models: Models) -> None:
+        super().__init__({})
+        self._names = dict(models.names)
+        self._held: Mapping[str, Any] = {
+            EARS: models.ears,
+            VOICES: models.voices,
+            CATEGORIES: models.categories,
+            ROBOT: models.robot,
+            MOUTH: models.mouth,
+        }
+
+    async def names(self) -> dict[str, str]:
+        """See DeployedModels."""
+        return self._names
+
+    async def _ask(self, part: str, method: str, *asked: Any) -> Any:
+        return await getattr(self._held[part], method)(*asked)
+
+
+@contextlib.contextmanager
+def screening_here(config: RunConfig) -> Iterator[str]:
+    """The address of the service on a free port of this machine, for as long as the block runs.
+
+    Raises BundleError, EngineUnavailableError, SynthesisError, ConfigError, ServiceError.
+    """
+    import uvicorn
+
+    from persona_ray.apps.screening import make_app
+    from persona_ray.apps.screening_models import load_models
+
+    category = choose_category(config)
+    models = load_models(config, PARTS, find_bundle(config, category), category)
+    app = make_app(config, HeldModels(models), models.names)
+    # Whoever runs it sees what the calls came to; the events are for operators.
+    logging.getLogger("persona_ray.serving").setLevel(logging.ERROR)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listening]}, name="screening", daemon=True
+        )
+        thread.start()
+        try:
+            _wait(server, thread)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=_ENDS_S)
+
+
+def _wait(server: Any, thread: threading.Thread) -> None:
+    until = time.monotonic() + _STARTS_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > until:
+            raise ServiceError("the screening service did not start in this process")
+        time.sleep(_LOOK_EVERY_S)
