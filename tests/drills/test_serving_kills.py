@@ -168,11 +168,11 @@ def test_a_live_call_goes_on_where_it_was(served: Served, hearing: str) -> None:
         assert killed == (role is not None)
         return client, events
 
-    unbroken, plain = asyncio.run(held("unbroken", None))
+    unbroken, plain = asyncio.run(held(f"unbroken-{hearing}", None))
     assert unbroken.connections == 1
     assert len(_settled(plain)) >= 3
     for role in ("ingress", hearing):
-        client, events = asyncio.run(held(f"without-{role}", role))
+        client, events = asyncio.run(held(f"{hearing}-without-{role}", role))
         assert _settled(events) == _settled(plain), role
         assert client.connections >= (2 if role == "ingress" else 1)
         print(f"\nkill -9 of {role}: {client.connections} connections, the same sentences")
