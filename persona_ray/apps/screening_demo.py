@@ -196,23 +196,34 @@ def _row(made: MadeCall, out: Path) -> ScreenedRow:
         standing=detail["standing"] or "",
         category=detail["category"],
         decided_s=detail["decided_s"],
-        told=[_told(kind, body) for kind, body in made.notices],
+        told=list(told_of(made)),
         turns=[(turn["speaker"], turn["text"]) for turn in detail["turns"]],
         recording=recording,
         wrong=list(wrong_of(made)),
     )
 
 
-def _told(kind: str, body: dict[str, Any]) -> str:
-    """A notice in words."""
-    about = body.get("category") or "no category"
-    match kind:
-        case "ask":
-            return f"what shall be done? {body['reason']}"
-        case "screen":
-            return f"taken for {about}: {body['reason']}"
-    named = f" ({body['standing']})" if body.get("standing") else ""
-    return f"{str(body['outcome']).replace('_', ' ')}, {about}{named}: {body['reason']}"
+def told_of(made: MadeCall) -> Iterator[str]:
+    """What the user was shown and told, in words; what the verdict repeats is said once."""
+    if made.event["name"]:
+        yield f"{made.event['name']} is calling"
+    verdict = next((body for kind, body in made.notices if kind == "verdict"), None)
+    for kind, body in made.notices:
+        if kind == "ask":
+            yield f"what shall be done? {body['reason']}"
+        elif kind == "screen" and not _repeated(body, verdict):
+            yield f"taken for {body['category'] or body['standing']}: {body['reason']}"
+    if verdict is not None:
+        about = " ".join(part for part in (verdict["standing"], verdict["category"]) if part)
+        named = f" ({about})" if about else ""
+        yield f"{str(verdict['outcome']).replace('_', ' ')}{named}: {verdict['reason']}"
+
+
+def _repeated(body: dict[str, Any], verdict: dict[str, Any] | None) -> bool:
+    if verdict is None:
+        return False
+    # Probabilities move with each turn; what it is taken for is what counts.
+    return bool(body["category"] == verdict["category"])
 
 
 def wrong_of(made: MadeCall) -> Iterator[str]:

@@ -12,6 +12,8 @@ from persona_ray.cli.options import Overrides
 if TYPE_CHECKING:
     from persona_ray.evaluation.report.screened import ScreenedPage
 
+_WIDTH = 150
+
 app = typer.Typer(no_args_is_help=True, help="Applications on what is shipped, from end to end.")
 
 
@@ -50,17 +52,18 @@ def print_calls(page: ScreenedPage) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    if not console.is_terminal:
+        # A file or pipe has no width that could be meant.
+        console = Console(width=_WIDTH)
     table = Table(show_lines=True)
     for name in ("who called", "what the system did", "category", "s", "what the user was told"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name in ("category", "s"))
     for row in page.rows:
         did = row.outcome + "".join(f"\nEXPECTED: {one}" for one in row.wrong)
         decided = "" if row.decided_s is None else f"{row.decided_s:.1f}"
         told = "\n".join(row.told)
-        cells = (row.about, did, f"{row.category or '-'}\n{row.standing}", decided, told)
-        table.add_row(*cells)
-    console = Console()
-    # In a file or pipe there is no terminal whose width could be meant.
-    console.print(table, width=None if console.is_terminal else 160, markup=False)
+        table.add_row(row.about, did, f"{row.category}\n{row.standing}".strip(), decided, told)
+    console.print(table)
     for note in page.notes:
         console.print(note, markup=False)

@@ -133,7 +133,8 @@ def read_turn(path: Path) -> tuple[Samples, int]:
             f"{path} cannot be read ({error}): make it with `persona-ray synth callers "
             f"{path.parent}`"
         ) from None
-    return samples, int(rate_hz)
+    # What was coded with loss may overshoot.
+    return samples.clip(-1.0, 1.0), int(rate_hz)
 
 
 def speak_calls(folder: Path, synthesizer: Synthesizer, progress: Progress) -> int:

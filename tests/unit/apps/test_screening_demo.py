@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
-from persona_ray.apps.screening_demo import PAGE, DemoResult, check, run_demo, wrong_of
-from persona_ray.apps.screening_demo_calls import MadeCall
+from persona_ray.apps import screening_here, screening_models
+from persona_ray.apps.screening_demo import PAGE, DemoResult, check, run_demo, told_of, wrong_of
+from persona_ray.apps.screening_demo_calls import MadeCall, Player
+from persona_ray.config import load_config
 from persona_ray.errors import ConfigError, ServiceError
 from persona_ray.evaluation.report.screened import ScreenedPage, ScreenedRow, render_screened
 from persona_ray.progress import SilentProgress
-from persona_ray.synth.callers import ScriptedCall, read_script, read_turn, turn_files
+from persona_ray.serving.screening.models import Models, VoiceSeen
+from persona_ray.store import open_store
+from persona_ray.synth.callers import CallScript, ScriptedCall, read_script, read_turn, turn_files
+from tests.unit.serving.live.sounds import talk
+from tests.unit.serving.screening.conftest import loud
+from tests.unit.serving.screening.parts import FRAUD as FRAUD_TEXT
+from tests.unit.serving.screening.parts import FakeVoices, fakes
+
+__all__ = ["loud"]
 
 Told = Sequence[tuple[str, dict[str, Any]]]
 VERDICT: Told = [("verdict", {})]
@@ -68,6 +80,80 @@ def test_what_went_otherwise_is_named() -> None:
         "the user is told of the verdict"
     ]
     assert list(wrong_of(made(words, heard, recording=b""))) == ["a recording behind its link"]
+
+
+def test_what_the_user_is_told_is_said_once() -> None:
+    verdict = {"outcome": "message", "standing": "normal", "category": "delivery", "reason": "B"}
+    notices: Told = [
+        ("ask", {"category": "promotion", "name": "", "reason": "R"}),
+        ("screen", {"category": "promotion", "standing": "abnormal", "reason": "A"}),
+        ("screen", {"category": "delivery", "standing": "normal", "reason": "B"}),
+        ("verdict", verdict),
+    ]
+    call = made(FRAUD | {"by": "words"}, {}, notices)
+    shown = MadeCall(call.script, {"name": "妈妈"}, call.detail, notices, b"", 1)
+    assert list(told_of(shown)) == [
+        "妈妈 is calling",
+        "what shall be done? R",
+        "taken for promotion: A",
+        "message (normal delivery): B",
+    ]
+
+
+class LearningVoices(FakeVoices):
+    """Notes whose voices are learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learnt: list[str] = []
+
+    async def learn(self, samples: Any, rate_hz: int, seen: VoiceSeen) -> bool:
+        assert len(samples) > rate_hz
+        self.learnt.append(seen.category)
+        return True
+
+
+@pytest.mark.usefixtures("loud")
+def test_calls_are_made_over_the_services_own_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fraud with sound, then the same number again, which is known by then; models are fakes."""
+    config = load_config(None, [f"workspace={tmp_path / 'out'}"])
+    (tmp_path / "out").mkdir()
+    soundfile.write(tmp_path / "fraud-1.ogg", talk((0.5, 2.0)), 8000)
+    fraud = {"about": "", "number": "+8613800138011", "caller": "anna"}
+    script = CallScript.model_validate(
+        {
+            "user": "li",
+            "callers": {"anna": {"sex": "female", "timbre": {"zf_xiaobei": 1.0}}},
+            "calls": [
+                fraud | {"id": "fraud", "says": ["x"], "expect": FRAUD | {"by": "words"}},
+                fraud
+                | {
+                    "id": "again",
+                    "round": 2,
+                    "expect": FRAUD | {"outcome": "rejected", "by": "number"},
+                },
+            ],
+        }
+    )
+    fake, voices = fakes(config, FRAUD_TEXT), LearningVoices()
+    names = dict.fromkeys(("ears", "voices", "categories", "robot", "mouth"), "fake 1")
+    models = Models(names, fake.ears, voices, fake.categories, fake.robot, fake.mouth)
+    monkeypatch.setattr(screening_here, "choose_category", lambda _: None)
+    monkeypatch.setattr(screening_here, "find_bundle", lambda *_: None)
+    monkeypatch.setattr(screening_models, "load_models", lambda *_: models)
+    with open_store(config.store_url) as store:
+        key = store.keys.create("li", ("screen", "screening")).token
+    with (
+        screening_here.screening_here(config) as address,
+        SilentProgress().stage("calls", 2) as stage,
+    ):
+        player = Player(address, key, script, tmp_path, 2)
+        calls = asyncio.run(player.play(stage))
+    assert [list(wrong_of(call)) for call in calls] == [[], []]
+    assert calls[0].connections == 1
+    assert voices.learnt == ["account_fraud"]
 
 
 def row(**changes: Any) -> ScreenedRow:
