@@ -19,9 +19,13 @@ READY = {"/": "#choose", "/annotate": "#utterance", "/models": "#versions table"
 @pytest.mark.parametrize("path", READY)
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out_from_its_ground(open_page: Open, path: str, dark: bool) -> None:
-    """WCAG 2.2's contrast ratio of at least 4.5 for every text that can be seen."""
     page = open_page(path, dark=dark)
     page.wait_for_selector(READY[path])
+    check_contrast(page, dark)
+
+
+def check_contrast(page: Page, dark: bool) -> None:
+    """WCAG 2.2's contrast ratio of at least 4.5 for every text that can be seen."""
     pairs = page.evaluate(
         """() => {
           const ground = (e) => {
@@ -51,8 +55,14 @@ def test_text_stands_out_from_its_ground(open_page: Open, path: str, dark: bool)
 def test_every_control_has_a_name(open_page: Open, path: str) -> None:
     page = open_page(path)
     page.wait_for_selector(READY[path])
+    check_names(page)
+
+
+def check_names(page: Page) -> None:
+    """Of every control; one heading of the page, and no id twice."""
     nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, input, a, [role=img], canvas")]
+        """() => [...document.querySelectorAll(
+            "button, input, select, audio, a, [role=img], canvas")]
           .filter((e) => e.checkVisibility() && !e.closest("[aria-hidden=true]"))
           .filter((e) => !(e.innerText || e.ariaLabel || e.labels?.length))
           .map((e) => e.outerHTML.slice(0, 90))"""

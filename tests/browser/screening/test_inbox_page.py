@@ -47,7 +47,7 @@ def test_a_call_appears_as_it_ends_and_tells_what_it_was(
     assert FRAUD in said.nth(1).inner_text()
     assert "hung up on" in detail
     # The call was marked: the page says so, and the shared set has nothing.
-    assert "Illegal, a screened call, until" in page.inner_text("#detail")
+    assert "Illegal, put in by a screened call, until" in page.inner_text("#detail")
     page.click("summary")
     assert "words 1" in page.inner_text("details")
 
@@ -73,7 +73,9 @@ def test_the_recording_is_heard_by_its_link_and_from_a_turn_on(
     page.wait_for_selector("#detail audio")
     assert "signature=" in str(page.get_attribute("#detail audio", "src"))
     page.click("#detail .turns li.caller .time")
-    start = served.store.screened_calls.get("li", "k1").verdict["turns"][1]["start_s"]
+    kept = served.store.screened_calls.get("li", "k1").verdict
+    assert kept is not None
+    start = kept["turns"][1]["start_s"]
     until(page, "document.querySelector('audio').readyState >= 2")
     until(page, f"document.querySelector('audio').currentTime > {start + 0.2}")
     assert page.evaluate("document.querySelector('audio').duration") > start + 1
@@ -132,7 +134,7 @@ def test_a_number_is_blocked_allowed_and_forgotten_by_keys(
     page.wait_for_selector("[data-deed=normal][aria-pressed=false]")
     assert own(served) is None
     page.click("[data-deed=report]")
-    until(page, "document.querySelector('#toasts').innerText.includes('Reported')")
+    page.wait_for_selector("text=Reported.")
     (report,) = served.store.reports.of_reporter("li", 10)
     assert (report.key, report.category, report.call_id) == (NUMBER, "loans", "k1")
 

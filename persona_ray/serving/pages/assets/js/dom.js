@@ -21,6 +21,11 @@ export function show(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child != null && child !== false));
 }
 
+/** Focus what took the place of a focused element that was drawn anew; not what is used meanwhile. */
+export function refocus(element) {
+  if (document.activeElement === document.body) element?.focus();
+}
+
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value == null || value === false) continue;

@@ -1,6 +1,6 @@
 // One screened call: what it was, why, what was said; to listen to, correct, allow, block, report.
 
-import { h, show } from "./dom.js";
+import { h, refocus, show } from "./dom.js";
 import { clock, date, percent, word, wordOr } from "./i18n.js";
 import { getJson, request } from "./http.js";
 import { category, categoryOptions, chip, numberText, reason, twice, until } from "./screening.js";
@@ -146,7 +146,7 @@ export class CallView {
     }
     this._on.changed();
     if (id === this.id) await this.reload();
-    if (focused) this._box.querySelector(`[data-deed="${focused}"]`)?.focus();
+    if (focused) refocus(this._box.querySelector(`[data-deed="${focused}"]`));
   }
 
   // To listen: by the call's signed link, which is over after some minutes.

@@ -1,6 +1,6 @@
 // The inbox: screened calls, newest first, one opened; what happens meanwhile appears by itself.
 
-import { byId, h, show } from "./dom.js";
+import { byId, h, refocus, show } from "./dom.js";
 import { date, onLanguage, word, wordOr } from "./i18n.js";
 import { ApiError, getJson } from "./http.js";
 import { CallView } from "./inbox-call.js";
@@ -76,7 +76,7 @@ function drawCalls() {
   const focused = document.activeElement?.dataset?.call;
   show(box, h("ul", { class: "calls", onkeydown: arrows }, calls.map(row)),
     next && h("button", { type: "button", class: "quiet older", onclick: older }, word("inbox.older")));
-  if (focused) box.querySelector(`[data-call="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) refocus(box.querySelector(`[data-call="${CSS.escape(focused)}"]`));
 }
 
 function row(call) {
@@ -167,7 +167,7 @@ function drawAsks() {
     h("div", {}, h("p", { class: "title" }, word("ask.title", { who: body.name || numberText(calls?.find((call) => call.call_id === id)?.number ?? "") })),
       h("p", { class: "muted" }, reason(body.reason))),
     h("div", { class: "row" }, view.answers(id, (done) => { if (done) asked.delete(id); drawAsks(); load(); })))));
-  if (focused && choice) byId("asks").querySelector(`[data-ask="${CSS.escape(focused)}"] [data-choice="${choice}"]`)?.focus();
+  if (focused && choice) refocus(byId("asks").querySelector(`[data-ask="${CSS.escape(focused)}"] [data-choice="${choice}"]`));
 }
 
 async function begin() {

@@ -1,6 +1,6 @@
 // Sets and libraries: what gets through, one's own numbers, what is known of a number, voices.
 
-import { byId, h, show } from "./dom.js";
+import { byId, h, refocus, show } from "./dom.js";
 import { date, onLanguage, word, wordOr } from "./i18n.js";
 import { getJson, request } from "./http.js";
 import { askReason } from "./reason.js";
@@ -65,7 +65,7 @@ async function want(wanted) {
   const user_id = new URL(forUser("/settings"), location.href).searchParams.get("user_id") ?? "";
   await act(async () => { settings = await getJson("/v1/screening/settings", asked("PUT", { wanted, user_id })); }, word("wanted.saved"));
   drawWanted();
-  if (focused) byId("wanted").querySelector(`input[value="${focused}"]`)?.focus();
+  if (focused) refocus(byId("wanted").querySelector(`input[value="${focused}"]`));
 }
 
 // One's own numbers.
@@ -122,7 +122,7 @@ async function unfold(number) {
   unfolded = null;
   if (!shut) await act(async () => { unfolded = await getJson(forUser("/numbers/inspect"), asked("POST", { number })); });
   drawNumbers();
-  byId("numbers").querySelector(`[data-number="${number}"] .history`)?.focus();
+  refocus(byId("numbers").querySelector(`[data-number="${number}"] .history`));
 }
 
 async function remove(entry) {
@@ -165,7 +165,7 @@ function drawFound() {
   if (!found) return show(byId("found"));
   const line = (entry, title) => h("p", { class: "row" }, h("b", {}, title),
     entry ? [chip(entry.standing, entry.category ? category(entry.category) : word(`standing.${entry.standing}`)),
-      h("span", { class: "muted small" }, [entry.name, word(`origin.${entry.origin}`), until(entry.expires_at)].filter(Boolean).join(" · "))] : h("span", { class: "muted" }, word("shared.none")));
+      h("span", { class: "muted small" }, [entry.name, word("shared.origin", { origin: word(`origin.${entry.origin}`) }), until(entry.expires_at)].filter(Boolean).join(" · "))] : h("span", { class: "muted" }, word("shared.none")));
   show(byId("found"), h("h3", {}, numberText(found.number)), line(found.own, word("shared.own")), line(found.shared, word("shared.shared")),
     found.counts && h("p", { class: "muted small" }, word(found.counts.shared ? "shared.counts.shared" : "shared.counts.own")),
     found.shared && h("div", { class: "row" }, h("button", { type: "button", id: "appeal", onclick: appeal }, word("appeals.appeal"))),

@@ -1,6 +1,6 @@
 // Reports: one's own, to be made and taken back; for operators what most persons report, and appeals.
 
-import { byId, h, show } from "./dom.js";
+import { byId, h, refocus, show } from "./dom.js";
 import { count, date, onLanguage, word } from "./i18n.js";
 import { getJson, request, settings } from "./http.js";
 import { askReason } from "./reason.js";
@@ -127,7 +127,7 @@ async function unfold(key) {
   unfolded = null;
   if (!shut) await act(async () => { unfolded = { key, ...(await getJson("/v1/screening/shared/inspect", asked("POST", { kind, key }))) }; });
   drawReported();
-  byId("reported").querySelector(`[data-key="${CSS.escape(key)}"] button`)?.focus();
+  refocus(byId("reported").querySelector(`[data-key="${CSS.escape(key)}"] button`));
 }
 
 async function confirm(key, name) {

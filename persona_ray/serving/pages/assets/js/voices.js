@@ -1,6 +1,6 @@
 // The voice libraries: how many voices of which category; for operators, each of them. No sound.
 
-import { h, show } from "./dom.js";
+import { h, refocus, show } from "./dom.js";
 import { count, date, word, wordOr } from "./i18n.js";
 import { getJson, request } from "./http.js";
 import { askReason } from "./reason.js";
@@ -76,7 +76,7 @@ export class Voices {
       await this._more();
     }
     this.draw();
-    this._box.querySelector(`[data-voices="${one.standing} ${one.category}"] button`)?.focus();
+    refocus(this._box.querySelector(`[data-voices="${one.standing} ${one.category}"] button`));
   }
 
   async _more() {
