@@ -199,6 +199,7 @@ JOBS = {
     "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", True),
     "recognize_archive": ("persona_ray.launch.archive.job.recognize_archive", True),
     "sweep": ("persona_ray.launch.sweep.job.sweep", True),
+    "train_category": ("persona_ray.launch.category.train_category", True),
 }
 
 
@@ -215,7 +216,9 @@ def test_help_of_a_job_shows_how_it_is_submitted_and_stopped(repository: Path, n
     for part in ("ray job submit", f"python jobs/{name}.py", f"{name}.yaml", "config keys"):
         assert part in " ".join(done.stdout.split())
     assert ("--fresh" in done.stdout) == JOBS[name][1]
-    stoppable = name in ("finetune", "main_job", "pretrain_speech", "pretrain_text", "sweep")
+    stoppable = name in (
+        "finetune", "main_job", "pretrain_speech", "pretrain_text", "sweep", "train_category"
+    )  # fmt: skip
     assert ("RAY_JOB_STOP_WAIT_TIME_S makes these more" in done.stdout) == stoppable
     assert max(map(len, done.stdout.splitlines())) <= 100
 
