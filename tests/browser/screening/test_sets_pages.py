@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from starlette.requests import HTTPConnection
 
+from persona_ray.serving.gate import Caller, Gate
 from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
 from tests.browser.conftest import overflow, until
 from tests.browser.screening.service import Screening
@@ -127,6 +130,25 @@ def test_a_shared_entry_is_appealed_against_and_the_answer_is_read(
     page.reload()
     page.wait_for_selector("#appeals [data-state=granted]")
     assert "it is a shop" in page.inner_text("#appeals")
+
+
+def test_who_is_quicker_than_the_service_is_waited_for(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose page it is, is not known yet."""
+    admit = Gate.admit
+
+    async def slow(gate: Gate, connection: HTTPConnection, scope: str) -> Caller:
+        if connection.url.path == "/v1/pages/access":
+            await asyncio.sleep(1.5)
+        return await admit(gate, connection, scope)
+
+    monkeypatch.setattr(Gate, "admit", slow)
+    page = open_page("/libraries")
+    page.fill("#look", NUMBER)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#found h3")
+    assert page.locator(".toast.bad").count() == 0
 
 
 def test_voices_are_counted_and_an_operator_takes_one_out(

@@ -23,6 +23,8 @@ function failed(error) {
   toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
 }
 
+// Whose page it is has to be known before anything is asked for.
+const ready = whose(() => { [numbers, found, unfolded] = [null, null, null]; drawFound(); load(); }).then((known) => { me = known; });
 const asked = (method, json) => ({ ...SCOPE, method, json });
 
 async function act(does, said) {
@@ -137,6 +139,7 @@ byId("number-form").addEventListener("submit", async (event) => {
   const day = byId("until").value;
   const json = { number: byId("number").value.trim(), name: byId("name").value.trim(), standing: byId("standing").value,
     expires_at: day ? new Date(`${day}T23:59:59`).toISOString() : null };
+  await ready;
   if (await act(() => request(forUser("/numbers"), asked("PUT", json)), word("numbers.put.done"))) {
     for (const id of ["number", "name", "until"]) byId(id).value = "";
     await loadNumbers();
@@ -153,6 +156,7 @@ byId("look-form").addEventListener("submit", (event) => {
 
 async function look(number) {
   found = null;
+  await ready;
   await act(async () => {
     const entries = await getJson(forUser("/numbers/inspect"), asked("POST", { number }));
     const shared = me.operator && await getJson("/v1/screening/shared/inspect", { ...asked("POST", { key: number }), scope: "screening" });
@@ -204,4 +208,4 @@ function draw() {
 
 onLanguage(draw);
 drawFilter();
-whose(() => { [numbers, found, unfolded] = [null, null, null]; drawFound(); load(); }).then((known) => { me = known; return load(); }).catch(failed);
+ready.then(load).catch(failed);

@@ -17,6 +17,8 @@ let reported = [];
 let unfolded = null; // {key, tally, history}
 let appeals = [];
 
+// Whose page it is has to be known before anything is asked for.
+const ready = whose(() => { mine = null; load(); }).then((known) => { me = known; });
 const asked = (method, json) => ({ ...SCOPE, method, json });
 const keyText = (of, key) => (of === "numbers" ? numberText(key) : word("voices.one", { id: key.slice(0, 8) }));
 
@@ -79,6 +81,7 @@ async function retract(one) {
 byId("report-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const json = { key: byId("key").value.trim(), category: byId("category").value };
+  await ready;
   if (await act(() => request(forUser("/reports"), asked("POST", json)), word("reports.done"))) {
     byId("key").value = "";
     await Promise.all([loadMine(), me.operator && loadReported()]);
@@ -164,4 +167,4 @@ async function decide(one, granted) {
 
 onLanguage(() => { drawForm(); drawMine(); drawKind(); if (me?.operator) { drawReported(); drawAppeals(); } });
 drawKind();
-whose(() => { mine = null; load(); }).then((known) => { me = known; return load(); }).catch(failed);
+ready.then(load).catch(failed);
