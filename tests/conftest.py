@@ -49,9 +49,14 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
-    """One real local cluster for all tests, with more logical processors than the machine has."""
+    """One real local cluster for all tests, with more logical processors than the machine has. Its
+    processes have what the service wants of them."""
     import ray
 
+    from persona_ray.serving.proxy import ENVIRONMENT
+
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     context = ray.init(
         num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning"
     )
