@@ -4,6 +4,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FULL ?=
+QUICK := -m "not drill and not gpu"
 
 export RAY_USAGE_STATS_ENABLED := 0
 export TOKENIZERS_PARALLELISM := false
@@ -35,7 +36,11 @@ demo: setup ## the main job on the shipped archive, ending with a report (FULL=1
 	@$(BIN)/persona-ray run --config configs/demo.yaml --fresh $(if $(FULL),--set asr.reuse_transcripts=false)
 
 test: setup ## the tests that every change needs
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not drill and not gpu"
+	@mkdir -p build
+	@$(BIN)/python -m pytest $(QUICK) tests/unit >build/unit.log 2>&1 & unit=$$!; \
+	  $(BIN)/python -m pytest $(QUICK) tests/browser tests/cluster; others=$$?; \
+	  echo "== tests/unit, which ran beside them"; wait $$unit; unit=$$?; cat build/unit.log; \
+	  exit $$((others || unit))
 
 drills: setup ## faults and soak: slower tests
 	@$(BIN)/python -m pytest -m "drill and not gpu"

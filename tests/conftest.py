@@ -22,16 +22,6 @@ settings.load_profile("untimed")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side (`pytest -n`) run files, and all that use the one Ray cluster are one file."""
-    if not config.pluginmanager.has_plugin("xdist"):
-        return
-    for item in items:
-        where = item.path.relative_to(REPOSITORY / "tests")
-        group = where.parts[0] if where.parts[0] == "cluster" else str(where)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
