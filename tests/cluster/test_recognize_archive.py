@@ -145,10 +145,11 @@ class TestService:
         there = serve.status().applications["skew"].deployments
         handles = {
             name: serve.get_deployment_handle(name, "skew")
-            for name in ("asr", "fused", "speech", "text", "classifier")
+            for name in ("whole", "fused", "speech", "text", "classifier")
             if name in there
         }
-        service = DeployedService(Handles(**handles))
+        asr = handles.get("whole") or serve.get_deployment_handle("asr", "skew")
+        service = DeployedService(Handles(asr, **handles))
         archive = CallArchive(config.archive)
         sentences = rows(found, "sentences")
         for row in rows(found, "calls"):
