@@ -24,6 +24,7 @@ from persona_ray.inference.screening.records import (
     LineKind,
     NotEnoughSpeech,
     NotListed,
+    Speaker,
     Turn,
     Verdict,
     VoiceVerdict,
@@ -36,6 +37,7 @@ from persona_ray.serving.screening.consequences import CorrectedTo
 from persona_ray.serving.screening.protocol import (
     CallEventOut,
     CallStarted,
+    TurnSaid,
     read_event,
 )
 from persona_ray.serving.screening.services import Parts, ScreeningServices
@@ -259,3 +261,8 @@ def whole(event: CallEventOut) -> bool:
 def over(event: CallEventOut) -> bool:
     """The robot has ended to speak."""
     return event.type == "speaking" and bool(getattr(event, "over", False))
+
+
+def caller_spoke(event: CallEventOut) -> bool:
+    """A turn of the caller was understood (the robot's own turns are told as well)."""
+    return isinstance(event, TurnSaid) and event.speaker is Speaker.CALLER
