@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from persona_ray.inference.screening.records import NotEnoughSpeech, Origin
@@ -32,7 +33,7 @@ def load_models(
     from persona_ray.inference.screening.categories import BundleCategories
     from persona_ray.inference.screening.ears import build_ears
     from persona_ray.inference.screening.mouth import build_mouth
-    from persona_ray.inference.screening.robot import build_robot
+    from persona_ray.inference.screening.robot import build_lines, build_robot
 
     screening = config.screening
     names: dict[str, str] = {}
@@ -52,10 +53,13 @@ def load_models(
         robot = build_robot(screening.dialogue, screening.policy.categories)
         names[ROBOT] = robot.name
     # A robot that never speaks needs no voice.
-    mouth = build_mouth(screening.dialogue) if _speaks(config, wanted) else None
-    if mouth is not None:
+    mouth, prepare = None, None
+    if _speaks(config, wanted):
+        mouth = build_mouth(screening.dialogue)
         names[MOUTH] = mouth.name
-    return Models(names, ears, voices, categories, robot, mouth)
+        said = build_lines(screening.dialogue, screening.policy.categories).dialogue.spoken()
+        prepare = partial(mouth.prepare, tuple(said))
+    return Models(names, ears, voices, categories, robot, mouth, prepare)
 
 
 class LibraryVoices:

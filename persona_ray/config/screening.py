@@ -174,7 +174,10 @@ class DialogueConfig(Section):
     )
     speed: float = Field(1.0, gt=0.3, lt=3, description="of speech, a ratio")
     spoken: int = Field(
-        512, ge=1, description="answers whose sound is kept in memory, about 0.3 MB each"
+        512,
+        ge=1,
+        description="pieces of answers whose sound is kept, made when the service starts; "
+        "about 0.3 MB each",
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import SynthesisError
+from persona_ray.inference.screening.speaking import pieces
 from persona_ray.tts.base import Voice
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 VOICE = Voice("assistant", "female")
 _TRIAL = "您好。"
+_log = logging.getLogger(__name__)
 
 
 class SpeakingMouth:
@@ -56,11 +59,20 @@ class SpeakingMouth:
         return await asyncio.shield(task)
 
     async def prepare(self, texts: Iterable[str]) -> int:
-        """Speak `texts` ahead of any call, as many as are kept; how many that were."""
-        ahead = list(dict.fromkeys(texts))[: self._kept]
-        for text in ahead:
-            await self.speak(text)
-        return len(ahead)
+        """Speak `texts` ahead of any call, in pieces as calls ask for them, as many as are kept;
+        how many of these have a sound now. A call that asks meanwhile waits for one piece at most.
+        """
+        ahead = list(dict.fromkeys(piece for text in texts for piece in pieces(text)))
+        made = 0
+        for piece in ahead[: self._kept]:
+            try:
+                await self.speak(piece)
+            except SynthesisError as error:
+                # The call that needs it is told; the others have theirs.
+                _log.warning("a piece of the dialogue set has no sound: %s", error)
+            else:
+                made += 1
+        return made
 
     async def _make(self, text: str) -> Spoken:
         async with self._turn:

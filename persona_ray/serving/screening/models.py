@@ -3,7 +3,8 @@ over its handles."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -60,7 +61,7 @@ class LearningVoices(Protocol):
 @dataclass(frozen=True, slots=True)
 class Models:
     """Those that a replica holds; None: another deployment's. `names`: name and version by part,
-    as verdicts have them."""
+    as verdicts have them. `prepare`: work that a replica does beside its first calls."""
 
     names: Mapping[str, str]
     ears: Ears | None = None
@@ -68,9 +69,10 @@ class Models:
     categories: Categories | None = None
     robot: Robot | None = None
     mouth: Mouth | None = None
+    prepare: Callable[[], Coroutine[Any, Any, object]] | None = None
 
 
-# Loads the parts that are wanted; called once in each replica, outside of its event loop.
+# Loads the parts that are wanted; called once in each replica, before it answers.
 BuildModels = Callable[["RunConfig", Collection[str]], Models]
 
 
@@ -87,6 +89,9 @@ class ScreeningModels:
     ) -> None:
         use_threads(scale.threads)
         self._models = build(config, wanted)
+        if self._models.prepare is not None:
+            # Ray calls constructors on the replica's event loop.
+            self._preparing = asyncio.create_task(self._models.prepare())
 
     async def names(self) -> dict[str, str]:
         """Name and version by part."""

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from persona_ray.config import RunConfig
 from persona_ray.config.screening import DialogueConfig
+from persona_ray.config.serving import ScaleConfig
 from persona_ray.errors import SynthesisError
 from persona_ray.inference.screening.mouth import VOICE, SpeakingMouth, build_mouth
+from persona_ray.inference.screening.speaking import RobotSound, pieces, speak
+from persona_ray.serving.screening.models import MOUTH, Models, ScreeningModels
+from persona_ray.serving.stages import Failed
 from persona_ray.tts.base import Voice
 from persona_ray.tts.tone import ToneSynthesizer
 
@@ -96,8 +103,47 @@ def test_a_call_that_ends_takes_the_answer_from_nobody() -> None:
 
 def test_lines_are_spoken_ahead_as_far_as_they_are_kept() -> None:
     engine = Counting()
-    assert asyncio.run(mouth_of(engine, kept=2).prepare(["一", "一", "二", "三"])) == 2
-    assert engine.asked == ["一", "二"]
+    engine.broken.add("二。")
+    assert asyncio.run(mouth_of(engine, kept=3).prepare(["一。二。", "一。", "三", "四"])) == 2
+    assert engine.asked == ["一。", "二。", "三"]
+
+
+def test_a_replica_speaks_ahead_what_a_call_would_ask_for_first() -> None:
+    engine, config = Counting(), RunConfig()
+    lines = ["您好，我是电话助理。请问您是哪位，有什么事？", "请再说一遍。"]
+
+    def build(_config: RunConfig, _wanted: Collection[str]) -> Models:
+        mouth = mouth_of(engine)
+        return Models({}, mouth=mouth, prepare=partial(mouth.prepare, lines))
+
+    async def talk() -> int:
+        replica = ScreeningModels(config, ScaleConfig(), build, (MOUTH,))
+        while len(engine.asked) < sum(len(pieces(line)) for line in lines):
+            await asyncio.sleep(0.001)
+        made, begun = len(engine.asked), list[str]()
+        for line in lines:
+            await speak(1, line, DirectMouth(replica), _unheard, begun.append, 1.0)
+        return made
+
+    made = asyncio.run(asyncio.wait_for(talk(), 10.0))
+    assert len(engine.asked) == made
+
+
+class DirectMouth:
+    """A replica's mouth, asked without a handle."""
+
+    def __init__(self, replica: ScreeningModels) -> None:
+        self._replica = replica
+
+    async def speak(self, text: str) -> tuple[Samples, int]:
+        spoken = await self._replica.speak(text)
+        assert not isinstance(spoken, Failed)
+        # A call that is tested needs no time.
+        return spoken[0][:1], spoken[1]
+
+
+async def _unheard(sound: RobotSound) -> None:
+    del sound
 
 
 def test_a_mouth_without_its_engine_is_refused_at_the_start(
