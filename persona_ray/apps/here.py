@@ -162,7 +162,7 @@ def _starting() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ServiceError(
-            f"the deployments did not start: {_last_line(error)}; Ray's logs of this session "
+            f"the deployments did not start: {_last_line(error)}; Ray's logs of this run "
             "(/tmp/ray/session_latest/logs/serve) say more"
         ) from None
 
@@ -231,7 +231,7 @@ def _session_token(config: RunConfig) -> Iterator[str]:
 
 
 def _invitation(config: RunConfig, app: App, address: str, token: str) -> list[str]:
-    """How to ask: with the session's key, where there is one."""
+    """How to ask: with the run's key, where there is one."""
     if not config.serving.keys.required:
         return ["no key is needed on this machine; nobody else is answered"]
     if not token:
@@ -240,7 +240,7 @@ def _invitation(config: RunConfig, app: App, address: str, token: str) -> list[s
             App.SCREENING: "USER --scope screen --scope screening",
         }
         return [f"requests need a key: persona-ray keys create {scopes[app]}"]
-    asked = f"curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this session)"
+    asked = f"curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this run)"
     return [f"open {address}/#key={token}", f"or: {asked}"]
 
 

@@ -13,7 +13,7 @@ from persona_ray.errors import ConfigError
 app = typer.Typer(
     no_args_is_help=True,
     help="Keys of the service: make one, list them, revoke one. `persona-ray serve` on a laptop "
-    "makes its own for the session.",
+    "makes one for as long as it runs.",
 )
 
 

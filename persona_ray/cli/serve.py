@@ -17,7 +17,7 @@ def serve(
         bool | None,
         typer.Option(
             "--session-key/--no-session-key",
-            help="Make a key for this session and print it; default: at a terminal, where "
+            help="Make a key for this run and print it; default: at a terminal, where "
             "serving.host is this machine alone.",
         ),
     ] = None,
@@ -30,7 +30,7 @@ def serve(
 
     Where nothing is registered it is the workspace's bundle; `--set serving.bundle=...` names
     another. It listens on serving.host and serving.port until Ctrl-C. Requests need a key: at a
-    terminal one is made for the session and printed with the address of the pages; others are made
+    terminal one is made for this run and printed with the address of the pages; others are made
     by `persona-ray keys create`. On a Ray cluster: `serve deploy serve_configs/personality.yaml`.
 
     `--app screening` answers unknown calls, with the champion of the category models or that of
