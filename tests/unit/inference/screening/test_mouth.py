@@ -17,6 +17,7 @@ from persona_ray.config.serving import ScaleConfig
 from persona_ray.errors import SynthesisError
 from persona_ray.inference.screening.mouth import VOICE, SpeakingMouth, build_mouth
 from persona_ray.inference.screening.speaking import RobotSound, pieces, speak
+from persona_ray.serving.screening import models
 from persona_ray.serving.screening.models import MOUTH, Models, ScreeningModels
 from persona_ray.serving.stages import Failed
 from persona_ray.tts.base import Voice
@@ -108,7 +109,11 @@ def test_lines_are_spoken_ahead_as_far_as_they_are_kept() -> None:
     assert engine.asked == ["一。", "二。", "三"]
 
 
-def test_a_replica_speaks_ahead_what_a_call_would_ask_for_first() -> None:
+def test_a_replica_speaks_ahead_what_a_call_would_ask_for_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It would load a library that no mouth needs.
+    monkeypatch.setattr(models, "use_threads", lambda _: None)
     engine, config = Counting(), RunConfig()
     lines = ["您好，我是电话助理。请问您是哪位，有什么事？", "请再说一遍。"]
 
