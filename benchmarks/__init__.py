@@ -11,8 +11,11 @@ root of the checkout.
     pretraining_throughput  pretraining: its loop against a plain one, its batches against others
     serving_load            the service under load, against one process, LitServe and BentoML
     serving_live            the service: how many live calls it holds at real time
+    screening_sessions      screening: 200 calls at once, with fakes for models
+    screening_live          screening: how many real calls the service holds at real time
     screenshot              a picture of a report, as in the README
 
 Beside them: `shared`, `human_probes` (of speech_towers), `pretraining_arms` (of
-pretraining_throughput), `serving_*` (of serving_load).
+pretraining_throughput), `serving_*` (of serving_load), `live_ramp` (of both `*_live`),
+`screening_fakes` and `screening_phone` (of screening_sessions).
 """

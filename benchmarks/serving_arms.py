@@ -33,7 +33,7 @@ _PEER_FIELDS = {"file": "file", "text": "text", "channel": "channel"}
 @dataclass(frozen=True)
 class Settings:
     """`name` is in the table; `overrides` are of the product's configuration; `workers`, `threads`
-    and `batch` of the others, `service` of BentoML."""
+    and `batch` of the others, `service` of BentoML, `app` of the product."""
 
     arm: str
     name: str = ""
@@ -41,6 +41,7 @@ class Settings:
     threads: int = 1
     batch: int = 1
     service: str = ""
+    app: str = "personality"
     overrides: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -152,7 +153,13 @@ class Arm:
         overrides = [f"--set={override}" for override in place.overrides]
         asked = ["--config", str(place.config), *overrides]
         if one.arm == PRODUCT:
-            command = [str(Path(sys.executable).with_name("persona-ray")), "serve", *asked]
+            command = [
+                str(Path(sys.executable).with_name("persona-ray")),
+                "serve",
+                *asked,
+                "--app",
+                one.app,
+            ]
             command += [f"--set=serving.port={self.port}", "--set=serving.keys.required=false"]
             return command + [f"--set={override}" for override in one.overrides]
         if one.arm == BENTOML:

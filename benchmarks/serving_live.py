@@ -15,16 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.serving_arms import PRODUCT, Arm, Place, Settings
-from benchmarks.serving_load import quantile
+from benchmarks.live_ramp import RATE_HZ, STAGGER_S, Ramp, Seen, served
 from benchmarks.shared import arguments
 from persona_ray.audio.g711 import encode_mulaw
 from persona_ray.config import RunConfig, load_config
@@ -32,24 +29,17 @@ from persona_ray.errors import PersonaRayError
 from persona_ray.serving.live.client import LiveClient
 from persona_ray.serving.live.protocol import AnyEvent, Ended, Failed, Partial, Sentence, Sound
 
-RATE_HZ, FRAME_S = 8000, 0.1
+FRAME_S = 0.1
 SOUND = Sound(sample_rate_hz=RATE_HZ, encoding="mulaw")
-# Calls of a step do not begin all at once.
-STAGGER_S = 3.0
 DISTINCT = 24
 PATIENCE_S = 20.0
 
 
 @dataclass
-class Seen:
-    """Of one step: seconds after the last word of each sentence, and what else was seen."""
+class Sentences(Seen):
+    """`delays_s`: seconds after the last word of each sentence."""
 
-    delays_s: list[float] = field(default_factory=list)
-    late_s: list[float] = field(default_factory=list)
     partials: int = 0
-    failed: list[str] = field(default_factory=list)
-    lines: int = 0
-    audio_s: float = 0.0
 
 
 def lines(config: RunConfig, seconds: float) -> list[list[bytes]]:
@@ -59,7 +49,8 @@ def lines(config: RunConfig, seconds: float) -> list[list[bytes]]:
     from persona_ray.corpus.archive import CallArchive
     from persona_ray.types import CallRecord
 
-    archive, found = CallArchive(config.archive, transcripts=False), []
+    archive = CallArchive(config.archive, transcripts=False)
+    found: list[list[bytes]] = []
     for record in (record for page in archive.pages() for record in archive.read(page)):
         if len(found) == DISTINCT:
             break
@@ -84,9 +75,9 @@ def lines(config: RunConfig, seconds: float) -> list[list[bytes]]:
     return found
 
 
-async def step(url: str, payloads: Sequence[list[bytes]], calls: int) -> Seen:
+async def step(url: str, payloads: Sequence[list[bytes]], calls: int) -> Sentences:
     """`calls` at once, each its own recording."""
-    seen, tag = Seen(), f"{time.time():.0f}-{calls}"
+    seen, tag = Sentences(), f"{time.time():.0f}-{calls}"
     await asyncio.gather(
         *(
             _call(
@@ -102,7 +93,9 @@ async def step(url: str, payloads: Sequence[list[bytes]], calls: int) -> Seen:
     return seen
 
 
-async def _call(url: str, call_id: str, frames: list[bytes], wait_s: float, seen: Seen) -> None:
+async def _call(
+    url: str, call_id: str, frames: list[bytes], wait_s: float, seen: Sentences
+) -> None:
     await asyncio.sleep(wait_s)
     client = LiveClient(url, call_id, SOUND, patience_s=PATIENCE_S)
     began = time.perf_counter()
@@ -135,37 +128,6 @@ async def _call(url: str, call_id: str, frames: list[bytes], wait_s: float, seen
     seen.audio_s += len(frames) * FRAME_S
 
 
-def show(calls: int, seen: Seen, processor_s: float) -> float:
-    """A line of the table; the delay that 95 % do not exceed."""
-    delays = sorted(seen.delays_s) or [float("nan")]
-    p50, p95, p99 = (quantile(delays, share) for share in (0.5, 0.95, 0.99))
-    late = quantile(sorted(seen.late_s), 0.95)
-    print(
-        f"  {calls:5}{len(seen.delays_s):11}{p50:9.2f}{p95:7.2f}{p99:7.2f}"
-        f"{100 * processor_s / seen.audio_s:22.1f}{1000 * late:9.0f}{seen.partials:10}"
-        f"{seen.lines:7}{len(seen.failed):8} {', '.join(sorted(set(seen.failed)))[:80]}",
-        flush=True,
-    )
-    return p95
-
-
-def ramp(arm: Arm, payloads: Sequence[list[bytes]], steps: Sequence[int], within_s: float) -> None:
-    url = f"ws://127.0.0.1:{arm.port}/v1/live"
-    print(
-        f"  {'calls':>5}{'sentences':>11}{'p50 s':>9}{'p95':>7}{'p99':>7}"
-        f"{'processor % of a call':>22}{'late ms':>9}{'partials':>10}{'lines':>7}{'failed':>8}"
-    )
-    held = 0
-    for calls in steps:
-        before = sum(arm.used_s().values())
-        seen = asyncio.run(step(url, payloads, calls))
-        p95 = show(calls, seen, sum(arm.used_s().values()) - before)
-        if not p95 <= within_s or seen.failed:
-            break
-        held = calls
-    print(f"held at real time, 95 % of sentences within {within_s:g} s: {held} calls")
-
-
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 4, 6, 8, 10, 12, 16, 20])
@@ -176,16 +138,16 @@ def main() -> None:
         payloads = lines(load_config(chosen.config, chosen.overrides), chosen.seconds)
     except PersonaRayError as error:
         sys.exit(f"error: {error}")
-    with tempfile.TemporaryDirectory() as temporary:
-        place = Place(chosen.config, tuple(chosen.overrides), Path(temporary), None)
-        arm = Arm(Settings(PRODUCT), place)
-        try:
-            arm.wait()
-            # The first sentence is slow: it belongs to nobody.
-            asyncio.run(step(f"ws://127.0.0.1:{arm.port}/v1/live", payloads, 1))
-            ramp(arm, payloads, chosen.steps, chosen.within_s)
-        finally:
-            arm.end()
+    with served(chosen.config, chosen.overrides) as arm:
+        url = f"ws://127.0.0.1:{arm.port}/v1/live"
+
+        async def made(calls: int) -> Sentences:
+            return await step(url, payloads, calls)
+
+        # The first sentence is slow: it belongs to nobody.
+        asyncio.run(made(1))
+        partials = {"partials": lambda seen: str(seen.partials)}
+        Ramp("sentences", made, chosen.within_s, partials).climb(arm, chosen.steps)
 
 
 if __name__ == "__main__":
