@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.workers import Workers
+
 # Before anything imports ray, torch or transformers.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -54,3 +56,11 @@ def ray_cluster() -> Iterator[str]:
         yield str(context.address_info["gcs_address"])
     finally:
         ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """Two workers of one group and one by itself, for all tests that need them."""
+    found = Workers(tmp_path_factory.mktemp("workers"))
+    yield found
+    found.close()

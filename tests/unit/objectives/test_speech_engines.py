@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, multiprocessing
-from torch import distributed as dist
+from torch import Tensor
 
 from persona_ray.config.pretraining import EngineConfig, PretrainSpeechConfig
 from persona_ray.launch.units import prepare_units
@@ -20,6 +19,7 @@ from persona_ray.training.pretrain.run import pretrain
 from persona_ray.training.pretrain.settings import PretrainSettings
 from tests.unit.models.checkpoints import FAMILIES, Family, speech_checkpoint
 from tests.unit.objectives.speech_toys import QUIET, Melodies, clip_infos, fingerprint, run_config
+from tests.workers import Workers
 
 INFOS = clip_infos([700 + 83 * (number % 7) for number in range(10)])
 # Losses of about 1.8 and weights of about 1, after few steps of Adam at a rate of 0.001.
@@ -40,11 +40,8 @@ ENGINES = {
 
 
 def work(rank: int, root: Path, task: SpeechTask) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{root / 'store'}", rank=rank, world_size=2)
     for name, engine in ENGINES.items():
         run(root / f"{name}-2", task, engine, rank, world_size=2)
-    dist.destroy_process_group()
 
 
 def run(folder: Path, task: SpeechTask, engine: EngineConfig, rank: int, world_size: int) -> None:
@@ -61,13 +58,13 @@ def outcome(folder: Path) -> tuple[Curve, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("family", FAMILIES[:1], ids=str)
-def test_every_engine_learns_the_same(family: Family, tmp_path: Path) -> None:
+def test_every_engine_learns_the_same(family: Family, tmp_path: Path, workers: Workers) -> None:
     path = str(speech_checkpoint(tmp_path / "hubert", family, **QUIET))
     config = run_config(tmp_path / "run")
     units = prepare_units(config, 0, path, INFOS, Melodies(), fingerprint(INFOS), SilentProgress())
     task = speech_task(config, 0, path, INFOS, Melodies(), units)
     run(tmp_path / "alone", task, EngineConfig(), 0, world_size=1)
-    multiprocessing.spawn(work, args=(tmp_path, task), nprocs=2)
+    workers.together(work, tmp_path, task)
     expected, weights = outcome(tmp_path / "alone")
     assert expected.updates >= 4
     for name in ENGINES:

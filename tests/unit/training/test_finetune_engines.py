@@ -1,7 +1,7 @@
 """Both phases of fine-tuning give one history and one model on every engine, ZeRO stage and number
 of workers, and go on from each other's checkpoints.
 
-Processes as in `pretrain/test_engines.py`: two workers of one group, and one by itself. Without
+Two workers of one group, and one by itself. Without
 dropout, which differs from rank to rank. Tolerance: sums in another order differ in the last bits,
 and two dozen steps of Adam at a rate of 0.02 carry them on.
 """
@@ -9,14 +9,13 @@ and two dozen steps of Adam at a rate of 0.02 carry them on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, multiprocessing
-from torch import distributed as dist
+from torch import Tensor
 
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.training.finetune.history import History, Phase
@@ -26,6 +25,7 @@ from persona_ray.training.run_folder import RunFolder
 from persona_ray.types import Split
 from tests.unit.training.cases import context_of
 from tests.unit.training.toys import Tones, examples, still, tiny_model, training_config
+from tests.workers import Workers
 
 TORCH = EngineConfig()
 ZERO = tuple(EngineConfig(kind="deepspeed", zero_stage=stage) for stage in range(4))
@@ -75,28 +75,19 @@ TWO = (
 BACK_ALONE = Case(1, TORCH, after=LATE.name)
 
 
-def work(process: int, root: Path) -> None:
-    """Processes 0 and 1 are two workers of one group, process 2 is by itself."""
-    torch.set_num_threads(1)
-    if process == 2:
-        for case in ALONE:
-            case.run(root, 0)
-        return
-    dist.init_process_group(
-        "gloo", init_method=f"file://{root / 'store'}", rank=process, world_size=2
-    )
-    for case in TWO:
-        case.run(root, process)
-    dist.destroy_process_group()
+def carry_out(rank: int, root: Path, cases: Sequence[Case]) -> None:
+    for case in cases:
+        case.run(root, rank)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory, workers: Workers) -> Path:
     folder = tmp_path_factory.mktemp("finetune-engines")
     torch.set_num_threads(1)
     for case in (REFERENCE, EARLY):
         case.run(folder, 0)
-    multiprocessing.spawn(work, args=(folder,), nprocs=3)
+    workers.alone(carry_out, 0, folder, ALONE)
+    workers.together(carry_out, folder, TWO)
     BACK_ALONE.run(folder, 0)
     return folder
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
 
 from persona_ray.config import load_config
 from persona_ray.config.pretraining import EngineConfig
@@ -28,6 +26,7 @@ from persona_ray.types import Example, Split
 from tests.unit.training.test_fit import assert_same_weights, reference, whole_updates
 from tests.unit.training.test_vectors import Counting, cut, empty, flip
 from tests.unit.training.toys import Tones, examples, tiny_model, training_config
+from tests.workers import Workers
 
 CPU = torch.device("cpu")
 FP32, BF16 = EngineConfig(precision="fp32"), EngineConfig(precision="bf16")
@@ -241,8 +240,6 @@ CLIPS = examples(11)
 
 
 def work(rank: int, root: Path, shared: bool) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{root / 'store'}", rank=rank, world_size=2)
     model, source = tiny_model().eval(), Counting()
     context = PlainContext(rank=rank, world_size=2, device=CPU)
     cache = FrontCache(root / ("frames" if shared else f"frames-{rank}"))
@@ -254,12 +251,11 @@ def work(rank: int, root: Path, shared: bool) -> None:
     close = torch.allclose(both, from_audio(model, CLIPS), atol=1e-5)
     (root / f"{rank}.json").write_text(json.dumps({"asked": asked, "close": close}))
     agreement.close()
-    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_workers_share_the_work(tmp_path: Path, shared: bool) -> None:
-    multiprocessing.spawn(work, args=(tmp_path, shared), nprocs=2)
+def test_workers_share_the_work(tmp_path: Path, workers: Workers, shared: bool) -> None:
+    workers.together(work, tmp_path, shared)
     told = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert all(one["close"] for one in told)
     every = sorted(clip.clip_id for clip in CLIPS)

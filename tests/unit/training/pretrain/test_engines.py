@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, multiprocessing
-from torch import distributed as dist
+from torch import Tensor
 
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
@@ -33,6 +32,7 @@ from tests.unit.training.pretrain.toys import (
     settings,
     unheard,
 )
+from tests.workers import Workers
 
 TOLERANCE = 1e-5
 STOPPED_AFTER = 5
@@ -99,30 +99,26 @@ def spoilt(root: Path, rank: int, engine: EngineConfig) -> None:
         (root / name).write_text(str(error), encoding="utf-8")
 
 
-def work(process: int, root: Path) -> None:
-    """Processes 0 and 1 are two workers of one group, process 2 is by itself."""
-    torch.set_num_threads(1)
-    if process == 2:
-        for case in ALONE:
-            case.run(root, 0)
-        return
-    dist.init_process_group(
-        "gloo", init_method=f"file://{root / 'store'}", rank=process, world_size=2
-    )
+def by_itself(root: Path) -> None:
+    for case in ALONE:
+        case.run(root, 0)
+
+
+def as_one_of_two(rank: int, root: Path) -> None:
     for case in TWO:
-        case.run(root, process)
+        case.run(root, rank)
     for engine in SPOILT:
-        spoilt(root, process, engine)
-    dist.destroy_process_group()
+        spoilt(root, rank, engine)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory, workers: Workers) -> Path:
     folder = tmp_path_factory.mktemp("engines")
     torch.set_num_threads(1)
     for case in (Case(1, TORCH), Case(1, TORCH, SMALL), Case(1, bf16(TORCH)), ALONE_STOPPED):
         case.run(folder, 0)
-    multiprocessing.spawn(work, args=(folder,), nprocs=3)
+    workers.alone(by_itself, folder)
+    workers.together(as_one_of_two, folder)
     BACK_ALONE.run(folder, 0)
     return folder
 
