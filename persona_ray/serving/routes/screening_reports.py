@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
-from persona_ray.errors import StoreError
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
@@ -30,9 +26,7 @@ from persona_ray.serving.screening.set_schemas import (
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
 
-_TIDIED_EVERY_S = 3600.0
 _ANYONES = frozenset({"operator", "admin"})
-_log = logging.getLogger(__name__)
 _User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 _Id = Annotated[str, Path(max_length=64)]
 
@@ -44,16 +38,7 @@ def screening_reports(services: Common) -> APIRouter:
     owns = Depends(services.gate.requires("screening"))
     operates = Depends(services.gate.requires("operator"))
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_tidying(desk))
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    router = APIRouter(
-        prefix="/v1/screening", tags=["screening"], responses=ERRORS, lifespan=lifespan
-    )
+    router = APIRouter(prefix="/v1/screening", tags=["screening"], responses=ERRORS)
 
     @router.post("/reports", summary="Report a number or voice", status_code=201)
     async def report(
@@ -143,13 +128,3 @@ def screening_reports(services: Common) -> APIRouter:
 def _device(caller: Caller) -> str:
     """A key is a device's, but not one that speaks for many."""
     return "" if caller.scopes & _ANYONES else caller.key_id
-
-
-async def _tidying(desk: ReportDesk) -> None:
-    """Deletes reports that weigh nothing any more."""
-    while True:
-        await asyncio.sleep(_TIDIED_EVERY_S)
-        try:
-            await asyncio.to_thread(desk.tidy)
-        except StoreError as error:
-            _log.warning("old reports are not deleted: %s", error)
