@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
@@ -37,6 +37,7 @@ def loss(logits: NDArray[np.float64], targets: NDArray[np.int64], temperature: f
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(LEAST_ANSWERS, 300), st.floats(0.4, 5))
+@example(4096, 50, 0.4375)
 def test_no_other_temperature_has_less_cross_entropy(seed: int, count: int, truth: float) -> None:
     logits, targets = answers(seed, count, truth)
     found = fit_temperature(logits, targets)
@@ -46,8 +47,12 @@ def test_no_other_temperature_has_less_cross_entropy(seed: int, count: int, trut
         method="bounded",
         options={"xatol": 1e-9},
     )
-    assert not found.reason
-    assert found.value == pytest.approx(np.exp(reference.x), rel=1e-3)
+    best = float(np.exp(reference.x))
+    if found.reason:
+        # Few answers of a low T may all be right: the best lies beyond what is looked at.
+        assert best == pytest.approx(LOWEST, rel=1e-3) or best == pytest.approx(HIGHEST, rel=1e-3)
+        return
+    assert found.value == pytest.approx(best, rel=1e-3)
     assert found.after <= reference.fun + 1e-12
     assert found.before == pytest.approx(loss(logits, targets, 1.0))
     assert found.after == pytest.approx(loss(logits, targets, found.value))
