@@ -127,7 +127,7 @@ async def converse(line: Line, call: LiveCall, outbox: Outbox) -> None:
             watching.cancel()
             outbox.close()
     except* Exception as group_error:
-        raise _first(group_error) from None
+        raise first_error(group_error) from None
     finally:
         call.cancel()
     if too_long is not None:
@@ -180,20 +180,25 @@ async def _hear(line: Line, call: LiveCall) -> RequestError | None:
             await call.finish()
             return None
         else:
-            raise RequestError(
-                "live.message",
-                "start is the first message, and no other",
-                status=400,
-                field="type",
-                fix="send frames, then end",
-            )
+            raise begun_already()
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def begun_already() -> RequestError:
+    """A `start` after the first message."""
+    return RequestError(
+        "live.message",
+        "start is the first message, and no other",
+        status=400,
+        field="type",
+        fix="send frames, then end",
+    )
+
+
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
     """What came first; that the client is gone matters less than anything else."""
     flat: list[Exception] = []
     for error in group.exceptions:
-        flat += [_first(error)] if isinstance(error, BaseExceptionGroup) else [error]
+        flat += [first_error(error)] if isinstance(error, BaseExceptionGroup) else [error]
     return next((one for one in flat if not isinstance(one, WebSocketDisconnect)), flat[0])
 
 

@@ -9,7 +9,7 @@ before it, so that a client that comes again can say what it has.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 from pydantic import ValidationError as PydanticError
@@ -23,9 +23,10 @@ HEADER_BYTES = 4
 WINDOW_S = 60.0
 LONGEST_FRAME_S = 1.0
 _LONGEST_MESSAGE = 8_192
-_Id = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=128)]
+Id = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=128)]
 
 Encoding = Literal["pcm16", "mulaw", "alaw"]
+MessageT = TypeVar("MessageT")
 
 
 class Sound(BaseModel):
@@ -58,8 +59,8 @@ class Start(Sound):
     on with, 0 for none."""
 
     type: Literal["start"]
-    call_id: _Id = Field(min_length=1)
-    customer_id: _Id = Field("", description="so that the call is forgotten with its customer")
+    call_id: Id = Field(min_length=1)
+    customer_id: Id = Field("", description="so that the call is forgotten with its customer")
     resume_from: int | None = Field(None, ge=0)
 
     @property
@@ -83,14 +84,19 @@ class Event(BaseModel):
     seq: int = Field(ge=0)
 
 
-class Started(Event):
+class Begun(Event):
     """The call may be sent, from frame `next_frame` on, at most `window_s` ahead of
-    `ack.received`. Results after the client's `resume_from` follow."""
+    `ack.received`. What is kept after the client's `resume_from` follows."""
 
     type: Literal["started"] = "started"
     call_id: str
     next_frame: int
     window_s: float
+
+
+class Started(Begun):
+    """The first event of a live call: its results after `resume_from` follow."""
+
     model: ModelAnswer
 
 
@@ -156,6 +162,11 @@ _RESULT: TypeAdapter[Result] = TypeAdapter(Annotated[Result, Field(discriminator
 
 def read_message(text: str) -> Start | Finish:
     """A client's text message. Raises RequestError."""
+    return read_as(text, _INCOMING, tagged=True)
+
+
+def read_as(text: str, adapter: TypeAdapter[MessageT], *, tagged: bool = False) -> MessageT:
+    """A text message as what `adapter` reads; `tagged`: by its `type`. Raises RequestError."""
     if len(text) > _LONGEST_MESSAGE:
         raise RequestError(
             "live.message",
@@ -164,9 +175,9 @@ def read_message(text: str) -> Start | Finish:
             fix="send sound as binary frames",
         )
     try:
-        return _INCOMING.validate_python(json.loads(text), strict=False)
+        return adapter.validate_python(json.loads(text), strict=False)
     except PydanticError as error:
-        raise misread(error, "live.message", 400, tagged=True) from None
+        raise misread(error, "live.message", 400, tagged=tagged) from None
     except (ValueError, RecursionError):
         raise RequestError(
             "live.message", "a text message that is no JSON", status=400, fix="send JSON"

@@ -27,7 +27,7 @@ from persona_ray.audio.vad import VoiceActivity
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.numbers import caller_number
 from persona_ray.inference.screening.records import CallEvent
-from persona_ray.serving.live.connection import NORMAL, Line, part
+from persona_ray.serving.live.connection import NORMAL, Line, begun_already, first_error, part
 from persona_ray.serving.live.protocol import WINDOW_S, Finish
 from persona_ray.serving.logs import log_event
 from persona_ray.serving.screening.desk import Desk, unknown_call
@@ -184,7 +184,7 @@ class ScreeningCalls:
                 outbox.close()
                 await sending
         except* Exception as group_error:
-            raise _first(group_error) from None
+            raise first_error(group_error) from None
 
     async def _conclude(self, held: HeldCall, verdict: Verdict, outbox: Outbox) -> None:
         last = list(held.unsaid)
@@ -242,13 +242,7 @@ async def _hear(line: CallLine, held: HeldCall) -> None:
             held.finish()
             return
         else:
-            raise RequestError(
-                "live.message",
-                "start is the first message, and no other",
-                status=400,
-                field="type",
-                fix="send frames, then end",
-            )
+            raise begun_already()
 
 
 async def _last_words(line: CallLine, outbox: Outbox | None) -> None:
@@ -269,11 +263,3 @@ def _told(error: Exception) -> Exception:
             fix="leave the call to that connection",
         )
     return error
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """What came first; that the client is gone matters less than anything else."""
-    flat: list[Exception] = []
-    for error in group.exceptions:
-        flat += [_first(error)] if isinstance(error, BaseExceptionGroup) else [error]
-    return next((one for one in flat if not isinstance(one, WebSocketDisconnect)), flat[0])

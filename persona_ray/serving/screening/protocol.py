@@ -12,20 +12,14 @@ again with `resume_from` is told what it has missed.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
-from pydantic import ValidationError as PydanticError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from persona_ray.errors import RequestError
 from persona_ray.inference.screening.records import Channel, Outcome, Speaker, Standing
-from persona_ray.serving.failures import ErrorDetail, misread
-from persona_ray.serving.live.protocol import Ack, Event, Failed, Finish, Sound
-
-_LONGEST_MESSAGE = 8_192
-Id = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=128)]
+from persona_ray.serving.failures import ErrorDetail
+from persona_ray.serving.live.protocol import Ack, Begun, Event, Failed, Finish, Id, Sound, read_as
 
 
 class Start(Sound):
@@ -46,14 +40,9 @@ class Start(Sound):
         return Sound(**self.model_dump(include=set(Sound.model_fields)))
 
 
-class CallStarted(Event):
+class CallStarted(Begun):
     """The call may be sent, from frame `next_frame` on, at most `window_s` ahead of
     `ack.received`. Kept events after the client's `resume_from` follow."""
-
-    type: Literal["started"] = "started"
-    call_id: str
-    next_frame: int
-    window_s: float
 
 
 class TurnSaid(Event):
@@ -150,7 +139,6 @@ class Subscribe(BaseModel):
     after: int | None = Field(None, ge=0)
 
 
-MessageT = TypeVar("MessageT")
 _SUBSCRIBE: TypeAdapter[Subscribe] = TypeAdapter(Subscribe)
 
 
@@ -174,12 +162,12 @@ class ErrorEvent(BaseModel):
 
 def read_message(text: str) -> Start | Finish:
     """A client's text message. Raises RequestError."""
-    return _read(text, _INCOMING, tagged=True)
+    return read_as(text, _INCOMING, tagged=True)
 
 
 def read_subscription(text: str) -> Subscribe:
     """The first message of a listener. Raises RequestError."""
-    return _read(text, _SUBSCRIBE)
+    return read_as(text, _SUBSCRIBE)
 
 
 def read_event(text: str) -> CallEventOut:
@@ -190,21 +178,3 @@ def read_event(text: str) -> CallEventOut:
 def read_kept(body: str) -> Kept:
     """An event as the store keeps it."""
     return _KEPT.validate_json(body)
-
-
-def _read(text: str, adapter: TypeAdapter[MessageT], *, tagged: bool = False) -> MessageT:
-    if len(text) > _LONGEST_MESSAGE:
-        raise RequestError(
-            "live.message",
-            f"a text message of {len(text)} characters, where {_LONGEST_MESSAGE} are the most",
-            status=400,
-            fix="send sound as binary frames",
-        )
-    try:
-        return adapter.validate_python(json.loads(text), strict=False)
-    except PydanticError as error:
-        raise misread(error, "live.message", 400, tagged=tagged) from None
-    except (ValueError, RecursionError):
-        raise RequestError(
-            "live.message", "a text message that is no JSON", status=400, fix="send JSON"
-        ) from None

@@ -28,8 +28,8 @@ from persona_ray.inference.screening.records import (
     Verdict,
 )
 from persona_ray.inference.screening.steps import Choice
+from persona_ray.serving.live.protocol import Id
 from persona_ray.serving.schemas import Strict
-from persona_ray.serving.screening.protocol import Id
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.links import Links
