@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.apps.alias import alias_node, choose_challenger
+from persona_ray.apps.arguments import configured
 from persona_ray.apps.bundles import choose_bundle, find_bundle
 from persona_ray.apps.evaluated import last_evaluation
-from persona_ray.config import RunConfig, load_config
-from persona_ray.errors import ConfigError
+from persona_ray.config import RunConfig
 from persona_ray.models.manifest import read_contract
 from persona_ray.types import Modality
 
@@ -22,23 +21,10 @@ if TYPE_CHECKING:
     from persona_ray.serving.service import PersonalityService
     from persona_ray.serving.stages import BundleChoice
 
-_ARGS = ("config", "set")
-
 
 def build(args: dict[str, Any]) -> Application:
     """Of Serve's application: `config` is a YAML file, `set` a list of KEY=VALUE."""
-    unknown = sorted(set(args) - set(_ARGS))
-    if unknown:
-        raise ConfigError(
-            f"args of {__name__}:build: unknown key '{unknown[0]}': there are {', '.join(_ARGS)}"
-        )
-    path = args.get("config")
-    config = load_config(Path(path) if path else None, args.get("set") or ())
-    if not config.serving.keys.required:
-        raise ConfigError(
-            "serving.keys.required=false is for `persona-ray serve` on one machine: who reaches a "
-            "cluster's proxies is not known here; leave keys required"
-        )
+    config = configured(args, f"{__name__}:build")
     champion = choose_bundle(config)
     return build_for(config, champion, choose_challenger(config, champion), followed=True)
 

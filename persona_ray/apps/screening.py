@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_ray.apps.arguments import configured
 from persona_ray.apps.bundles import choose_category, find_bundle
-from persona_ray.config import load_config
-from persona_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from persona_ray.serving.screening.services import ScreeningServices
     from persona_ray.serving.stages import BundleChoice
 
-_ARGS = ("config", "set")
 _ABOUT = """\
 Screening of unknown calls: who gets through, what the others wanted. Every answer that is no
 success has the shape of `ErrorAnswer`: its `code` never changes its meaning, `field` names what is
@@ -31,18 +28,7 @@ wrong, `fix` says how to mend it. `trace_id` is that of the header `x-trace-id`,
 
 def build(args: dict[str, Any]) -> Application:
     """Of Serve's application: `config` is a YAML file, `set` a list of KEY=VALUE."""
-    unknown = sorted(set(args) - set(_ARGS))
-    if unknown:
-        raise ConfigError(
-            f"args of {__name__}:build: unknown key '{unknown[0]}': there are {', '.join(_ARGS)}"
-        )
-    path = args.get("config")
-    config = load_config(Path(path) if path else None, args.get("set") or ())
-    if not config.serving.keys.required:
-        raise ConfigError(
-            "serving.keys.required=false is for `persona-ray serve` on one machine: who reaches a "
-            "cluster's proxies is not known here; leave keys required"
-        )
+    config = configured(args, f"{__name__}:build")
     return build_for(config, choose_category(config))
 
 

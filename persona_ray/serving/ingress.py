@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 MakeApp = Callable[["RunConfig", "PersonalityService", "PersonalityService | None"], "FastAPI"]
 
 
-class Ingress:
+class EndingIngress:
+    """An ingress that can be told to end. `_traffic` is that of its web application."""
+
+    _traffic: Traffic
+
+    async def end(self) -> tuple[str, int]:
+        """Take no more requests: which replica this is, and how many it has yet to answer, lines
+        that have yet to be told among them."""
+        traffic = self._traffic
+        traffic.ending = True
+        return serve.get_replica_context().replica_id.unique_id, traffic.requests + traffic.lines
+
+
+class Ingress(EndingIngress):
     """Holds no state that another replica would miss."""
 
     def __init__(
@@ -49,13 +62,6 @@ class Ingress:
         )
         self._traffic = app.state.traffic
         return app
-
-    async def end(self) -> tuple[str, int]:
-        """Take no more requests: which replica this is, and how many it has yet to answer, lines
-        that have yet to be told among them."""
-        traffic = self._traffic
-        traffic.ending = True
-        return serve.get_replica_context().replica_id.unique_id, traffic.requests + traffic.lines
 
 
 IngressDeployment = serve.ingress()(Ingress)

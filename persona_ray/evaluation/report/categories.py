@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.evaluation.categories import ALL, CategoryReport
-from persona_ray.evaluation.report import words
 from persona_ray.evaluation.report.drawing import DASHES, FIRST, MUTED, legend, svg
+from persona_ray.evaluation.report.page import environment
 from persona_ray.evaluation.report.render import palette
 from persona_ray.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_categories(report: CategoryReport, path: Path) -> Path:
@@ -27,25 +25,14 @@ def write_categories(report: CategoryReport, path: Path) -> Path:
 
 def render_categories(report: CategoryReport) -> str:
     """The page as HTML."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=words.percent, number=words.number, interval=words.interval, duration=words.duration
-    )
-    environment.globals.update(colour=palette(report.labels), all_turns=ALL)
-    return environment.get_template("categories.html.j2").render(
+    made = environment()
+    made.globals.update(colour=palette(report.labels), all_turns=ALL)
+    return made.get_template("categories.html.j2").render(
         report=report,
         whole=report.at(ALL),
         plot=Markup(turns_plot(report)),
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
     )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from persona_ray.evaluation.report import curves, findings, plots, words
 from persona_ray.evaluation.report.data import ReportData
+from persona_ray.evaluation.report.page import environment
 from persona_ray.evaluation.stopping import SHOWN
 from persona_ray.files import write_whole
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # The four colours of FPA; labels of other models take the rest in turn.
 _KNOWN = {"red": "#d8453e", "blue": "#2f74d0", "yellow": "#d9a400", "green": "#2f9e5b"}
 _OTHERS = ("#8e5bd0", "#1fa3a3", "#d0589a", "#8a7a4f", "#5f7d95", "#b86a2c")
@@ -29,26 +29,10 @@ def write_report(data: ReportData, path: Path) -> Path:
 
 def render(data: ReportData) -> str:
     """The report as HTML. Texts are escaped: transcripts are what strangers said."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=words.percent,
-        number=words.number,
-        duration=words.duration,
-        clock=words.clock,
-        interval=words.interval,
-        signed=words.signed,
-        span=words.span,
-    )
-    environment.globals.update(
+    made = environment()
+    made.globals.update(
         colour=palette(data.labels),
         ranked=ranked,
         words=words,
@@ -57,9 +41,8 @@ def render(data: ReportData) -> str:
         shown_calls=_SHOWN_CALLS,
         shown_sentences=_SHOWN_SENTENCES,
     )
-    return environment.get_template("report.html.j2").render(
+    return made.get_template("report.html.j2").render(
         data=data,
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         plots={name: Markup(svg) for name, svg in _plots(data).items()},
         headline=words.headline(data),
         lead=words.lead(data),

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from persona_ray.evaluation.report.page import environment
 from persona_ray.files import write_whole
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +46,4 @@ def write_screened(page: ScreenedPage, path: Path) -> Path:
 
 def render_screened(page: ScreenedPage) -> str:
     """The page as HTML."""
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment.get_template("screened.html.j2").render(page=page, css=Markup(css))
+    return environment().get_template("screened.html.j2").render(page=page)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_ray.evaluation.report import words
 from persona_ray.evaluation.report.drawing import FIRST, GRID, INK, MUTED, svg
+from persona_ray.evaluation.report.page import environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # Beyond so many values of a key a map has no room for figures.
 _CELLS = 12
 # How strongly the worst and the best cell are coloured.
@@ -90,22 +88,16 @@ def heat_map(page: SweepPage) -> str:
 
 def render_sweep(page: SweepPage) -> str:
     """The page as HTML."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(duration=words.duration, percent=words.percent)
-    return environment.get_template("sweep.html.j2").render(
-        page=page,
-        keys=list(page.axes),
-        plot=Markup(heat_map(page)),
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return (
+        environment()
+        .get_template("sweep.html.j2")
+        .render(
+            page=page,
+            keys=list(page.axes),
+            plot=Markup(heat_map(page)),
+        )
     )
 
 

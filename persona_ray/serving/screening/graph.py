@@ -11,6 +11,7 @@ from ray import serve
 
 from persona_ray.serving.ending import Traffic
 from persona_ray.serving.graph import INGRESS_ONGOING, deployment_options
+from persona_ray.serving.ingress import EndingIngress
 from persona_ray.serving.screening.models import PARTS, DeployedModels, ScreeningModels
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MakeScreeningApp = Callable[["RunConfig", DeployedModels, Mapping[str, str]], "FastAPI"]
 
 
-class ScreeningIngress:
+class ScreeningIngress(EndingIngress):
     """The web application, made in each replica from its handles. What another replica would miss
     is in the store."""
 
@@ -45,13 +46,6 @@ class ScreeningIngress:
         app = await asyncio.to_thread(self._make_app, self._config, self._models, names)
         self._traffic = app.state.traffic
         return app
-
-    async def end(self) -> tuple[str, int]:
-        """Take no more requests: which replica this is, and how many it has yet to answer, lines
-        that have yet to be told among them."""
-        traffic = self._traffic
-        traffic.ending = True
-        return serve.get_replica_context().replica_id.unique_id, traffic.requests + traffic.lines
 
 
 ScreeningIngressDeployment = serve.ingress()(ScreeningIngress)

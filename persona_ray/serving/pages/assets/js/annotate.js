@@ -7,7 +7,7 @@ import { drawAgreement, drawKeys, drawOrders, drawProgress, ORDERS } from "./cli
 import { onLanguage, word } from "./i18n.js";
 import { access, ApiError, getJson, request } from "./http.js";
 import { decode, Player, Sound } from "./sound.js";
-import { toast } from "./theme.js";
+import { failed as tell, toast } from "./theme.js";
 
 const KEPT = { name: "persona-ray.annotator", order: "persona-ray.order" };
 const FETCHED = 20;
@@ -107,7 +107,7 @@ function failed(error) {
   // Another key came in between.
   if (error instanceof ApiError && error.code === "annotation.annotator") begin();
   if (error instanceof ApiError && error.code === "annotation.no_corpus") message = word("annotate.no_corpus");
-  else toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
+  else tell(error);
 }
 
 // The clip.

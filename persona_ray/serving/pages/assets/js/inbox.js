@@ -6,7 +6,7 @@ import { ApiError, getJson } from "./http.js";
 import { CallView } from "./inbox-call.js";
 import { Notices } from "./notices.js";
 import { category, chip, choices, numberText, reason, STANDINGS } from "./screening.js";
-import { toast } from "./theme.js";
+import { failed, toast } from "./theme.js";
 import { forUser, nobody, SCOPE, user, whose } from "./whose.js";
 
 // Calls that are handed over, but of which nothing is told yet, are seen after so long.
@@ -21,10 +21,6 @@ let asked = new Map(); // call_id -> {body, at}
 let reading = 0;
 
 const view = new CallView(byId("detail"), { changed: () => load(), closed: () => { location.hash = ""; }, failed });
-
-function failed(error) {
-  toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
-}
 
 async function load() {
   const mine = ++reading;

@@ -5,7 +5,7 @@ import { date, onLanguage, word, wordOr } from "./i18n.js";
 import { getJson, request } from "./http.js";
 import { askReason } from "./reason.js";
 import { category, chip, choices, history, numberText, STANDINGS, until } from "./screening.js";
-import { toast } from "./theme.js";
+import { act, failed } from "./theme.js";
 import { Voices } from "./voices.js";
 import { forUser, nobody, SCOPE, whose } from "./whose.js";
 
@@ -19,24 +19,9 @@ let found = null; // EntriesAnswer, and for operators {tally, history} of the sh
 let appeals = [];
 const voices = new Voices(byId("voices"), { failed, appealed: loadAppeals });
 
-function failed(error) {
-  toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
-}
-
 // Whose page it is has to be known before anything is asked for.
 const ready = whose(() => { [numbers, found, unfolded] = [null, null, null]; drawFound(); load(); }).then((known) => { me = known; });
 const asked = (method, json) => ({ ...SCOPE, method, json });
-
-async function act(does, said) {
-  try {
-    await does();
-    if (said) toast(said);
-    return true;
-  } catch (error) {
-    failed(error);
-    return false;
-  }
-}
 
 async function load() {
   if (nobody()) return failed({ message: word("whose.nobody") });

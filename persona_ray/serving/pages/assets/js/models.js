@@ -5,7 +5,7 @@ import { comparison } from "./comparison.js";
 import { date, onLanguage, percent, word, wordOr } from "./i18n.js";
 import { ApiError, getJson, request } from "./http.js";
 import { askReason } from "./reason.js";
-import { toast } from "./theme.js";
+import { failed, toast } from "./theme.js";
 
 const POLL_MS = 800;
 const PATIENCE = 40;
@@ -249,10 +249,6 @@ function drawHistory() {
     h("p", {}, h("b", {}, word(`models.history.${action}`, { n: after })), details.decision ? ` · ${wordOr(`models.decision.${details.decision}`, details.decision)}` : ""),
     h("small", {}, [date(at), before != null && word("models.before", { n: before })].filter(Boolean).join(" · ")),
     details.reason && h("p", { class: "muted" }, details.reason)))));
-}
-
-function failed(error) {
-  toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
 }
 
 onLanguage(draw);

@@ -5,7 +5,7 @@ import { count, date, onLanguage, word } from "./i18n.js";
 import { getJson, request, settings } from "./http.js";
 import { askReason } from "./reason.js";
 import { category, categoryOptions, chip, choices, history, numberText } from "./screening.js";
-import { toast } from "./theme.js";
+import { act, failed } from "./theme.js";
 import { forUser, nobody, SCOPE, whose } from "./whose.js";
 
 let me = null;
@@ -21,21 +21,6 @@ let appeals = [];
 const ready = whose(() => { mine = null; load(); }).then((known) => { me = known; });
 const asked = (method, json) => ({ ...SCOPE, method, json });
 const keyText = (of, key) => (of === "numbers" ? numberText(key) : word("voices.one", { id: key.slice(0, 8) }));
-
-function failed(error) {
-  toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
-}
-
-async function act(does, said) {
-  try {
-    await does();
-    if (said) toast(said);
-    return true;
-  } catch (error) {
-    failed(error);
-    return false;
-  }
-}
 
 async function load() {
   if (nobody()) return failed({ message: word("whose.nobody") });

@@ -34,6 +34,23 @@ export function toast(text, kind = "") {
   setTimeout(() => box.remove(), kind ? 8000 : 2500);
 }
 
+/** What went wrong, and how to mend it. */
+export function failed(error) {
+  toast([error.message, error.fix].filter(Boolean).join(" — "), "bad");
+}
+
+/** Do it and say `said`, or what went wrong; whether it was done. */
+export async function act(does, said) {
+  try {
+    await does();
+    if (said) toast(said);
+    return true;
+  } catch (error) {
+    failed(error);
+    return false;
+  }
+}
+
 apply();
 translate();
 label();

@@ -4,7 +4,7 @@ import { h, refocus, show } from "./dom.js";
 import { count, date, word, wordOr } from "./i18n.js";
 import { getJson, request } from "./http.js";
 import { askReason } from "./reason.js";
-import { category, chip } from "./screening.js";
+import { category, chip, history } from "./screening.js";
 import { toast } from "./theme.js";
 import { forUser, SCOPE } from "./whose.js";
 
@@ -18,6 +18,7 @@ export class Voices {
     this._counts = null;
     this._entries = []; // of the category that is open
     this._open = null; // {standing, category}
+    this._told = null; // {id, items}: the voice whose history is shown
   }
 
   async load(operator) {
@@ -59,9 +60,21 @@ export class Voices {
     return h("li", { "data-voice": entry.voice_id }, h("div", { class: "row between" },
       h("p", { class: "row" }, h("b", {}, word("voices.one", { id: entry.voice_id.slice(0, 8) })), chip(entry.standing, word(`standing.${entry.standing}`)),
         entry.state === "set_aside" && h("span", { class: "badge bad" }, word("voices.set_aside"))),
-      h("button", { type: "button", class: "quiet", onclick: () => this._remove(entry) }, word("voices.remove"))),
+      h("div", { class: "row" }, h("button", { type: "button", class: "quiet", onclick: () => this._remove(entry) }, word("voices.remove")),
+        h("button", { type: "button", class: "quiet history", "aria-expanded": String(this._told?.id === entry.voice_id), onclick: () => this._tell(entry.voice_id) }, word("numbers.history")))),
     h("p", { class: "muted small" }, [wordOr(`origin.${entry.origin}`, entry.origin), word("voices.calls", { n: entry.calls }), word("voices.since", { date: date(entry.created_at) }),
-      entry.expires_at ? word("until", { date: date(entry.expires_at) }) : word("until.never")].join(" · ")));
+      entry.expires_at ? word("until", { date: date(entry.expires_at) }) : word("until.never")].join(" · ")),
+    this._told?.id === entry.voice_id && history(this._told.items));
+  }
+
+  async _tell(id) {
+    const shut = this._told?.id === id;
+    this._told = null;
+    if (!shut) await this._try(async () => {
+      this._told = { id, items: (await getJson("/v1/screening/shared/inspect", { ...SCOPE, method: "POST", json: { kind: "voices", key: id } })).history };
+    });
+    this.draw();
+    refocus(this._box.querySelector(`[data-voice="${id}"] .history`));
   }
 
   _isOpen({ standing, category: name }) {
