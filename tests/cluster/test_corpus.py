@@ -96,6 +96,7 @@ class TestOnRay:
         assert (summary.new_calls, summary.recognised) == (6, 6)
         assert summary.count("clips") == 12
 
+    @pytest.mark.drill
     def test_a_call_that_kills_workers_is_set_aside(self, tmp_path: Path) -> None:
         from tests.unit.corpus.calls import track, write_call
 
@@ -146,6 +147,7 @@ class TestOnRay:
         assert digests(config.corpus_dir) == expected
 
 
+@pytest.mark.drill
 def test_killed_again_and_again(plain: tuple[Path, str, dict[str, str]]) -> None:
     """Each run is killed after a few more calls, the last ones while shards are written."""
     folder, url, expected = plain

@@ -83,6 +83,7 @@ class TestOnRay:
         assert digests(found.folder) == expected
         assert recognise(config).run.new_calls == 0
 
+    @pytest.mark.drill
     def test_a_call_that_kills_workers_is_set_aside(self, tmp_path: Path) -> None:
         config = on_ray(configured(tmp_path, make_calls(tmp_path)))
         calls = rows(recognise(config, load=poisoned), "calls")
@@ -96,6 +97,7 @@ class TestOnRay:
         with pytest.raises(EngineUnavailableError, match=r"^no weights for bundle in run$"):
             recognise(config, load=without_engine)
 
+    @pytest.mark.drill
     def test_kill_9_and_rerun_give_the_same_bytes(
         self, plain: tuple[Path, str, dict[str, str]], ray_cluster: str
     ) -> None:

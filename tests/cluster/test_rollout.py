@@ -200,6 +200,7 @@ def test_a_promoted_version_takes_over_under_traffic(address: str, registered: P
     point(config, Alias.CHAMPION, 1)
 
 
+@pytest.mark.drill
 def test_a_shadow_is_never_returned_and_gives_way_when_it_is_promoted(
     address: str, registered: Path
 ) -> None:

@@ -106,7 +106,8 @@ def kill(app: str, deployment: str) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["whole", pytest.param("fused", marks=pytest.mark.drill), "split"]
+    scope="module",
+    params=["whole", *(pytest.param(one, marks=pytest.mark.drill) for one in ("fused", "split"))],
 )
 def served(
     request: pytest.FixtureRequest,

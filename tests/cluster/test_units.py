@@ -25,7 +25,11 @@ def units(folder: Path, backend: str, **iteration: Any) -> UnitStore:
 @pytest.mark.cluster
 @pytest.mark.usefixtures("ray_cluster")
 class TestOnRay:
-    @pytest.mark.parametrize("iteration", [{}, {"features": "layer", "layer": 2}], ids=str)
+    @pytest.mark.parametrize(
+        "iteration",
+        [{}, pytest.param({"features": "layer", "layer": 2}, marks=pytest.mark.drill)],
+        ids=str,
+    )
     def test_they_equal_those_of_the_plain_job(
         self, iteration: dict[str, Any], tmp_path: Path
     ) -> None:
