@@ -164,6 +164,8 @@ def test_voices_are_counted_and_an_operator_takes_one_out(
     desk = as_operator(open_page, operator, "/libraries")
     desk.click("[data-voices='illegal prize_fraud'] button")
     desk.wait_for_selector("[data-voice=v2]")
+    desk.click("[data-voice=v2] .history")
+    desk.wait_for_selector("[data-voice=v2] ol.changes li:has-text('Added')")
     desk.click("[data-voice=v1] button")
     desk.fill("#reason", "the wrong person")
     desk.keyboard.press("Enter")
