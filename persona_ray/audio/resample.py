@@ -130,6 +130,9 @@ class StreamResampler:
 @lru_cache(maxsize=16)
 def _kernel(from_hz: int, to_hz: int) -> tuple[NDArray[np.float32], int]:
     """Weights (inputs, phases) of the outputs of one step, and how many inputs lie before it."""
+    if from_hz == to_hz:
+        # Rates so near to each other (8001 and 8000) that their ratio is taken as one.
+        return np.ones((1, 1), dtype=np.float32), 0
     converter = _converter(from_hz, to_hz)
     kernel: NDArray[np.float32] = np.ascontiguousarray(converter.kernel.numpy()[:, 0].T)
     return kernel, int(converter.width)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.websockets import WebSocket
 
-from persona_ray.serving.failures import close_of, refuse_websocket, unexpected
+from persona_ray.serving.failures import Failure, close_of, refuse_websocket, unexpected
 from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.tracing import FIT, HEADER, REQUEST_ID, trace_id_of, traced
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Asked for by machines every few seconds: counted, not logged.
 _QUIET = frozenset({"/health", "/health/ready", "/metrics"})
+_ZERO = Failure(400, "request.malformed", "a zero character in the address", fix="leave it out")
 
 
 class Boundary:
@@ -46,7 +47,10 @@ class Boundary:
             answer = _Answer(send, trace_id)
             begun = time.perf_counter()
             try:
-                await self._app(scope, receive, answer.send)
+                if _has_zero(scope):
+                    await _refuse(scope, receive, answer, _ZERO)
+                else:
+                    await self._app(scope, receive, answer.send)
             except Exception as error:
                 scope["state"]["error_code"] = "service.failed"
                 log_exception("request failed", error, route=_route(scope))
@@ -96,8 +100,16 @@ class _Answer:
         await self._send(message)
 
 
+def _has_zero(scope: Scope) -> bool:
+    """A zero character in the address: no text holds one, and not every database takes it."""
+    return "\x00" in scope["path"] or b"%00" in scope.get("query_string", b"")
+
+
 async def _last_resort(scope: Scope, receive: Receive, answer: _Answer) -> None:
-    failure = unexpected()
+    await _refuse(scope, receive, answer, unexpected())
+
+
+async def _refuse(scope: Scope, receive: Receive, answer: _Answer, failure: Failure) -> None:
     if scope["type"] == "websocket":
         if not answer.status:
             await refuse_websocket(WebSocket(scope, receive, answer.send), failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, field_validator
 
 from persona_ray.serving.failures import ErrorDetail
 from persona_ray.types import Recognition
@@ -38,6 +38,14 @@ class Strict(BaseModel):
     """A body that may hold nothing that would be left unread."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_zero(cls, value: object) -> object:
+        if isinstance(value, str) and "\x00" in value:
+            # Not every database takes it.
+            raise ValueError("a text with a zero character")
+        return value
 
 
 class ClipSource(Strict):

@@ -112,6 +112,9 @@ class FrameIntake:
             )
         self.next_frame += 1
         self._end += len(samples)
+        if not len(samples):
+            # Any number of frames without sound is no more to remember than one.
+            self._begins.pop()
         self._begins.append((self.next_frame, self._end))
         return self._converter.push(samples)
 

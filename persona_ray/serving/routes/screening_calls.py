@@ -19,6 +19,7 @@ from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.screening.desk import Desk, unknown_call
+from persona_ray.serving.screening.fields import in_utc
 from persona_ray.serving.screening.housekeeping import housekeeping
 from persona_ray.serving.screening.samples import sample_line
 from persona_ray.serving.screening.schemas import (
@@ -153,7 +154,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         """All of a user's, with the settings, or all that a number made, whomever they were for."""
         if number:
             await _operator(caller)
-            wanted = normalise(number, services.config.screening.region)
+            wanted = _shown(number, services.config.screening.region)
             deleted = await asyncio.to_thread(kept.forget_number, wanted)
         else:
             deleted = await asyncio.to_thread(kept.forget_user, user_of(caller, user_id))
@@ -260,6 +261,19 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
     return router
 
 
+def _shown(number: str, region: str) -> str:
+    """Raises RequestError for a hidden one: it is not one person's."""
+    found = normalise(number, region)
+    if not found:
+        raise RequestError(
+            "number.withheld",
+            "a hidden number is many persons'",
+            field="number",
+            fix="name the number whose calls are to go, or delete calls one by one",
+        )
+    return found
+
+
 async def _operator(caller: Caller) -> None:
     if not caller.scopes & {"operator", "admin"}:
         raise RequestError(
@@ -285,13 +299,13 @@ def _cursor(text: str) -> tuple[datetime, str] | None:
     at, _, call_id = text.partition(" ")
     try:
         found = datetime.fromisoformat(at)
+        if found.tzinfo is not None:
+            return in_utc(found), call_id
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise RequestError(
-            "request.invalid",
-            "before: not the 'next' of a page",
-            field="before",
-            fix="send `next` of the page before as it is",
-        )
-    return found, call_id
+        pass
+    raise RequestError(
+        "request.invalid",
+        "before: not the 'next' of a page",
+        field="before",
+        fix="send `next` of the page before as it is",
+    )

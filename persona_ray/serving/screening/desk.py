@@ -176,7 +176,8 @@ class Desk:
                     field="wanted",
                     fix="leave it out",
                 )
-        await asyncio.to_thread(self._corrections.want, user_id, categories)
+        chosen = None if categories is None else sorted(set(categories))
+        await asyncio.to_thread(self._corrections.want, user_id, chosen)
 
     async def delete(self, deleted: Deleted) -> None:
         """What calls left elsewhere goes with them."""

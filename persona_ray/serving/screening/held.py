@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from persona_ray.serving.screening.recordings import Recorder
 from persona_ray.serving.screening.robot_sound import RobotFrames
 from persona_ray.serving.screening.schemas import event_of, read_source
 from persona_ray.serving.screening.telling import kept_event, notice_of
+from persona_ray.store.screening_call_records import CallSupersededError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,8 +169,9 @@ class HeldCall:
         self._call.break_off(why)
 
     def finish_recording(self) -> None:
-        """Nothing more will be heard or said. From a thread."""
-        self._recorder.finish()
+        """Nothing more will be heard or said. From a thread. Raises CallSupersededError."""
+        with self._deleted_meanwhile():
+            self._recorder.finish()
 
     async def run(self) -> Verdict:
         """Until the call is over. Raises StoreError, CallSupersededError."""
@@ -272,9 +274,18 @@ class HeldCall:
         self._tell_progress()
 
     def _settle(self, checkpoint: Mapping[str, Any], before: int, new: Sequence[Kept]) -> None:
-        self._recorder.flush()
+        with self._deleted_meanwhile():
+            self._recorder.flush()
         bodies = [event.model_dump_json() for event in new]
         self._services.store.screened_calls.settle(self.record, checkpoint, before, bodies)
+
+    @contextmanager
+    def _deleted_meanwhile(self) -> Iterator[None]:
+        """The folder of a recording goes with its call alone. Raises CallSupersededError."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise CallSupersededError(self.record.call_id) from None
 
     def _tell_progress(self) -> None:
         heard_s = self._intake.heard_s

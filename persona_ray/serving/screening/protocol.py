@@ -20,6 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from persona_ray.inference.screening.records import Channel, Outcome, Speaker, Standing
 from persona_ray.serving.failures import ErrorDetail
 from persona_ray.serving.live.protocol import Ack, Begun, Event, Failed, Finish, Id, Sound, read_as
+from persona_ray.serving.screening.fields import CallerNumber, CallTime
+
+# As far as databases count.
+_MOST = 2**63 - 1
 
 
 class Start(Sound):
@@ -30,8 +34,8 @@ class Start(Sound):
     type: Literal["start"]
     call_id: Id = Field(min_length=1)
     user_id: Id = Field("", description="whom the call is for; for keys with the scope operator")
-    number: str | None = Field(None, max_length=40, description="the caller's; empty: withheld")
-    at: datetime | None = None
+    number: CallerNumber | None = Field(None, description="the caller's; empty: withheld")
+    at: CallTime | None = None
     channel: Channel = Channel.TELEPHONE
     resume_from: int | None = Field(None, ge=0)
 
@@ -136,7 +140,7 @@ class Subscribe(BaseModel):
 
     type: Literal["start"]
     user_id: Id = ""
-    after: int | None = Field(None, ge=0)
+    after: int | None = Field(None, ge=0, le=_MOST)
 
 
 _SUBSCRIBE: TypeAdapter[Subscribe] = TypeAdapter(Subscribe)

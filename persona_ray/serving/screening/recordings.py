@@ -29,6 +29,7 @@ _CALLER, _ROBOT = "caller.pcm", "robot.pcm"
 RECORDING = "call.ogg"
 _SAMPLE_BYTES = 2
 _BLOCK_S = 10
+_TRIES = 10
 
 
 class Recordings:
@@ -57,12 +58,16 @@ class Recordings:
             folder = self.folder(place)
             if not _PLACE.match(place):
                 raise ServiceError(f"'{place}' is no place of a recording")
-            try:
-                shutil.rmtree(folder)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise ServiceError(f"a recording cannot be deleted: {error.strerror}") from None
+            for left in reversed(range(_TRIES)):
+                # A call that goes on writes here until it hears of it.
+                try:
+                    shutil.rmtree(folder)
+                except OSError as error:
+                    if not left and folder.exists():
+                        said = f"a recording cannot be deleted: {error.strerror}"
+                        raise ServiceError(said) from None
+                if not folder.exists():
+                    break
 
 
 class Recorder:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,6 +29,7 @@ from persona_ray.inference.screening.records import (
 from persona_ray.inference.screening.steps import Choice
 from persona_ray.serving.live.protocol import Id
 from persona_ray.serving.schemas import Strict
+from persona_ray.serving.screening.fields import CallerNumber, CallTime
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.links import Links
@@ -52,8 +52,8 @@ class EventRequest(Strict):
 
     call_id: Id = Field(min_length=1, description="of the phone or switch; names the call")
     user_id: UserId
-    number: str = Field("", max_length=40, description="the caller's; empty: withheld")
-    at: AwareDatetime | None = Field(None, description="when it came; default: now")
+    number: CallerNumber = Field("", description="the caller's; empty: withheld")
+    at: CallTime | None = Field(None, description="when it came; default: now")
     channel: Channel = Channel.TELEPHONE
 
 
@@ -102,7 +102,7 @@ class SettingsRequest(Strict):
     """What a user wants."""
 
     wanted: list[str] | None = Field(
-        description="categories that get through; null: the configuration's"
+        max_length=1000, description="categories that get through; null: the configuration's"
     )
     user_id: UserId
 

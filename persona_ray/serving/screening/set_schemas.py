@@ -7,10 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from persona_ray.inference.screening.records import Known, Standing
 from persona_ray.serving.schemas import Strict
+from persona_ray.serving.screening.fields import Moment
 from persona_ray.store.screening_records import Appeal, HistoryItem, Judgement, Report
 
 Number = Annotated[
@@ -40,7 +41,7 @@ class OwnNumber(NumberName):
     standing: Standing
     category: str = Field("", max_length=64)
     name: str = Field("", max_length=128, description="whom to show")
-    expires_at: AwareDatetime | None = Field(None, description="default: it stays")
+    expires_at: Moment | None = Field(None, description="default: it stays")
 
 
 class KeyName(Strict):
@@ -57,13 +58,13 @@ class Confirmation(KeyName):
     category: str = Field("", max_length=64)
     name: str = Field("", max_length=128, description="of a number: whom to show")
     reason: Reason
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class Undoing(Strict):
     """From when on automatic entries are undone."""
 
-    since: AwareDatetime
+    since: Moment
     reason: str = Field(min_length=1, max_length=500, description="for the history")
 
 
@@ -145,7 +146,7 @@ class HistoryAnswer(BaseModel):
 
 
 class InspectionAnswer(BaseModel):
-    """What is known of a key: its reports' sum, and of a number what was done to its entry."""
+    """What is known of a number or voice: its reports' sum, and what was done to its entry."""
 
     tally: TallyAnswer
     history: list[HistoryAnswer]

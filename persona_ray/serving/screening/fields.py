@@ -1,0 +1,38 @@
+"""What several messages of clients have: times, and what a network says of a caller."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
+
+# Clocks of phones and switches may be ahead of ours by this much.
+_AHEAD = timedelta(days=1)
+
+
+def in_utc(at: datetime) -> datetime:
+    """Raises ValueError where the years of UTC do not reach."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside of the years 1 to 9999 in UTC") from None
+
+
+def _has_come(at: datetime) -> datetime:
+    if at > datetime.now(UTC) + _AHEAD:
+        raise ValueError("in the future: the call would stand first in the inbox till then")
+    return at
+
+
+# Any moment, and that of a call that comes in.
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
+CallTime = Annotated[Moment, AfterValidator(_has_come)]
+
+
+def _without_zeros(number: str) -> str:
+    return number.replace("\x00", "")
+
+
+# As a network has it: what is no number is screened as a hidden one, not refused.
+CallerNumber = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_zeros)]
