@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
@@ -29,6 +29,9 @@ from persona_ray.store.screening_call_records import (
 from persona_ray.store.screening_call_tables import ScreenedCallRow, ScreeningSettingsRow
 from persona_ray.store.screening_notices import notify
 
+# How long after the end of a call its event may come once more.
+_SENT_AGAIN = timedelta(minutes=10)
+
 
 class ScreenedCallRepository:
     """Calls by whom they were for, and their id."""
@@ -39,13 +42,15 @@ class ScreenedCallRepository:
     def hand_over(self, call: NewCall) -> tuple[ScreenedCall, bool]:
         """Keep a call; whether it is new. The same one may come again, as it was.
 
-        Raises CallExistsError where the id is that of another caller's.
+        Raises CallExistsError where the id is that of another caller's, or of a call that was over
+        long ago: its answer is none for a new call.
         """
         now = datetime.now(UTC)
         with self._database.write() as session:
             row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
             if row is not None:
-                if (row.number, row.channel) != (call.number, call.channel):
+                over = row.ended_at is not None and row.ended_at < now - _SENT_AGAIN
+                if over or (row.number, row.channel) != (call.number, call.channel):
                     raise CallExistsError(call.call_id)
                 return _record(row), False
             row = ScreenedCallRow(
