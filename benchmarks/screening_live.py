@@ -107,15 +107,15 @@ class Caller:
 class Exchange:
     """Callers on a service at `url`."""
 
-    def __init__(self, url: str, calls: Path, seconds: float) -> None:
+    def __init__(self, url: str, calls: Path, seconds: float, turns: int) -> None:
         self.url = url
         self._seconds = seconds
         voice = VoiceActivity(VadConfig())
         self._scripts: list[list[Said]] = []
         for one in read_script(calls).calls:
-            turns = [read_turn(path) for path in turn_files(calls, one)]
-            ends = [voice.speech(samples, rate)[-1].end_s for samples, rate in turns]
-            said = [Said(*turn, end) for turn, end in zip(turns, ends, strict=True)]
+            read = [read_turn(path) for path in turn_files(calls, one)[:turns]]
+            ends = [voice.speech(samples, rate)[-1].end_s for samples, rate in read]
+            said = [Said(*turn, end) for turn, end in zip(read, ends, strict=True)]
             self._scripts += [said] if len(said) > 1 else []
         self._tag = f"{time.time():.0f}"
         self._numbers = count()
@@ -174,8 +174,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.set_defaults(config=Path("configs/screening.yaml"))
     parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 4, 6, 8])
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each step")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each step")
     parser.add_argument("--within-s", type=float, default=3.0)
+    parser.add_argument("--turns", type=int, default=2, help="of a caller, at most")
     parser.add_argument("--calls", type=Path, default=Path("demo/calls"))
     chosen = parser.parse_args()
     overrides = (*POLICY, "workspace=runs/demo-screening", *chosen.overrides)
@@ -185,9 +186,11 @@ def main() -> None:
         return quantile(sorted(talks.verdicts_s) or [float("nan")], 0.95)
 
     with served(chosen.config, overrides, "screening") as arm:
-        exchange = Exchange(f"http://127.0.0.1:{arm.port}", chosen.calls, chosen.seconds)
+        exchange = Exchange(
+            f"http://127.0.0.1:{arm.port}", chosen.calls, chosen.seconds, chosen.turns
+        )
         # The first calls are slow: they belong to nobody.
-        asyncio.run(exchange.step(1))
+        asyncio.run(Exchange(exchange.url, chosen.calls, 1.0, 1).step(1))
         extra = {
             "calls": lambda talks: str(len(talks.verdicts_s)),
             "turns s": lambda talks: f"{sum(talks.turns_s) / max(1, len(talks.turns_s)):.1f}",
