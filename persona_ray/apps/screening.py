@@ -62,6 +62,7 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
     del config
     from persona_ray.serving.routes.health import health
     from persona_ray.serving.routes.screening_calls import screening_calls
+    from persona_ray.serving.routes.screening_forget import screening_forget
     from persona_ray.serving.routes.screening_libraries import screening_libraries
     from persona_ray.serving.routes.screening_live import screening_live
     from persona_ray.serving.routes.screening_numbers import screening_numbers
@@ -76,6 +77,7 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
         screening_sets,
         screening_numbers,
         screening_libraries,
+        screening_forget,
         screening_reports,
         screening_pages,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from persona_ray.inference.screening.records import Outcome, Standing
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.screening.models import VoiceSeen
+from persona_ray.store.screening_voice_records import voice_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,8 +95,3 @@ class StoredConsequences:
             key = voice_key(user_id, call_id)
             if self._store.voices.voices_of(key):
                 self._store.forget_voice_call(key, now)
-
-
-def voice_key(user_id: str, call_id: str) -> str:
-    """What the voice libraries know a call by: no name of a person."""
-    return hashlib.sha256(f"{user_id}\0{call_id}".encode()).hexdigest()[:32]

@@ -29,9 +29,10 @@ from persona_ray.store.screened_calls import ScreenedCallRepository
 from persona_ray.store.screening_appeals import AppealRepository
 from persona_ray.store.screening_changes import NUMBERS, VOICES, ChangeRepository
 from persona_ray.store.screening_corrections import CorrectionRepository
+from persona_ray.store.screening_forgetting import ForgettingRepository
 from persona_ray.store.screening_notices import NoticeRepository
 from persona_ray.store.screening_numbers import NumberRepository
-from persona_ray.store.screening_records import Judge, ReportedSet
+from persona_ray.store.screening_records import ReportedSet
 from persona_ray.store.screening_reports import ReportRepository
 from persona_ray.store.screening_rollback import RollbackRepository
 from persona_ray.store.screening_voice_shelf import VoiceShelf
@@ -79,6 +80,9 @@ class Store:
         reported: dict[str, ReportedSet] = {NUMBERS: self.numbers, VOICES: self.voices}
         self.reports = ReportRepository(database, reported)
         self.appeals = AppealRepository(database, reported, self.reports)
+        self.forgetting = ForgettingRepository(
+            database, self.numbers, self.voices, self.reports, self.appeals
+        )
 
     @property
     def url(self) -> str:
@@ -119,26 +123,6 @@ class Store:
     def write(self) -> AbstractContextManager[Session]:
         """One transaction over several repositories, for their methods that take a session."""
         return self._database.write()
-
-    def forget_person(self, person: str, judge: Judge, now: datetime) -> int:
-        """Delete a person's own sets of numbers, reports, record and appeals, in one transaction;
-        rows deleted. `judge` says what the reports of others come to without his."""
-        with self._database.write() as session:
-            rows = self.numbers.forget_owner(session, person)
-            rows += self.reports.forget_reporter(session, person, judge, now)
-            rows += self.appeals.forget_appellant(session, person)
-        self._database.flush_deleted()
-        return rows
-
-    def forget_number(self, number: str, now: datetime) -> int:
-        """Delete a number from all sets, with reports, appeals and history, in one transaction;
-        rows deleted. Devices are told to remove it, until that word is pruned."""
-        with self._database.write() as session:
-            rows = self.numbers.forget_number(session, number, now)
-            rows += self.reports.forget_key(session, NUMBERS, number)
-            rows += self.appeals.forget_key(session, NUMBERS, number)
-        self._database.flush_deleted()
-        return rows
 
     def close(self) -> None:
         self._database.close()

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from persona_ray.store.database import Database, affected
+from persona_ray.store.database import Database, affected, chunks
 from persona_ray.store.screening_call_records import (
     CallEndedError,
     CallExistsError,
@@ -28,6 +28,9 @@ from persona_ray.store.screening_call_records import (
 )
 from persona_ray.store.screening_call_tables import ScreenedCallRow, ScreeningSettingsRow
 from persona_ray.store.screening_notices import notify
+from persona_ray.store.screening_tables import ReportRow
+
+_UNSYNCHRONISED = {"synchronize_session": False}
 
 # How long after the end of a call its event may come once more.
 _SENT_AGAIN = timedelta(minutes=10)
@@ -271,13 +274,23 @@ class ScreenedCallRepository:
 
     def _delete(self, *which: ColumnElement[bool]) -> Deleted:
         with self._database.write() as session:
-            row = ScreenedCallRow
-            query = select(row.user_id, row.call_id, row.recording).where(*which)
-            gone = session.execute(query.order_by(row.user_id, row.call_id)).all()
-            session.execute(delete(ScreenedCallRow).where(*which))
+            deleted = delete_calls(session, *which)
         self._database.flush_deleted()
-        names = tuple((user_id, call_id) for user_id, call_id, _ in gone)
-        return Deleted(names, tuple(place for *_, place in gone if place))
+        return deleted
+
+
+def delete_calls(session: Session, *which: ColumnElement[bool]) -> Deleted:
+    """Delete calls with their notices and corrections, in the caller's transaction. Reports that
+    were made of them stay, and name no call any more."""
+    row, report = ScreenedCallRow, ReportRow
+    query = select(row.user_id, row.call_id, row.recording).where(*which)
+    gone = session.execute(query.order_by(row.user_id, row.call_id)).tuples().all()
+    names = tuple((user_id, call_id) for user_id, call_id, _ in gone)
+    for some in chunks(names):
+        of_them = update(report).where(tuple_(report.reporter, report.call_id).in_(some))
+        session.execute(of_them.values(call_id=""), execution_options=_UNSYNCHRONISED)
+    session.execute(delete(row).where(*which), execution_options=_UNSYNCHRONISED)
+    return Deleted(names, tuple(place for *_, place in gone if place))
 
 
 def _of(user_id: str, call_id: str) -> tuple[ColumnElement[bool], ...]:

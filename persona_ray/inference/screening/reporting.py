@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import RequestError
@@ -27,6 +28,7 @@ from persona_ray.store.screening_reports import TooManyReportsError, UnknownRepo
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
     from persona_ray.store import Store
+    from persona_ray.store.screening_forgetting import DeleteFiles, ForgottenPerson
 
 _DAY_S = 86_400.0
 
@@ -39,11 +41,20 @@ class Reported:
     judgement: Judgement
 
 
+class Whose(StrEnum):
+    """What a person is to be forgotten by."""
+
+    USER = "user"
+    NUMBER = "number"
+    VOICE = "voice"
+
+
 @dataclass(frozen=True, slots=True)
 class Tidied:
     """Rows that went because their time was over."""
 
     numbers: int
+    voices: int
     reports: int
     changes: int
 
@@ -191,21 +202,30 @@ class ReportDesk:
             self._store.reports.void(session, NUMBERS, numbers, since, now)
         return numbers
 
-    def forget_person(self, person: str) -> int:
-        """Delete a person's own sets, reports, record and appeals; rows deleted. The shared sets
-        become what they were without his reports."""
-        return self._store.forget_person(person, self._judge, self._clock())
+    def forget(self, whose: Whose, name: str, files: DeleteFiles) -> ForgottenPerson:
+        """Delete all that is kept of a person: of a user by id, of a caller by number or voice.
+        The shared sets become what they were without a user's reports. `files` deletes recordings.
 
-    def forget_number(self, number: str) -> int:
-        """Delete all that is kept of a number; rows deleted."""
-        return self._store.forget_number(self._sources.number(number), self._clock())
+        Raises RequestError for what is no number, and what `files` raises: then nothing is
+        forgotten.
+        """
+        forgetting, now = self._store.forgetting, self._clock()
+        match whose:
+            case Whose.USER:
+                return forgetting.user(name, self._judge, now, files)
+            case Whose.NUMBER:
+                return forgetting.number(self._sources.number(name), now, files)
+            case Whose.VOICE:
+                return forgetting.voice(name, now, files)
 
     def tidy(self) -> Tidied:
-        """Delete what has expired; to be run now and then."""
+        """Delete what has expired, so that devices hear of it, and changes that they are not told
+        any more; to be run now and then, by any number of replicas."""
         now, config = self._clock(), self._config
         kept = timedelta(days=config.distribution.keep_versions_days)
         return Tidied(
             numbers=self._store.numbers.expire(now),
+            voices=self._store.voices.expire(now),
             reports=self._store.reports.expire(now - timedelta(days=config.reports.keep_days)),
             changes=self._store.changes.prune(now - kept),
         )

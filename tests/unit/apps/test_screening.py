@@ -14,7 +14,7 @@ import yaml
 from fastapi.testclient import TestClient
 
 from persona_ray.apps.screening import build, make_app
-from persona_ray.apps.screening_consequences import StoredConsequences, voice_key
+from persona_ray.apps.screening_consequences import StoredConsequences
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError
 from persona_ray.inference.screening.records import (
@@ -32,6 +32,7 @@ from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.screening.consequences import CorrectedTo
 from persona_ray.serving.screening.models import DeployedModels, VoiceSeen
 from persona_ray.store import Store, open_store
+from persona_ray.store.screening_voice_records import voice_key
 
 pytestmark = pytest.mark.anyio
 

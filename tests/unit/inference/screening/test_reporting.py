@@ -239,19 +239,3 @@ def test_what_has_expired_is_tidied_away(
     tidied = desk.tidy()
     assert (tidied.numbers, tidied.reports, tidied.changes) == (0, 1, 2)
     assert store.changes.since(NUMBERS, 0, 9, owner="ann") == []
-
-
-def test_a_person_and_a_number_can_be_forgotten(
-    sources: StoredSources, desk: ReportDesk, store: Store
-) -> None:
-    desk.correct("ann", NUMBER, "loans")
-    desk.confirm(NUMBERS, NUMBER, Standing.ILLEGAL, "op")
-    desk.appeal(NUMBERS, NUMBER, "ann", "mine")
-    # Entry, history, change; report, record; appeal.
-    assert desk.forget_person("ann") == 6
-    assert (store.reports.of_reporter("ann"), store.appeals.open()) == ([], [])
-    assert isinstance(call(sources, NUMBER), Known)
-    desk.appeal(NUMBERS, NUMBER, "bob", "mine")
-    assert desk.forget_number(NUMBER) == 5
-    assert call(sources, NUMBER) == NotListed()
-    assert store.appeals.open() == []

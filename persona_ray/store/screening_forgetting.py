@@ -1,0 +1,143 @@
+"""Forgetting a person who used screening, or who called: all that is kept, in one transaction.
+
+A recording is deleted before its row is: where a file stays, the rows stay too, and the same can be
+asked again. The log's last word to devices holds a number or a voice's id until it is pruned. What
+a person did as an operator stands under the name of his key; keys are revoked by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, String, cast, delete, func, select, tuple_
+from sqlalchemy.orm import Session
+
+from persona_ray.store.database import Database, affected, chunks
+from persona_ray.store.screened_calls import delete_calls
+from persona_ray.store.screening_call_tables import ScreenedCallRow, ScreeningSettingsRow
+from persona_ray.store.screening_changes import NUMBERS, VOICES
+from persona_ray.store.screening_voice_records import voice_key
+from persona_ray.store.screening_voice_tables import VoiceRow, VoiceSampleRow
+
+if TYPE_CHECKING:
+    from persona_ray.store.screening_appeals import AppealRepository
+    from persona_ray.store.screening_numbers import NumberRepository
+    from persona_ray.store.screening_records import Judge
+    from persona_ray.store.screening_reports import ReportRepository
+    from persona_ray.store.screening_voices import VoiceRepository
+
+# Deletes the recordings at these places of the workspace.
+DeleteFiles = Callable[[Iterable[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenPerson:
+    """So many calls with so many recordings, and other rows."""
+
+    calls: int
+    recordings: int
+    rows: int
+
+
+class ForgettingRepository:
+    """By whom calls were for, by the number that called, by the voice."""
+
+    def __init__(
+        self,
+        database: Database,
+        numbers: NumberRepository,
+        voices: VoiceRepository,
+        reports: ReportRepository,
+        appeals: AppealRepository,
+    ) -> None:
+        self._database = database
+        self._numbers = numbers
+        self._voices = voices
+        self._reports = reports
+        self._appeals = appeals
+
+    def user(
+        self, user_id: str, judge: Judge, now: datetime, files: DeleteFiles
+    ) -> ForgottenPerson:
+        """A user's calls with what they added to the voice libraries, settings, own sets, reports,
+        record and appeals. `judge` says what the reports of others come to without his."""
+        with self._database.write() as session:
+            rows = self._numbers.forget_owner(session, user_id)
+            rows += self._reports.forget_reporter(session, user_id, judge, now)
+            rows += self._appeals.forget_appellant(session, user_id)
+            settings = delete(ScreeningSettingsRow).where(ScreeningSettingsRow.user_id == user_id)
+            rows += affected(session.execute(settings))
+            found = self._calls(session, ScreenedCallRow.user_id == user_id, rows, now, files)
+        self._database.flush_deleted()
+        return found
+
+    def number(self, number: str, now: datetime, files: DeleteFiles) -> ForgottenPerson:
+        """A number in all sets, with history, reports and appeals, and all calls that it made,
+        whomever they were for, with what they added to the voice libraries."""
+        with self._database.write() as session:
+            rows = self._numbers.forget_number(session, number, now)
+            rows += self._reports.forget_key(session, NUMBERS, number)
+            rows += self._appeals.forget_key(session, NUMBERS, number)
+            found = self._calls(session, ScreenedCallRow.number == number, rows, now, files)
+        self._database.flush_deleted()
+        return found
+
+    def voice(self, voice_id: str, now: datetime, files: DeleteFiles) -> ForgottenPerson:
+        """A voice with its samples, history, reports and appeals, and the calls that it was heard
+        in: those it is made of, as far as they are kept, and those that were told by it."""
+        with self._database.write() as session:
+            heard = _heard_in(session, voice_id)
+            rows = self._voices.forget_voice(session, voice_id, now)
+            rows += self._said_of(session, voice_id)
+            calls = recordings = 0
+            for some in chunks(heard):
+                name = tuple_(ScreenedCallRow.user_id, ScreenedCallRow.call_id)
+                found = self._calls(session, name.in_(some), 0, now, files)
+                calls, recordings = calls + found.calls, recordings + found.recordings
+                rows += found.rows
+        self._database.flush_deleted()
+        return ForgottenPerson(calls, recordings, rows)
+
+    def _calls(
+        self,
+        session: Session,
+        which: ColumnElement[bool],
+        rows: int,
+        now: datetime,
+        files: DeleteFiles,
+    ) -> ForgottenPerson:
+        deleted = delete_calls(session, which)
+        for user_id, call_id in deleted.names:
+            key = voice_key(user_id, call_id)
+            query = select(VoiceSampleRow.voice_id).where(VoiceSampleRow.call_id == key)
+            made_of_it = session.scalars(query).all()
+            rows += self._voices.forget_call(session, key, now)
+            rows += sum(self._said_of(session, voice_id) for voice_id in made_of_it)
+        files(deleted.recordings)
+        return ForgottenPerson(deleted.calls, len(deleted.recordings), rows)
+
+    def _said_of(self, session: Session, voice_id: str) -> int:
+        """Of a voice that is gone nothing that was said of it is kept; rows deleted."""
+        if session.get(VoiceRow, voice_id) is not None:
+            return 0
+        rows = self._reports.forget_key(session, VOICES, voice_id)
+        return rows + self._appeals.forget_key(session, VOICES, voice_id)
+
+
+def _heard_in(session: Session, voice_id: str) -> list[tuple[str, str]]:
+    """Calls that a voice was heard in."""
+    row, sample = ScreenedCallRow, VoiceSampleRow
+    keys = set(session.scalars(select(sample.call_id).where(sample.voice_id == voice_id)))
+    names = session.execute(select(row.user_id, row.call_id)).tuples()
+    heard = {name for name in names if voice_key(*name) in keys}
+    # Narrowed by the database, compared exactly here.
+    said = func.coalesce(cast(row.verdict, String), "").contains(voice_id, autoescape=True)
+    for user_id, call_id, verdict in session.execute(
+        select(row.user_id, row.call_id, row.verdict).where(said)
+    ).tuples():
+        if ((verdict or {}).get("voice") or {}).get("voice_id") == voice_id:
+            heard.add((user_id, call_id))
+    return sorted(heard)
