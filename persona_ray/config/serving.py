@@ -127,7 +127,9 @@ class LiveConfig(Section):
         15.0, ge=2, description="an utterance without a pause is cut at this length, in seconds"
     )
     partial_every_s: float = Field(
-        1.0, ge=0, description="seconds of speech between two partial texts; 0: none"
+        1.0,
+        ge=0,
+        description="seconds of speech between two partial texts (sentences go first); 0: none",
     )
     idle_timeout_s: float = Field(
         30.0, gt=0, description="a line that sends no audio for so long is closed, resumably"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ray import serve
 
 from persona_ray.audio.vad import Span
-from persona_ray.errors import BundleError, PersonaRayError
+from persona_ray.errors import BundleError, PersonaRayError, ServiceBusyError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
 from persona_ray.serving.local import hear
@@ -69,6 +69,7 @@ class Asr:
         asr = config.asr.model_copy(update={"threads": threads})
         self._hearing = Hearing(config.model_copy(update={"asr": asr}))
         self._hearers = ThreadPoolExecutor(workers)
+        self._at_work = 0
         rate_hz = config.audio.sample_rate_hz
         sound = noise(rate_hz, 1.0)
         self._hearing.find(sound, rate_hz)
@@ -94,6 +95,9 @@ class Asr:
         )
 
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str | Failed:
+        """A partial text, which gives way: it would hold up sentences that somebody waits for."""
+        if self._at_work:
+            return Failed(ServiceBusyError("the recogniser is at work on sentences"))
         try:
             return await self._run(lambda: self._hearing.text(samples, rate_hz, speech))
         except PersonaRayError as error:
@@ -116,7 +120,15 @@ class Asr:
             return Failed(error)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._hearers, work)
+        loop = asyncio.get_running_loop()
+        self._at_work += 1
+        begun = self._hearers.submit(work)
+        # Who asked may leave: a thread that has begun goes on to its end.
+        begun.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
+        return await asyncio.wrap_future(begun)
+
+    def _ended(self) -> None:
+        self._at_work -= 1
 
 
 class _Batching(ModelReplica):
