@@ -62,7 +62,7 @@ def versions(config: ConfigPath = None, overrides: Overrides = None) -> None:
 def rollback(
     kind: Annotated[KindName, typer.Argument(help="numbers or voices.")],
     version: Annotated[int, typer.Argument(min=0, help="Of `versions`; what stood then.")],
-    reason: Annotated[str, typer.Option(help="For the history of each number.")],
+    reason: Annotated[str, typer.Option(help="For the history of each entry.")],
     config: ConfigPath = None,
     overrides: Overrides = None,
 ) -> None:
@@ -72,11 +72,10 @@ def rollback(
 
     now = datetime.now(UTC)
     with open_store(read(config, overrides).store_url) as store:
+        back = store.screening_rollback
         try:
-            if kind is KindName.NUMBERS:
-                done = store.screening_rollback.numbers(version, getpass.getuser(), reason, now)
-            else:
-                done = store.screening_rollback.voices(version, now)
+            to = back.numbers if kind is KindName.NUMBERS else back.voices
+            done = to(version, getpass.getuser(), reason, now)
         except ValueError as error:
             raise ConfigError(f"{error}: `persona-ray screening sets versions`") from None
     typer.echo(f"{kind}: {done.entries} entries are as at version {version}: now {done.version}")

@@ -74,17 +74,17 @@ class RollbackRepository:
                 self._put_number(session, difference, actor, reason, now)
         return RolledBack(self._changes.state(NUMBERS).sequence, len(differences))
 
-    def voices(self, version: int, now: datetime) -> RolledBack:
+    def voices(self, version: int, actor: str, reason: str, now: datetime) -> RolledBack:
         """Put back what the voice libraries were at `version`, voice by voice: a run that was
         killed goes on when it is started again. What single calls had added to a voice that has
         changed since becomes one sample. Raises as `numbers`."""
         differences = self._differences(VOICES, version, now)
         for difference in differences:
-            self._voices.remove(difference.key, now)
+            self._voices.remove(difference.key, now, actor, reason)
             if difference.then is not None:
                 entry = _voice(difference.key, difference.then)
                 sample = VoiceSample(f"version {version}", entry.voiceprint, 1.0)
-                self._voices.put(entry, [sample], None, now)
+                self._voices.put(entry, [sample], None, now, actor, reason)
         return RolledBack(self._changes.state(VOICES).sequence, len(differences))
 
     def _put_number(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Float, ForeignKeyConstraint, Index, LargeBinary, String
+from sqlalchemy import JSON, Float, ForeignKeyConstraint, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from persona_ray.store.tables import Base, UtcDateTime
@@ -49,3 +50,19 @@ class VoiceSampleRow(Base):
     voiceprint: Mapped[bytes] = mapped_column(LargeBinary)
     speech_s: Mapped[float] = mapped_column(Float)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VoiceHistoryRow(Base):
+    """What was done to a voice, by whom and why; `entry` is what it was said to be afterwards, NULL
+    where it was gone."""
+
+    __tablename__ = "screening_voice_history"
+    __table_args__ = (Index(None, "voice_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    voice_id: Mapped[str] = mapped_column(String)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor: Mapped[str] = mapped_column(String)
+    action: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(Text)
+    entry: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from persona_ray.store import screening_voice_history as history
 from persona_ray.store.database import Database, affected
 from persona_ray.store.screening_changes import (
     SHARED,
@@ -25,7 +26,7 @@ from persona_ray.store.screening_changes import (
     StreamState,
     What,
 )
-from persona_ray.store.screening_records import Judgement, Listed, rank
+from persona_ray.store.screening_records import Action, HistoryItem, Judgement, Listed, rank
 from persona_ray.store.screening_tables import StreamRow
 from persona_ray.store.screening_voice_records import (
     KEPT_SAMPLES,
@@ -85,11 +86,22 @@ class VoiceRepository:
         with self._database.read() as session:
             return list(session.scalars(query.order_by(VoiceSampleRow.voice_id)))
 
+    def history(self, voice_id: str) -> list[HistoryItem]:
+        """What was done to a voice, oldest first; also of one that is gone."""
+        with self._database.read() as session:
+            return history.read(session, voice_id)
+
     def put(
-        self, entry: VoiceEntry, samples: Sequence[VoiceSample], seen: int | None, now: datetime
+        self,
+        entry: VoiceEntry,
+        samples: Sequence[VoiceSample],
+        seen: int | None,
+        now: datetime,
+        actor: str = "",
+        reason: str = "",
     ) -> bool:
         """A new voice of these samples. False, and nothing is written, where the log has moved
-        beyond `seen`; None: whatever it has."""
+        beyond `seen`; None: whatever it has. `actor` and `reason`: for the history."""
         with self._database.write() as session:
             if _moved(session, seen):
                 return False
@@ -99,6 +111,7 @@ class VoiceRepository:
             for sample in samples:
                 session.add(_sample_row(entry.voice_id, sample, now))
             self._tell(session, row, What.ADDED, now)
+            history.note(session, row, Action.ADDED, now, actor, reason)
         return True
 
     def join(
@@ -132,10 +145,13 @@ class VoiceRepository:
             if marking is not None and _is_worse(row, marking):
                 row.standing, row.category = marking.standing, marking.category
                 row.origin = marking.origin
+                history.note(session, row, Action.CHANGED, now)
             self._tell(session, row, What.CHANGED, now)
         return True
 
-    def decide(self, voice_id: str, same_as: str, now: datetime) -> bool:
+    def decide(
+        self, voice_id: str, same_as: str, now: datetime, actor: str = "operator", reason: str = ""
+    ) -> bool:
         """An operator's word on a voice set aside: it is the person of voice `same_as`, or (empty)
         a new one. False where it is not set aside, or there is no `same_as`."""
         with self._database.write() as session:
@@ -145,6 +161,7 @@ class VoiceRepository:
             if not same_as:
                 row.state, row.near = VoiceState.LISTED, ""
                 self._tell(session, row, What.ADDED, now)
+                history.note(session, row, Action.CHANGED, now, actor, reason)
                 return True
             other = session.get(VoiceRow, same_as)
             if other is None or other is row:
@@ -152,16 +169,19 @@ class VoiceRepository:
             for sample in _samples(session, voice_id):
                 if session.get(VoiceSampleRow, (same_as, sample.call_id)) is None:
                     session.add(_sample_row(same_as, sample, now))
+            history.note(session, row, Action.REMOVED, now, actor, reason)
             session.delete(row)
             session.flush()
             self._settle(session, other, now)
             self._tell(session, other, What.CHANGED, now)
         return True
 
-    def remove(self, voice_id: str, now: datetime) -> bool:
+    def remove(
+        self, voice_id: str, now: datetime, actor: str = "operator", reason: str = ""
+    ) -> bool:
         """Take a voice out with its samples; False where there was none."""
         with self._database.write() as session:
-            return self._drop(session, voice_id, now)
+            return self._drop(session, voice_id, Action.REMOVED, actor, reason, now)
 
     def expire(self, now: datetime) -> int:
         """Take out what has expired; how many. `page` leaves it out by itself."""
@@ -171,18 +191,24 @@ class VoiceRepository:
             with self._database.write() as session:
                 gone = list(session.scalars(query))
                 for voice_id in gone:
-                    self._drop(session, voice_id, now)
+                    self._drop(
+                        session, voice_id, Action.EXPIRED, "expiry", "its time was over", now
+                    )
             expired += len(gone)
             if len(gone) < _BATCH:
                 return expired
 
     def forget_voice(self, session: Session, voice_id: str, now: datetime) -> int:
-        """Delete a person's voice, its samples and what the log says of it, in the caller's
-        transaction; rows deleted. Replicas and devices are told to remove it."""
+        """Delete a person's voice, its samples, history and what the log says of it, in the
+        caller's transaction; rows deleted. Replicas and devices are told to remove it."""
         rows = affected(
             session.execute(delete(VoiceSampleRow).where(VoiceSampleRow.voice_id == voice_id))
         )
         rows += affected(session.execute(delete(VoiceRow).where(VoiceRow.voice_id == voice_id)))
+        # Whoever waits beside it waits for nobody now.
+        beside = update(VoiceRow).where(VoiceRow.near == voice_id)
+        session.execute(beside.values(near=""), execution_options={"synchronize_session": False})
+        rows += history.forget(session, voice_id)
         return rows + self._changes.forget(session, VOICES, voice_id, now)
 
     def forget_call(self, session: Session, call_id: str, now: datetime) -> int:
@@ -216,23 +242,33 @@ class VoiceRepository:
         row = session.get(VoiceRow, key)
         if row is None:
             return
-        is_new = row.state != VoiceState.LISTED
+        before, is_new = history.told(row), row.state != VoiceState.LISTED
         if not is_new and rank(row.origin) > rank("reports"):
             return
         row.state, row.near, row.origin = VoiceState.LISTED, "", "reports"
         row.standing, row.category = judgement.standing, judgement.category
         row.expires_at, row.changed_at = judgement.expires_at, now
         self._tell(session, row, What.ADDED if is_new else What.CHANGED, now)
+        if history.told(row) != before:
+            history.note(session, row, Action.CHANGED, now, "reports", judgement.reason)
 
     def delist(self, session: Session, key: str, actor: str, reason: str, now: datetime) -> None:
         """See ReportedSet."""
-        del actor, reason
-        self._drop(session, key, now)
+        self._drop(session, key, Action.REMOVED, actor, reason, now)
 
-    def _drop(self, session: Session, voice_id: str, now: datetime) -> bool:
+    def _drop(
+        self,
+        session: Session,
+        voice_id: str,
+        action: Action,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> bool:
         row = session.get(VoiceRow, voice_id)
         if row is None:
             return False
+        history.note(session, row, action, now, actor, reason)
         if row.state == VoiceState.LISTED:
             removed = NewChange(voice_id, What.REMOVED, None)
             self._changes.append(session, VOICES, [removed], now)

@@ -157,10 +157,10 @@ def screening_libraries(services: Common) -> APIRouter:
         actor, now = caller.name or "operator", datetime.now(UTC)
 
         def take_out() -> bool:
-            if store.voices.get(asked.voice_id) is None:
+            # First: the history is to hold this reason, not what the reports come to then.
+            if not store.voices.remove(asked.voice_id, now, actor, asked.reason):
                 return False
             desk.confirm(VOICES, asked.voice_id, Standing.NORMAL, actor, reason=asked.reason)
-            store.voices.remove(asked.voice_id, now)
             return True
 
         if not await asyncio.to_thread(take_out):

@@ -111,7 +111,7 @@ def screening_numbers(services: Common) -> APIRouter:
             history = (
                 store.numbers.history("", sources.number(asked.key))
                 if asked.kind is Library.NUMBERS
-                else []
+                else store.voices.history(asked.key)
             )
             items = [history_answer(item) for item in history]
             return InspectionAnswer(tally=tally_answer(tally), history=items)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from persona_ray.errors import RequestError, StoreError
+from persona_ray.errors import RequestError
 from persona_ray.serving.documents import ERRORS, errors
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.schemas import Strict
@@ -37,10 +36,8 @@ if TYPE_CHECKING:
     from persona_ray.serving.application import Common
     from persona_ray.store.screening_rollback import RolledBack
 
-_TIDIED_EVERY_S = 3600.0
 _WORTH_PACKING = 1024
 _GZIP = b"\x1f\x8b"
-_log = logging.getLogger(__name__)
 
 Version = Annotated[int, Query(ge=0, le=2**31 - 1)]
 Whose = Annotated[
@@ -111,15 +108,11 @@ def screening_sets(services: Common) -> APIRouter:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(_tidying(services)),
-            # The first look-up would have to wait for the index.
-            asyncio.create_task(asyncio.to_thread(private.salt)),
-        ]
+        # The first look-up would have to wait for the index.
+        ahead = asyncio.create_task(asyncio.to_thread(private.salt))
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ahead.cancel()
+        await asyncio.gather(ahead, return_exceptions=True)
 
     admitted = Depends(services.gate.requires("device"))
     operates = Depends(services.gate.requires("operator"))
@@ -243,7 +236,7 @@ def screening_sets(services: Common) -> APIRouter:
         def work() -> RolledBack:
             if kind is Kind.NUMBERS:
                 return store.numbers(asked.version, actor, asked.reason, now)
-            return store.voices(asked.version, now)
+            return store.voices(asked.version, actor, asked.reason, now)
 
         try:
             done = await asyncio.to_thread(work)
@@ -298,23 +291,3 @@ def _changes_tag(signed: Signed) -> str:
 def _snapshot_tag(signed: Signed) -> str:
     told = signed.statement
     return f"{told['version']}-{told['link'][:12]}-{len(told['entries'])}"
-
-
-async def _tidying(services: Common) -> None:
-    """Takes out what has expired, so that devices hear of it, and drops changes that devices are
-    not told any more."""
-    keep = timedelta(days=services.config.screening.distribution.keep_versions_days)
-    store = services.store
-
-    def tidy() -> None:
-        now = datetime.now(UTC)
-        store.numbers.expire(now)
-        store.voices.expire(now)
-        store.changes.prune(now - keep)
-
-    while True:
-        await asyncio.sleep(_TIDIED_EVERY_S)
-        try:
-            await asyncio.to_thread(tidy)
-        except StoreError as error:
-            _log.warning("what is old is not taken out of the sets: %s", error)

@@ -118,7 +118,7 @@ def test_voices_come_back_with_their_voiceprints(store: Store) -> None:
     store.voices.join("joined", VoiceSample("call 9", voiceprint(), 5.0), None, START)
     store.voices.remove("removed", START)
     listed("new")
-    done = store.screening_rollback.voices(version, START)
+    done = store.screening_rollback.voices(version, "desk", "a bad day", START)
     assert done.entries == 3
     assert done.version > version + 3
     assert stood(store, VOICES, done.version) == truth

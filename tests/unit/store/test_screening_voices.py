@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from persona_ray.store.screening_changes import VOICES, What
 from persona_ray.store.screening_records import Judgement
 from persona_ray.store.screening_voice_records import (
     KEPT_SAMPLES,
+    Marking,
     VoiceEntry,
     VoiceSample,
     VoiceState,
@@ -33,7 +35,7 @@ def _sample(call_id: str, *values: float, speech_s: float = 3.0) -> VoiceSample:
 
 
 def _entry(voice_id: str, sample: VoiceSample, **changed: object) -> VoiceEntry:
-    values: dict[str, object] = {"standing": "abnormal", "category": "loans", "origin": "call"}
+    values: dict[str, Any] = {"standing": "abnormal", "category": "loans", "origin": "call"}
     return VoiceEntry(
         voice_id=voice_id, engine="e", voiceprint=sample.voiceprint, **(values | changed)
     )
@@ -194,3 +196,33 @@ def test_reports_change_the_standing_but_not_against_a_person(store: Store) -> N
 def test_the_mean_has_unit_length() -> None:
     mean = np.frombuffer(mean_print([_sample("a", 1, 0, 0), _sample("b", 0, 1, 1)]), "<f2")
     assert np.linalg.norm(mean.astype(np.float64)) == pytest.approx(1, abs=1e-3)
+
+
+def test_history_says_who_why_and_when_and_what_it_was(store: Store) -> None:
+    until = NOW + timedelta(days=1)
+    _put(store, "v1", _sample("c1", 1, 0), expires_at=until)
+    # A further call that says the same is no news; one that says worse is.
+    same, worse = (Marking(standing, "loans", "call") for standing in ("abnormal", "illegal"))
+    assert store.voices.join("v1", _sample("c2", 1, 0), None, NOW, until, same)
+    assert store.voices.join("v1", _sample("c3", 1, 0), None, until, until, worse)
+    assert store.voices.expire(until) == 1
+    _put(store, "v2", _sample("c4", 1, 0), state=VoiceState.SET_ASIDE)
+    assert store.voices.decide("v2", "", NOW, "op", "heard both")
+    assert store.voices.remove("v2", until, "op", "it was me")
+    was = {"standing": "abnormal", "category": "loans", "origin": "call", "state": "listed"}
+    was["expires_at"] = until.isoformat()
+    v1 = [(one.at, one.actor, one.action, one.entry) for one in store.voices.history("v1")]
+    assert v1 == [
+        (NOW, "verdict", "added", was),
+        (until, "verdict", "changed", was | {"standing": "illegal"}),
+        (until, "expiry", "expired", None),
+    ]
+    v2 = [(one.actor, one.action, one.reason) for one in store.voices.history("v2")]
+    assert v2 == [
+        ("verdict", "added", ""),
+        ("op", "changed", "heard both"),
+        ("op", "removed", "it was me"),
+    ]
+    # With two changes of the log.
+    assert store.forget_voice("v2", NOW) == 3 + 2
+    assert store.voices.history("v2") == []

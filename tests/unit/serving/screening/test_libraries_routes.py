@@ -110,6 +110,12 @@ def test_a_harmless_voice_goes_and_who_reported_it_counts_for_less(
     record = store.reports.record("ann")
     assert record is not None
     assert record.contradicted == 1
+    asked = {"kind": "voices", "key": "v1"}
+    told = client.post(f"{BASE}/shared/inspect", json=asked, headers=operator).json()["history"]
+    assert [(one["actor"], one["action"], one["reason"]) for one in told] == [
+        ("verdict", "added", ""),
+        ("op", "removed", "the wrong person"),
+    ]
     again = client.post(f"{BASE}/voices/remove", json=wanted, headers=operator)
     assert (again.status_code, again.json()["error"]["code"]) == (404, "voice.unknown")
 
