@@ -1,5 +1,6 @@
-"""What the application does beside requests: ends calls that nobody holds, deletes what is old,
-sends webhooks. Every replica does all of it; the store sees to it that each thing is done once."""
+"""What the application does beside requests: ends calls that nobody holds, deletes what is old
+(calls, entries of sets, voices, reports, changes), sends webhooks. Every replica does all of it;
+the store sees to it that each thing is done once."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.serving.logs import log_exception
 from persona_ray.serving.screening.links import shared_secret
 from persona_ray.serving.screening.schemas import links_of
@@ -27,10 +29,16 @@ _EXPIRE_EVERY_S = 3600.0
 async def housekeeping(services: ScreeningServices, desk: Desk) -> AsyncIterator[None]:
     """While the application is up."""
     config = services.config.screening
+    reports = ReportDesk(services.store, config)
+
+    async def tidy() -> None:
+        await asyncio.to_thread(reports.tidy)
+
     tasks = [
         # Where all replicas were gone, phones need time to come again.
         asyncio.create_task(_every(_LOOK_EVERY_S, desk.end_abandoned, config.gone_s)),
         asyncio.create_task(_every(_EXPIRE_EVERY_S, desk.expire)),
+        asyncio.create_task(_every(_EXPIRE_EVERY_S, tidy)),
     ]
     if config.webhooks:
         check_urls(config)

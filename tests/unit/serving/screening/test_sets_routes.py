@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -158,22 +156,6 @@ def test_a_rollback_is_a_new_version_that_devices_follow(sets: Sets, tmp_path: P
         done = device.sync(NUMBERS)[0]
         assert (done.before, done.version, done.snapshot) == (11, 20, False)
         assert keys_on(store) == {"+8610001", "+8610002"}
-
-
-def test_what_has_expired_or_is_old_is_taken_out_by_itself(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("persona_ray.serving.routes.screening_sets._TIDIED_EVERY_S", 0.05)
-    with serving(store, tmp_path / "service") as sets:
-        sets.put("+8610001", "+8610001", days=60)
-        now = datetime.now(UTC)
-        entry = NumberEntry(number="+8610002", standing="illegal", origin="reports")
-        store.numbers.put(replace(entry, expires_at=now + timedelta(seconds=0.2)), "reports", now)
-        deadline = time.monotonic() + 20
-        while sets.standing(sets.version()) != {"+8610001"} and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert sets.standing(sets.version()) == {"+8610001"}
-        assert store.changes.state("numbers").floor == 2
 
 
 OPERATIONS = (
