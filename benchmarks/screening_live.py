@@ -116,7 +116,7 @@ class Exchange:
             read = [read_turn(path) for path in turn_files(calls, one)[:turns]]
             ends = [voice.speech(samples, rate)[-1].end_s for samples, rate in read]
             said = [Said(*turn, end) for turn, end in zip(read, ends, strict=True)]
-            self._scripts += [said] if len(said) > 1 else []
+            self._scripts += [said] if said else []
         self._tag = f"{time.time():.0f}"
         self._numbers = count()
 
@@ -186,11 +186,10 @@ def main() -> None:
         return quantile(sorted(talks.verdicts_s) or [float("nan")], 0.95)
 
     with served(chosen.config, overrides, "screening") as arm:
-        exchange = Exchange(
-            f"http://127.0.0.1:{arm.port}", chosen.calls, chosen.seconds, chosen.turns
-        )
-        # The first calls are slow: they belong to nobody.
-        asyncio.run(Exchange(exchange.url, chosen.calls, 1.0, 1).step(1))
+        url = f"http://127.0.0.1:{arm.port}"
+        # The first call is slow: it belongs to nobody.
+        asyncio.run(Exchange(url, chosen.calls, 1.0, turns=1).step(1))
+        exchange = Exchange(url, chosen.calls, chosen.seconds, chosen.turns)
         extra = {
             "calls": lambda talks: str(len(talks.verdicts_s)),
             "turns s": lambda talks: f"{sum(talks.turns_s) / max(1, len(talks.turns_s)):.1f}",

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from persona_ray.serving.stages import BundleChoice
     from persona_ray.types import Samples
 
-# Turns that one replica recognises at once; they share the recogniser.
-_EARS_AT_ONCE = 4
-
 
 def load_models(
     config: RunConfig, wanted: Collection[str], bundle: Path, category: BundleChoice
@@ -37,7 +34,7 @@ def load_models(
 
     screening = config.screening
     names: dict[str, str] = {}
-    ears = build_ears(config, _EARS_AT_ONCE) if EARS in wanted else None
+    ears = build_ears(config) if EARS in wanted else None
     if ears is not None:
         names[EARS] = ears.name
     voices = load_voices(config) if VOICES in wanted else None

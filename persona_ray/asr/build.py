@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from persona_ray.config.corpus import AsrConfig
 
 
-def build_recognizer(config: AsrConfig) -> Recognizer:
-    """Load the engine and its weights.
+def build_recognizer(config: AsrConfig, at_once: int = 1) -> Recognizer:
+    """Load the engine and its weights. Whisper hears `at_once` utterances at the same time, each in
+    `config.threads`; what comes beyond waits.
 
     Raises EngineUnavailableError where they are missing and ConfigError where settings clash.
     """
@@ -28,4 +29,4 @@ def build_recognizer(config: AsrConfig) -> Recognizer:
         )
     from persona_ray.asr.whisper import WhisperRecognizer
 
-    return WhisperRecognizer.load(config)
+    return WhisperRecognizer.load(config, at_once)

@@ -102,8 +102,9 @@ class WhisperRecognizer:
         self._suppressed = sorted(self._unwanted_tokens())
 
     @classmethod
-    def load(cls, config: AsrConfig) -> WhisperRecognizer:
-        """Load the weights that `config.model` names.
+    def load(cls, config: AsrConfig, at_once: int = 1) -> WhisperRecognizer:
+        """Load the weights that `config.model` names; `at_once` threads may transcribe beside each
+        other with them.
 
         Raises EngineUnavailableError where the engine or the weights are missing.
         """
@@ -122,7 +123,7 @@ class WhisperRecognizer:
                 device=config.device,
                 compute_type=config.compute_type,
                 cpu_threads=config.threads,
-                num_workers=1,
+                num_workers=at_once,
             )
         except Exception as error:  # the hub, the file system and the C++ engine all speak here
             raise EngineUnavailableError(

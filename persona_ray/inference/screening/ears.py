@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persona_ray.asr.build import build_recognizer
+from persona_ray.asr.lazy import LazyRecognizer
 from persona_ray.audio.vad import Span
 from persona_ray.inference.hearing import Hearing
 
@@ -36,8 +40,13 @@ class HearingEars:
         self._hearing.text(second, rate_hz, [Span(0.0, 1.0)])
 
 
-def build_ears(config: RunConfig, workers: int) -> HearingEars:
-    """The recogniser of `asr`, loaded."""
-    ears = HearingEars(Hearing(config), f"{config.asr.engine} {config.asr.model}", workers)
+def build_ears(config: RunConfig) -> HearingEars:
+    """The recogniser of `asr`, loaded: as many turns at once as this machine has processors for.
+    Callers who end at the same moment would wait for each other otherwise."""
+    at_once = max(1, len(os.sched_getaffinity(0)) // max(1, config.asr.threads))
+    hearing = Hearing(
+        config, recognizer=LazyRecognizer(config.asr, partial(build_recognizer, at_once=at_once))
+    )
+    ears = HearingEars(hearing, f"{config.asr.engine} {config.asr.model}", at_once)
     ears.warm(config.audio.sample_rate_hz)
     return ears

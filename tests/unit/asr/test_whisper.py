@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -117,7 +119,9 @@ def test_the_same_sound_gives_the_same_words(whisper: Recognizer, read: list[Sen
     first = heard(whisper, samples)
     heard(whisper, read[3].samples)
     assert heard(whisper, samples) == first
-    assert heard(build_recognizer(AsrConfig()), samples) == first
+    beside = build_recognizer(AsrConfig(), at_once=2)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(partial(heard, beside), [samples, samples])) == [first, first]
 
 
 @pytest.mark.parametrize("rate_hz", [11_025, 16_000, 44_100])
