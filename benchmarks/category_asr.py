@@ -127,7 +127,7 @@ def main() -> None:
     held_out = deal(found, float(splits["test"]), float(splits["dev"]), str(splits["salt"]))
     tests = drawn([d for d in found if held_out[d.id] is Split.TEST], chosen.each)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    ears, mouth = build_ears(config, 1), KokoroSynthesizer(chosen.voices_folder)
+    ears, mouth = build_ears(config), KokoroSynthesizer(chosen.voices_folder)
     started = time.perf_counter()
     heard = []
     for number, dialogue in enumerate(tests, 1):
