@@ -198,7 +198,7 @@ class VoiceLibrary:
         except KeyError:
             return 1.0  # Forgotten a moment ago.
         voices = max(1, len(self._index))
-        return self._calibration.chance(heard.vector, vector, heard.speech_s, channel, voices)
+        return self._calibration.chance(heard.vector, vector, channel, voices)
 
     def _try(
         self, voice: Voiceprint, sample: VoiceSample, channel: Channel, marking: Marking
@@ -243,7 +243,7 @@ class VoiceLibrary:
         ]
         chances = {
             entry.voice_id: self._calibration.chance(
-                voice.vector, _vector(entry.voiceprint), voice.speech_s, channel, len(aside)
+                voice.vector, _vector(entry.voiceprint), channel, len(aside)
             )
             for entry in aside
         }
