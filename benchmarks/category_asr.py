@@ -124,7 +124,8 @@ def main() -> None:
     splits = read_contract(chosen.bundle).training["splits"]
     assert isinstance(splits, dict)
     found = read_dialogues([chosen.dialogues])
-    held_out = deal(found, float(splits["test"]), float(splits["dev"]), str(splits["salt"]))
+    test, dev = (float(str(splits[part])) for part in ("test", "dev"))
+    held_out = deal(found, test, dev, str(splits["salt"]))
     tests = drawn([d for d in found if held_out[d.id] is Split.TEST], chosen.each)
     chosen.out.mkdir(parents=True, exist_ok=True)
     ears, mouth = build_ears(config), KokoroSynthesizer(chosen.voices_folder)

@@ -116,7 +116,8 @@ def descendants(pid: int) -> set[int]:
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    found, reached = set(), {pid}
+    found: set[int] = set()
+    reached = {pid}
     while reached:
         reached = {child for child, parent in parents.items() if parent in reached} - found
         found |= reached

@@ -69,8 +69,9 @@ def compare(config: RunConfig, rounds: int, turn_s: float) -> None:
         found = take_turns(plan, sizes_of(work), ARMS, waiting, rounds, turn_s)
         for connection in waiting.values():
             connection.send(0)
-        for worker in (fit, *others):
-            worker.join()
+        fit.join()
+        for process in others:
+            process.join()
     print(f"{rounds} rounds of {statistics.median(found['plain'].seconds):.1f} s each")
     print(heading("audio s/s", "plain"))
     for arm, its in found.items():

@@ -136,8 +136,8 @@ def main() -> None:
     if options.what == "cost":
         cost(config, options.calls)
     else:
-        ends = [tuple(map(float, end.split(","))) for end in options.end]
-        same(config, options.calls, ends)
+        pairs = [end.split(",") for end in options.end]
+        same(config, options.calls, [(float(gap), float(most)) for gap, most in pairs])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Listener
 from pathlib import Path
@@ -88,8 +88,9 @@ def compare(config: RunConfig, encoder: Encoder, rounds: int, turn_s: float) -> 
             show_fed(take_turns(plan, sizes, FED, waiting, max(3, rounds // 2), turn_s))
         for connection in waiting.values():
             connection.send(0)
-        for worker in (fit, *others):
-            worker.join()
+        fit.join()
+        for process in others:
+            process.join()
 
 
 def job_of(config: RunConfig, encoder: Encoder) -> Job:
@@ -125,7 +126,7 @@ def feed_alone(job: Job) -> None:
     from persona_ray.training.context import PlainContext
     from persona_ray.training.feed import Feed
 
-    def map_style() -> Iterator[int]:
+    def map_style() -> Generator[int, None, None]:
         with Feed(job.task, job.settings.course(job.task.sizes()), PlainContext(Path()), 0) as feed:
             for ready in feed:
                 yield sum(len(portion.positions) for portion in ready.portions)
@@ -156,7 +157,7 @@ def show(job: Job, encoder: str, found: Mapping[str, Turns]) -> None:
     for arm, turns in found.items():
         print(line(arm, turns, found["plain"] if arm in LOCKSTEP and arm != "plain" else None))
     sizes = np.asarray(job.task.sizes())
-    once = replace(job.settings, epochs=1).course(sizes).dealt(0, 0, 1)
+    once = replace(job.settings, epochs=1).course(job.task.sizes()).dealt(0, 0, 1)
     bucketed = sum(
         len(portion.positions) * sizes[list(portion.positions)].max()
         for _, _, portions in once

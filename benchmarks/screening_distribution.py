@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import httpx2
 import psutil
@@ -70,7 +71,7 @@ class Sets:
         self.metrics = Metrics()
         self.gate = Gate(store, config.serving.keys)
 
-    async def model(self) -> object:
+    async def model(self) -> NoReturn:
         raise NotImplementedError("no route of sets asks for a model")
 
 
@@ -151,7 +152,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _serving(config: RunConfig, store: Store) -> Iterator[str]:
-    app = build_app(Sets(config, store), [screening_sets])  # type: ignore[type-var]
+    app = build_app(Sets(config, store), [screening_sets])
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))

@@ -33,7 +33,7 @@ from benchmarks.shared import (
     spread,
 )
 from persona_ray.config import RunConfig, load_config
-from persona_ray.config.space import DECAY, THRESHOLD, Values, shown, space_of, with_values
+from persona_ray.config.space import DECAY, THRESHOLD, shown, space_of, with_values
 
 SOURCE = {THRESHOLD: 5, DECAY: 0.95}
 SPLITS = ("dev", "test")
@@ -84,7 +84,7 @@ def run_job(job: Job, out: Path) -> float:
     )
     known = Known(cache=VectorCache(config.vectors_dir.absolute()))
     history = fit(model, train, (), data.dataset, training, context, known=known)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for split in SPLITS:
         judged = data.of(Split(split))
         clips = LabelledClips(judged, data.dataset, model)
@@ -102,7 +102,7 @@ def table(jobs: Sequence[Job], out: Path, labels: Sequence[str]) -> Iterator[str
     """Lines for people."""
     from persona_ray.evaluation.scores import Prediction, by_customer
 
-    answers: dict[Values, dict[str, list[list[Prediction]]]] = {}
+    answers: dict[tuple[tuple[str, Any], ...], dict[str, list[list[Prediction]]]] = {}
     for job in jobs:
         rows = json.loads((out / job.name).read_text(encoding="utf-8"))
         for split in SPLITS:

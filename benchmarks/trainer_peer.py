@@ -82,7 +82,7 @@ def _without_gradients(frozen: bool) -> AbstractContextManager[None]:
     return torch.no_grad() if frozen else nullcontext()
 
 
-class Freezing(TrainerCallback):  # type: ignore[misc]
+class Freezing(TrainerCallback):
     """Frozen epochs first, as the source design has it."""
 
     def __init__(self, job: TrainingJob, model: BimodalModel) -> None:
@@ -93,7 +93,7 @@ class Freezing(TrainerCallback):  # type: ignore[misc]
         set_phase(self._model, phase_of(epoch, self._job.training), self._job.training)
 
 
-class Grouped(Trainer):  # type: ignore[misc]
+class Grouped(Trainer):
     """`train_sampling_strategy="group_by_length"`, with lengths that are known: Trainer itself
     would read every clip for them. Clips to judge come sorted by length."""
 

@@ -1,7 +1,4 @@
-"""A real PostgreSQL server for tests: `postgres_url` gives the URL of an empty database.
-
-Use it by importing both fixtures into a conftest.
-"""
+"""A real PostgreSQL server for tests: `postgres_url` gives the URL of an empty schema of it."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -66,13 +64,13 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
-    """URL of a database of its own, empty."""
+    """URL of an empty schema of its own. A database for each test would be 300 files each."""
     import psycopg
 
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server.format(database="postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-    return postgres_server.format(database=name)
+    name, database = f"test_{uuid.uuid4().hex[:12]}", postgres_server.format(database="postgres")
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE SCHEMA {name}")
+    return f"{database}?options=-csearch_path%3D{name}"
 
 
 def _find(name: str) -> str | None:
@@ -91,7 +89,7 @@ def _unprivileged() -> pwd.struct_passwd | None:
     pytest.skip("no PostgreSQL server here: it does not run as root, and there is no other user")
 
 
-def _as(user: pwd.struct_passwd | None) -> dict[str, object]:
+def _as(user: pwd.struct_passwd | None) -> dict[str, Any]:
     if user is None:
         return {}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}

@@ -263,7 +263,6 @@ def test_an_application_of_serve_deploy_follows_its_aliases_by_itself(
         eventually(lambda: ask(client, address)["model"]["version"] == "1")
 
 
-@serve.deployment
 class Broken:
     """A challenger that can say what it is, and nothing else."""
 
@@ -288,8 +287,9 @@ def test_a_challenger_that_raises_is_taken_back_and_every_caller_is_answered(
         name="ingress", max_ongoing_requests=100, ray_actor_options={"num_cpus": 0.1}
     )
     # Clips come with their texts: nothing is to be written down.
-    asr = Broken.options(name="asr", ray_actor_options={"num_cpus": 0.1}).bind()
-    broken = Broken.options(name="broken", ray_actor_options={"num_cpus": 0.1}).bind()
+    deployment = serve.deployment(Broken).options(ray_actor_options={"num_cpus": 0.1})
+    asr = deployment.options(name="asr").bind()
+    broken = deployment.options(name="broken").bind()
     app = ingress.bind(config, make_app, asr, nodes, {"fused": broken})
     serve.run(app, name=NAME, route_prefix=f"/{NAME}")
     with session(registered) as client:

@@ -100,10 +100,12 @@ def test_a_sweep_gives_the_numbers_of_runs_from_scratch(
     assert best == with_values(run, result.best.values)
     # Nothing is trained again; what is new is.
     finals: list[RunConfig] = []
-    monkeypatch.setattr(
-        "persona_ray.launch.finetune.finetune",
-        lambda its, *_, parent: finals.append(its) or parent,
-    )
+
+    def finetuned(its: RunConfig, *_: object, parent: object) -> object:
+        finals.append(its)
+        return parent
+
+    monkeypatch.setattr("persona_ray.launch.finetune.finetune", finetuned)
     again = sweep(run, SilentProgress(), final=True)
     assert (again.trained, again.found) == (0, 6)
     assert [row.score for row in again.rows] == losses

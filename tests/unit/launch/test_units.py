@@ -14,7 +14,7 @@ from persona_ray.corpus.units import UnitStore
 from persona_ray.launch import units as launch_units
 from persona_ray.launch.units import NOTES, note_units, noted_units, prepare_units
 from persona_ray.models.speech import SpeechEncoder
-from persona_ray.objectives.clustering import nearest
+from persona_ray.objectives.clustering import find_centres, nearest
 from persona_ray.progress import SilentProgress
 from tests.unit.models.checkpoints import FAMILIES, speech_checkpoint
 from tests.unit.objectives.speech_toys import Melodies, clip_infos, fingerprint, run_config
@@ -88,11 +88,10 @@ def test_few_sampled_frames_come_from_few_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    found = launch_units.find_centres
 
-    def watched(frames: np.ndarray, clusters: int, seed: int) -> Any:  # type: ignore[type-arg]
+    def watched(frames: np.ndarray, clusters: int, seed: int) -> Any:
         seen.append(len(frames))
-        return found(frames, clusters, seed)
+        return find_centres(frames, clusters, seed)
 
     read: list[str] = []
     samples = Melodies.samples

@@ -140,7 +140,7 @@ def test_gradients_do_not_depend_on_padding_either(tmp_path: Path) -> None:
     encoder = SpeechEncoder.load(str(speech_checkpoint(tmp_path, FAMILIES[0]))).eval()
     short, long = waves(4_000, 16_000)
 
-    def gradient(clips: list[np.ndarray]) -> Tensor:  # type: ignore[type-arg]
+    def gradient(clips: list[np.ndarray]) -> Tensor:
         encoder.zero_grad()
         encoder.pooled(*padded(clips))[0].square().sum().backward()
         found = encoder.model.feature_extractor.conv_layers[0].conv.weight.grad

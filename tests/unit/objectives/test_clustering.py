@@ -16,7 +16,7 @@ POINTS = arrays(np.float32, (40, 3), elements=st.floats(-100, 100, width=16))
 
 @settings(max_examples=40, deadline=None)
 @given(frames=POINTS, centres=arrays(np.float32, (7, 3), elements=st.floats(-100, 100, width=16)))
-def test_the_unit_is_the_nearest_centre(frames: np.ndarray, centres: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_the_unit_is_the_nearest_centre(frames: np.ndarray, centres: np.ndarray) -> None:
     distances = ((frames[:, None].astype(float) - centres[None]) ** 2).sum(axis=2)
     units = nearest(frames, centres)
     assert units.dtype == np.uint16

@@ -56,7 +56,7 @@ class FakeService:
         if recording.channel >= audio.channels:
             raise ChannelError(f"{recording.name} has {audio.channels} channel(s)")
         found = _judged(ClipInput(audio.samples[recording.channel], audio.sample_rate_hz))
-        sentences = ()
+        sentences: tuple[SentenceRecognition, ...] = ()
         if isinstance(found, Recognition):
             sentences = (SentenceRecognition(0.5, 2.0, "听到的话", found),)
         return Answered(CallRecognition(found, sentences), self.served, {"hear": 0.2})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
@@ -47,7 +48,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-def code(client: TestClient, **options: dict[str, str]) -> tuple[int, str]:
+def code(client: TestClient, **options: Any) -> tuple[int, str]:
     answer = client.get("/who", **options)
     return answer.status_code, answer.json()["error"]["code"]
 

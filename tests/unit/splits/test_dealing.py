@@ -137,7 +137,7 @@ def test_new_calls_labels_and_customers_move_nobody(store: Store) -> None:
 
 def test_a_customer_is_dealt_by_the_label_of_most_clips(store: Store) -> None:
     labels = {"u-0": "red", "u-1": "blue", "u-2": "blue", "t-0": "red", "t-1": "blue"}
-    clips = [clip(*key.split("-")[:1], int(key[-1])) for key in labels]
+    clips = [clip(key.split("-")[0], int(key[-1])) for key in labels]
     assign_splits(store, clips, labels, SplitConfig())
     found = store.splits.get("persona-ray", "customer")
     assert found["u"].label == "blue"

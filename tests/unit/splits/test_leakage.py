@@ -49,7 +49,7 @@ def test_clean_splits_pass_whole() -> None:
     clips, splits = corpus(said)
     report = check_leakage(iter(clips), splits, FAIL)
     assert report.clean == splits
-    assert report.customers == report.texts == report.dropped == ()
+    assert (report.customers, report.texts, report.dropped) == ((), (), ())
     assert report.held_out_texts == 20
 
 

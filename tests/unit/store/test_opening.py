@@ -63,7 +63,7 @@ def test_sqlite_runs_with_wal_foreign_keys_and_patience(tmp_path: Path) -> None:
                 name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "foreign_keys", "secure_delete")
             }
-            patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+            patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
         assert found == {"journal_mode": "wal", "foreign_keys": 1, "secure_delete": 1}
         assert patience_ms >= 30_000
 

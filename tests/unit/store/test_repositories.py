@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -160,10 +161,9 @@ def test_a_forgotten_customer_leaves_no_row(store: Store, store_url: str) -> Non
     unlinked = annotation(5)
     kept = Annotation(annotator="a", label="red", clip_id="c2", customer_id="stays")
     store.annotations.save([linked, unlinked, kept])
-    for unit, key in (("customer", "gone"), ("sentence", "c1")):
-        store.splits.extend(
-            "s", unit, lambda _, key=key: [Assignment(key, "gone", Split.TRAIN, "red")]
-        )
+    gone = Assignment("gone", "gone", Split.TRAIN, "red")
+    store.splits.extend("s", "customer", lambda _: [gone])
+    store.splits.extend("s", "sentence", lambda _: [replace(gone, key="c1")])
     store.splits.extend("s", "customer", lambda _: [Assignment("k", "stays", Split.DEV, "red")])
 
     forgotten = store.forget_customer("gone", call_ids=["call-5"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from persona_ray.store import Store
 from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample, VoiceState
@@ -12,7 +13,7 @@ PRINT = b"\x00\x3c\x00\x00"
 
 
 def _put(store: Store, voice_id: str, **changed: object) -> None:
-    values: dict[str, object] = {"standing": "abnormal", "category": "loans", "origin": "call"}
+    values: dict[str, Any] = {"standing": "abnormal", "category": "loans", "origin": "call"}
     entry = VoiceEntry(voice_id=voice_id, engine="e", voiceprint=PRINT, **(values | changed))
     assert store.voices.put(entry, [VoiceSample("c1", PRINT, 3.0)], None, NOW)
 

@@ -62,6 +62,7 @@ def reference(model: BimodalModel, train: list[Example], config: TrainingConfig)
         texts = [clip.text for clip in clips]
         labels = [clip.label for clip in clips]
         batch = collate(texts, waves, labels, model, RATE_HZ)
+        assert batch.labels is not None
         loss = F.cross_entropy(model(batch), batch.labels)
         head.zero_grad()
         encoders.zero_grad()

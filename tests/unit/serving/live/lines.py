@@ -32,7 +32,7 @@ from persona_ray.serving.live.protocol import (
     read_event,
 )
 from persona_ray.serving.routes.live import live_calls
-from persona_ray.serving.service import Answered
+from persona_ray.serving.service import Answered, PersonalityService
 from persona_ray.store import Store
 from persona_ray.types import Recognition
 from tests.unit.serving.fakes import LABELS, FakeService
@@ -75,7 +75,7 @@ class Listener(FakeService):
         return f"{sum(span.duration_s for span in speech):.1f}"
 
 
-def application(config: RunConfig, service: FakeService, store: Store) -> FastAPI:
+def application(config: RunConfig, service: PersonalityService, store: Store) -> FastAPI:
     return build_app(Services(config, service, store), [live_calls])
 
 

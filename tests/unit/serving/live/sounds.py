@@ -38,7 +38,7 @@ def loud_voice(config: VadConfig | None = None) -> LoudIsSpeech:
 def talk(*parts: tuple[float, float]) -> NDArray[np.float32]:
     """Pairs of (seconds of speech, seconds of silence after it) -> sound (n,) at 8 kHz."""
     rng = np.random.default_rng(7)
-    out = [np.zeros(RATE_HZ // 2, np.float32)]
+    out: list[np.ndarray] = [np.zeros(RATE_HZ // 2, np.float32)]
     for speech_s, silence_s in parts:
         noise = rng.uniform(-0.6, 0.6, round(speech_s * RATE_HZ))
         noise[::50] = 0.6

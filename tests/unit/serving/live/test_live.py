@@ -56,7 +56,7 @@ def test_sentences_come_with_their_colours_and_the_running_one(
     ]
     colours = heard.of(RunningColour)
     for number, colour in enumerate(colours, 1):
-        expected = combine([Recognition(one.probabilities, 1) for one in sentences[:number]])
+        expected = combine([Recognition(one.probabilities or {}, 1) for one in sentences[:number]])
         assert isinstance(expected, Recognition)
         assert colour.probabilities == expected.probabilities
         assert (colour.primary, colour.clips, colour.seq) == (expected.primary, number, number)

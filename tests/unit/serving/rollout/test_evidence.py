@@ -87,7 +87,7 @@ def test_looking_after_every_observation_refuses_the_truth_no_more_often_than_pr
         for n in range(1, 60)
     ]
     # Beyond the first looks every tenth, which keeps the test short and gives nothing away.
-    refused = (sums[:, :59] >= np.array(smallest) - 1e-9).any(axis=1)
+    refused = np.asarray((sums[:, :59] >= np.array(smallest) - 1e-9).any(axis=1))
     for n in range(60, looks + 1, 10):
         for run in np.flatnonzero(~refused & (sums[:, n - 1] > n * limit * 1.05)):
             refused[run] = log_e_above(n, float(sums[run, n - 1]), limit) >= needed

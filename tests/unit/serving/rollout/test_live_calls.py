@@ -28,7 +28,7 @@ def test_each_call_is_one_models(
         champion, challenger, store.rollouts, RolloutConfig(canary_share=0.5), seed=1
     )
     key = key_of(store)
-    with TestClient(application(config, service, store)) as client:  # type: ignore[arg-type]
+    with TestClient(application(config, service, store)) as client:
         calls = [whole_call(client, key, FRAMES, call_id=f"k{number}") for number in range(12)]
     seen = [{one.model.version for one in call.sentences} for call in calls]
     assert all(len(call.sentences) >= 3 for call in calls)

@@ -117,7 +117,7 @@ def test_the_robot_sounds_in_the_callers_encoding(encoding: Any) -> None:
     assert [int.from_bytes(one[:4]) for one in sent] == list(range(1, len(sent) + 1))
     payload = b"".join(one[4:] for one in sent)
     if encoding == "pcm16":
-        heard = np.frombuffer(payload, "<i2") / 32_768
+        heard = np.frombuffer(payload, "<i2").astype(np.float32) / np.float32(32_768)
     else:
         heard = (decode_mulaw if encoding == "mulaw" else decode_alaw)(payload)
     # One channel, the robot's two seconds but for what the filter holds back.

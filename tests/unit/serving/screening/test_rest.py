@@ -173,7 +173,7 @@ def test_the_inbox_is_read_page_by_page(client: TestClient, key: dict[str, str])
         handed(client, key, call_id=f"k{number}", at=f"2026-03-01T09:0{number}:00Z")
     seen, before = [], ""
     while True:
-        params = {"limit": 2, "before": before}
+        params: dict[str, Any] = {"limit": 2, "before": before}
         page = client.get("/v1/screening/calls", params=params, headers=key).json()
         seen += [one["call_id"] for one in page["calls"]]
         before = page["next"]
