@@ -33,6 +33,7 @@ from benchmarks.screening_fakes import (
 from benchmarks.screening_phone import Found, Phone
 from persona_ray.config.screening import ScreeningConfig
 from persona_ray.inference.screening.call import ScreeningCall
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import Outcome, Speaker, Standing, VoiceMatch
 from persona_ray.inference.screening.session import verdict_so_far
 
@@ -73,7 +74,7 @@ async def _replaced(
     phone.call = None
     await asyncio.sleep(1.0)
     if kept is not None and rng.random() < 0.3:
-        phone.concluded(verdict_so_far(kept, config, "the service lost the call"))
+        phone.concluded(verdict_so_far(kept, config, ReasonCode.SERVICE_FAILED))
         return
     phone.call = ScreeningCall(found.case.event, parts, phone, config, kept=kept)
     await phone.call.run()

@@ -86,7 +86,6 @@ class StoredConsequences:
                 call.number,
                 made.standing,
                 category=made.category,
-                reason="chosen with a correction",
             )
 
     def _forget(self, calls: list[CallName]) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from persona_ray.inference.screening import steps
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import LineKind, VoiceMatch
 from persona_ray.inference.screening.session import Session
 from persona_ray.inference.screening.speaking import RobotSound, speak
@@ -144,7 +145,7 @@ class ScreeningCall:
     def caller_left(self) -> None:
         self._put(steps.CallerLeft(self.now_s))
 
-    def break_off(self, why: str) -> None:
+    def break_off(self, why: ReasonCode) -> None:
         """End the call now, with the verdict so far: the service stops."""
         self._put(steps.BrokenOff(self.now_s, why))
 
@@ -170,7 +171,7 @@ class ScreeningCall:
             # known before it.
             _LOG.error("a screened call is broken off: %s", type(error).__name__)
             self._session, _ = self._from(self._kept_state)
-            return self._session.feed(steps.BrokenOff(self.now_s, "the service failed"))
+            return self._session.feed(steps.BrokenOff(self.now_s, ReasonCode.SERVICE_FAILED))
 
     def _from(self, kept: Mapping[str, Any] | None) -> tuple[Session, tuple[Command, ...]]:
         config, wishes, models = self._settings

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.early import EarlyRule
 from persona_ray.inference.screening.policy import Action, Decision, Policy, illegal_probability
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import CategoryJudgement, LineKind, Outcome, Turn
 from persona_ray.inference.screening.state import Phase, SessionState
 from persona_ray.inference.screening.verdicts import verdict_of
@@ -92,7 +93,7 @@ class Course:
         state = self._state
         state.floor.silences += 1
         if state.floor.silences >= self._dialogue.max_silences:
-            state.why = "the caller said nothing more"
+            state.why = ReasonCode.CALLER_SILENT
             self._close(Outcome.SCREENED)
         else:
             self._say(line)
@@ -138,7 +139,7 @@ class Course:
             state.decided_s = state.now_s
             state.revision += 1
             if state.on_the_line:
-                said = steps.Tell(decision.standing, decision.category, decision.reason)
+                said = steps.Tell(decision.standing, decision.category, decision.reasons)
                 self._out.append(said)
 
     def _act(self, action: Action) -> None:
@@ -147,9 +148,9 @@ class Course:
             case Action.PASS:
                 self._pass(decision)
             case Action.REJECT:
-                self._end(Outcome.REJECTED, steps.Reject(decision.reason))
+                self._end(Outcome.REJECTED, steps.Reject(decision.reasons))
             case Action.HANG_UP:
-                self._end(Outcome.HUNG_UP, steps.HangUp(decision.reason))
+                self._end(Outcome.HUNG_UP, steps.HangUp(decision.reasons))
             case Action.ASK:
                 state.enter(Phase.ASKING)
                 self._ask_user()
@@ -184,7 +185,7 @@ class Course:
         state = self._state
         left_s = max(0.0, state.phase_s + self._policy.config.ask_s - state.now_s)
         known = state.decision
-        self._out.append(steps.AskUser(known.category, known.name, known.reason, left_s))
+        self._out.append(steps.AskUser(known.category, known.name, known.reasons, left_s))
 
     def _by_category(self, judgement: CategoryJudgement) -> Decision:
         state = self._state
@@ -198,7 +199,7 @@ class Course:
     # --- the end -------------------------------------------------------------------------------
 
     def _pass(self, decision: Decision) -> None:
-        shown = steps.Pass(decision.name, decision.category, decision.reason)
+        shown = steps.Pass(decision.name, decision.category, decision.reasons)
         self._end(Outcome.PASSED, shown)
 
     def _end(self, outcome: Outcome, last: Command | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.course import Course
 from persona_ray.inference.screening.policy import Action
+from persona_ray.inference.screening.reasons import Reason, ReasonCode
 from persona_ray.inference.screening.records import (
     LineKind,
     NotListed,
@@ -46,11 +47,11 @@ class Hearing(Course):
         if state.phase is Phase.AFTER:
             return
         if one.choice is Choice.PASS:
-            state.why = "the user took the call"
+            state.why = ReasonCode.USER_TOOK
             self._pass(state.decision)
         elif one.choice is Choice.REJECT:
-            state.why = "the user rejected the call"
-            self._end(Outcome.REJECTED, steps.Reject(state.why))
+            state.why = ReasonCode.USER_REJECTED
+            self._end(Outcome.REJECTED, steps.Reject((Reason(state.why),)))
         elif state.phase is Phase.ASKING:
             self._act(Action(one.choice.value))
         elif state.phase is Phase.TALKING and one.choice is Choice.MESSAGE:

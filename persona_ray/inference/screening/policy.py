@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from persona_ray.inference.screening.early import Step
+from persona_ray.inference.screening.reasons import Reason, ReasonCode, Reasons, in_english
 from persona_ray.inference.screening.records import (
     CategoryJudgement,
     Known,
@@ -42,7 +43,12 @@ class Decision:
     standing: Standing | None = None
     category: str = ""
     name: str = ""
-    reason: str = ""
+    reasons: Reasons = ()
+
+    @property
+    def reason(self) -> str:
+        """In English."""
+        return in_english(self.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +91,27 @@ class Policy:
     def by_source(self, source: Known | NotListed) -> Decision:
         """Before the call is answered."""
         if isinstance(source, NotListed):
-            return Decision(Action.SCREEN, reason="the number is not known")
-        about = f" for {source.category}" if source.category else ""
-        whose = "your own" if source.owner else "the shared"
-        reason = f"the number is in {whose} {source.standing} set{about}"
+            return Decision(Action.SCREEN, reasons=(Reason(ReasonCode.UNKNOWN_NUMBER),))
+        code = ReasonCode.OWN_SET if source.owner else ReasonCode.SHARED_SET
+        reason = Reason(code, {"standing": source.standing.value, "category": source.category})
         return Decision(
-            self._of_source(source), source.standing, source.category, source.name, reason
+            self._of_source(source), source.standing, source.category, source.name, (reason,)
         )
 
     def by_voice(self, verdict: VoiceVerdict) -> Decision:
         """While the caller speaks. Nothing but a match decides anything."""
         if not isinstance(verdict, VoiceMatch):
             return Decision(Action.SCREEN)
-        reason = (
-            f"the voice is a known {verdict.standing} one ({verdict.category or 'no category'}): "
-            f"score {verdict.score:.2f}, {verdict.margin:.2f} above any other"
+        values: dict[str, str | float] = {
+            "standing": verdict.standing.value,
+            "category": verdict.category,
+            "score": verdict.score,
+            "margin": verdict.margin,
+        }
+        reasons = (Reason(ReasonCode.KNOWN_VOICE, values),)
+        return Decision(
+            self._of_voice(verdict), verdict.standing, verdict.category, reasons=reasons
         )
-        return Decision(self._of_voice(verdict), verdict.standing, verdict.category, reason=reason)
 
     def by_category(
         self, judgement: CategoryJudgement, early: Step, voice: VoiceVerdict | None = None
@@ -111,8 +121,8 @@ class Policy:
         illegal = illegal_probability(judgement.probabilities, self.config)
         if early.hang_up:
             best = self._likeliest(judgement, lambda name: self._is(name, Standing.ILLEGAL))
-            reason = f"what is said is {best} or another fraud with probability {illegal:.2f}"
-            return Decision(Action.HANG_UP, Standing.ILLEGAL, best, reason=reason)
+            fraud = Reason(ReasonCode.FRAUD_WORDS, {"category": best, "probability": illegal})
+            return Decision(Action.HANG_UP, Standing.ILLEGAL, best, reasons=(fraud,))
         for chosen, standing, among in self._groups():
             action = chosen
             probability = sum(p for name, p in judgement.probabilities.items() if among(name))
@@ -125,14 +135,14 @@ class Policy:
                     action = Action.MESSAGE
             best = self._likeliest(judgement, among)
             known = standing or standing_of(best, self.config)
-            return Decision(action, known, best, reason=_words(best, judgement))
+            return Decision(action, known, best, reasons=_words(best, judgement))
         return Decision(Action.SCREEN)
 
     def as_it_stands(self, judgement: CategoryJudgement) -> Decision:
         """What the call seems to be when it ends with nothing decided."""
         best = judgement.category
         standing = standing_of(best, self.config)
-        return Decision(Action.SCREEN, standing, best, reason=_words(best, judgement))
+        return Decision(Action.SCREEN, standing, best, reasons=_words(best, judgement))
 
     def _of_source(self, source: Known) -> Action:
         if source.standing is Standing.ILLEGAL:
@@ -178,6 +188,6 @@ class Policy:
         return max(named, key=lambda name: named[name]) if named else judgement.category
 
 
-def _words(category: str, judgement: CategoryJudgement) -> str:
+def _words(category: str, judgement: CategoryJudgement) -> Reasons:
     probability = judgement.probabilities.get(category, 0.0)
-    return f"what is said is {category} with probability {probability:.2f}"
+    return (Reason(ReasonCode.WORDS, {"category": category, "probability": probability}),)

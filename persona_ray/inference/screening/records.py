@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from persona_ray.inference.screening.reasons import Reasons, in_english
+
 
 class Standing(StrEnum):
     """What policy makes of a category, a number or a voice."""
@@ -165,14 +167,14 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the user is told. `standing` and `category` (empty: not known) are the system's;
-    `reason` says in words what they rest on; `evidence` are numbers by name; `models` name
+    `reasons` say what they rest on; `evidence` are numbers by name; `models` name
     and version of each model that had a part."""
 
     call: CallEvent
     outcome: Outcome
     standing: Standing | None
     category: str
-    reason: str
+    reasons: Reasons
     turns: tuple[Turn, ...]
     voice: VoiceVerdict | None
     judgement: CategoryJudgement | None
@@ -180,3 +182,8 @@ class Verdict:
     models: Mapping[str, str]
     decided_s: float | None
     duration_s: float
+
+    @property
+    def reason(self) -> str:
+        """In English."""
+        return in_english(self.reasons)

@@ -90,7 +90,6 @@ class ReportDesk:
             standing=self._standing(category),
             category=category,
             origin=Origin.CORRECTION,
-            reason="corrected a verdict",
         )
         entry = self._store.numbers.put(entry, user, self._clock())
         try:

@@ -25,6 +25,7 @@ from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.deadlines import Deadline, deadlines
 from persona_ray.inference.screening.hearing import Hearing
 from persona_ray.inference.screening.policy import Action
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import (
     Outcome,
     Turn,
@@ -156,7 +157,7 @@ class Session(Hearing):
             case "ask":
                 action = Action(self._policy.config.on_no_answer)
                 if action in (Action.PASS, Action.REJECT):
-                    state.why = "the user did not answer"
+                    state.why = ReasonCode.NO_ANSWER
                 self._act(action)
             case "after":
                 for part, waits in (
@@ -171,7 +172,7 @@ class Session(Hearing):
             case "closing":
                 self._end(state.outcome, steps.EndCall())
             case "call":
-                state.why = "the longest time of a call was reached"
+                state.why = ReasonCode.LONGEST_CALL
                 self._close(Outcome.MESSAGE if state.left_a_message else Outcome.SCREENED)
             case "silence" if state.phase is Phase.MESSAGE:
                 self._close(Outcome.MESSAGE if state.left_a_message else Outcome.SCREENED)
@@ -204,7 +205,7 @@ class Session(Hearing):
 def verdict_so_far(
     kept: Mapping[str, Any],
     config: ScreeningConfig,
-    why: str,
+    why: ReasonCode,
     wishes: Wishes | None = None,
     models: Mapping[str, str] | None = None,
 ) -> Verdict:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.policy import Action, Decision
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import (
     CallEvent,
     CategoryJudgement,
@@ -28,7 +29,7 @@ from persona_ray.inference.screening.records import (
 from persona_ray.inference.screening.steps import Part
 from persona_ray.inference.screening.turns import Asked, Floor
 
-VERSION = 1
+VERSION = 2
 
 
 class Phase(StrEnum):
@@ -48,7 +49,7 @@ class SessionState:
     """Everything a session knows. `outcome` counts from `closing` on; `decided_s` None: nothing is
     decided; `armed` as in EarlyRule; `missing` counts how often a part gave no answer.
     `message_after`: the last utterance before the caller was asked for a message. `why`: how the
-    call ended, in words. `revision` grows with what is worth keeping."""
+    call ended, where the outcome does not say. `revision` grows with what is worth keeping."""
 
     call: CallEvent
     version: int = VERSION
@@ -74,7 +75,7 @@ class SessionState:
     decision: Decision = field(default_factory=lambda: Decision(Action.SCREEN))
     decided_s: float | None = None
     missing: dict[Part, int] = field(default_factory=dict)
-    why: str = ""
+    why: ReasonCode | None = None
     revision: int = 0
 
     @property

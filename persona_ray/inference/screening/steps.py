@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from persona_ray.inference.screening.reasons import ReasonCode, Reasons
 from persona_ray.inference.screening.records import (
     CategoryJudgement,
     Known,
@@ -165,7 +166,7 @@ class BrokenOff:
     """The service cannot go on with the call. `why` is told to the user."""
 
     at_s: float
-    why: str
+    why: ReasonCode
 
 
 Input = (
@@ -201,7 +202,7 @@ class AskUser:
 
     category: str
     name: str
-    reason: str
+    reasons: Reasons
     longest_s: float
 
 
@@ -269,7 +270,7 @@ class Tell:
 
     standing: Standing
     category: str
-    reason: str
+    reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,25 +282,25 @@ class TakeMessage:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Put the caller through; `name`, `category` and `reason` are shown."""
+    """Put the caller through; `name`, `category` and `reasons` are shown."""
 
     name: str
     category: str
-    reason: str
+    reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
     """Do not take the call, or end it: the user or the sets want it."""
 
-    reason: str
+    reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The caller is illegal: end the call at once. `reason` names the evidence."""
+    """The caller is illegal: end the call at once. `reasons` name the evidence."""
 
-    reason: str
+    reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from persona_ray.inference.screening.policy import illegal_probability
+from persona_ray.inference.screening.reasons import Reason, ReasonCode
 from persona_ray.inference.screening.records import (
     NotEnoughSpeech,
     Outcome,
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from persona_ray.inference.screening.state import SessionState
 
 _ENDINGS = {
-    Outcome.CALLER_LEFT: "the caller hung up",
-    Outcome.MESSAGE: "the caller left a message",
-    Outcome.SCREENED: "the robot ended the call",
+    Outcome.CALLER_LEFT: ReasonCode.CALLER_LEFT,
+    Outcome.MESSAGE: ReasonCode.MESSAGE_LEFT,
+    Outcome.SCREENED: ReasonCode.ROBOT_ENDED,
 }
 
 
 def verdict_of(
-    state: SessionState, policy: Policy, models: Mapping[str, str], why: str = ""
+    state: SessionState, policy: Policy, models: Mapping[str, str], why: ReasonCode | None = None
 ) -> Verdict:
     """`models`: versions of the models that had a part, but for the category model, which names
     itself; `why`: how the call ended, where the outcome does not say."""
@@ -36,15 +37,19 @@ def verdict_of(
     named = dict(models)
     if state.judgement is not None:
         named["category"] = state.judgement.model
-    parts = [decision.reason, why or _ENDINGS.get(state.outcome, "")]
+    reasons = list(decision.reasons)
+    ending = why or _ENDINGS.get(state.outcome)
+    if ending is not None:
+        reasons.append(Reason(ending))
     if state.missing:
-        parts.append(f"without an answer from: {', '.join(sorted(state.missing))}")
+        missing = {"parts": ", ".join(sorted(state.missing))}
+        reasons.append(Reason(ReasonCode.PARTS_MISSING, missing))
     return Verdict(
         call=state.call,
         outcome=state.outcome,
         standing=decision.standing,
         category=decision.category,
-        reason="; ".join(part for part in parts if part),
+        reasons=tuple(reasons),
         turns=tuple(state.turns),
         voice=state.voice,
         judgement=state.judgement,

@@ -11,6 +11,7 @@ import numpy as np
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.policy import Action, Decision, Policy, Wishes, standing_of
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import CallEvent, NotListed, Standing, Verdict
 from persona_ray.inference.screening.session import Session
 from persona_ray.inference.screening.steps import (
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from persona_ray.types import Samples
 
 _NOTHING = np.zeros(0, dtype=np.float32)
-_SAID_LATE = "nobody sent the caller's sound"
-_LINE_LOST = "the line broke, and nobody went on with the call"
 
 
 class Desk:
@@ -280,7 +279,7 @@ class Desk:
             except RequestError:
                 # Another release left it.
                 return self._without_line(call, read_source(call.source), wishes, None)
-            return [*commands, *session.feed(BrokenOff(0.0, _LINE_LOST))]
+            return [*commands, *session.feed(BrokenOff(0.0, ReasonCode.LINE_LOST))]
         return self._without_line(call, read_source(call.source), wishes, None)
 
     def _without_line(
@@ -294,7 +293,7 @@ class Desk:
         session, commands = Session.begin(event_of(call), self._config, wishes)
         found = [*commands, *session.feed(SourceFound(0.0, source, choice))]
         if not session.ended:
-            found += session.feed(BrokenOff(0.0, _SAID_LATE))
+            found += session.feed(BrokenOff(0.0, ReasonCode.NO_SOUND))
         return found
 
     def _standing(self, category: str, field: str = "category") -> Standing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from persona_ray.inference.screening.policy import Action
+from persona_ray.inference.screening.reasons import Reason, ReasonCode, in_english
 from persona_ray.inference.screening.records import (
     CallEvent,
     Channel,
@@ -124,6 +125,13 @@ class TurnAnswer(BaseModel):
     end_s: FiniteFloat
 
 
+class ReasonAnswer(BaseModel):
+    """What a verdict rests on; `values` are those of its sentence."""
+
+    code: ReasonCode
+    values: dict[str, str | FiniteFloat]
+
+
 class InboxItem(BaseModel):
     """A call in the inbox. `outcome` null: it goes on. `links` open without a key until they
     expire."""
@@ -136,7 +144,8 @@ class InboxItem(BaseModel):
     standing: Standing | None
     category: str
     corrected: bool
-    reason: str
+    reason: str = Field(description="in English")
+    reasons: list[ReasonAnswer] = Field(description="the same, by code")
     first_words: str = Field(description="of the caller")
     links: dict[str, str]
 
@@ -184,6 +193,7 @@ def _sources() -> TypeAdapter[Known | NotListed]:
 def verdict_body(verdict: Verdict) -> dict[str, Any]:
     """A verdict as the store keeps it."""
     body: dict[str, Any] = _verdicts().dump_python(verdict, mode="json", exclude={"call"})
+    body |= reasons_body(verdict.reasons)
     match verdict.voice:
         case None:
             pass
@@ -213,10 +223,16 @@ def notice_body(verdict: Verdict) -> dict[str, Any]:
         "outcome": verdict.outcome,
         "standing": verdict.standing,
         "category": verdict.category,
-        "reason": verdict.reason,
         "decided_s": verdict.decided_s,
         "duration_s": verdict.duration_s,
-    }
+    } | reasons_body(verdict.reasons)
+
+
+def reasons_body(reasons: Iterable[Reason]) -> dict[str, Any]:
+    """Reasons as they are kept and told: by code for who has words of his own, and in English."""
+    told = tuple(reasons)
+    coded = [{"code": one.code.value, "values": dict(one.values)} for one in told]
+    return {"reason": in_english(told), "reasons": coded}
 
 
 def inbox_item(call: ScreenedCall, links: Links, recorded: bool) -> InboxItem:
@@ -274,6 +290,7 @@ def _item(call: ScreenedCall, links: Links, recorded: bool) -> dict[str, Any]:
         "category": call.category,
         "corrected": bool(body) and call.category != body.get("category", ""),
         "reason": body.get("reason", ""),
+        "reasons": body.get("reasons", []),
         "first_words": said[0] if said else "",
         "links": links_of(call, links, recorded),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.inference.screening import steps
+from persona_ray.inference.screening.reasons import in_english
 from persona_ray.serving.screening.protocol import (
     Asked,
     CallEnded,
@@ -15,6 +16,7 @@ from persona_ray.serving.screening.protocol import (
     Screened,
     TurnSaid,
 )
+from persona_ray.serving.screening.schemas import reasons_body
 
 if TYPE_CHECKING:
     from persona_ray.inference.screening.records import Verdict
@@ -32,20 +34,23 @@ def kept_event(command: Command, seq: int) -> Kept | None:
                 start_s=round(turn.start_s, 3),
                 end_s=round(turn.end_s, 3),
             )
-        case steps.Tell(standing, category, reason):
-            return Screened(seq=seq, standing=standing, category=category, reason=reason)
-        case steps.AskUser(category, name, reason, longest_s):
-            return Asked(seq=seq, category=category, name=name, reason=reason, longest_s=longest_s)
+        case steps.Tell(standing, category, reasons):
+            said = in_english(reasons)
+            return Screened(seq=seq, standing=standing, category=category, reason=said)
+        case steps.AskUser(category, name, reasons, longest_s):
+            said = in_english(reasons)
+            return Asked(seq=seq, category=category, name=name, reason=said, longest_s=longest_s)
         case steps.TakeMessage(longest_s):
             return Messaging(seq=seq, longest_s=longest_s)
         case steps.PickUp():
             return LineDone(seq=seq, action="pick_up")
-        case steps.Pass(name, category, reason):
-            return LineDone(seq=seq, action="pass", name=name, category=category, reason=reason)
-        case steps.Reject(reason):
-            return LineDone(seq=seq, action="reject", reason=reason)
-        case steps.HangUp(reason):
-            return LineDone(seq=seq, action="hang_up", reason=reason)
+        case steps.Pass(name, category, reasons):
+            said = in_english(reasons)
+            return LineDone(seq=seq, action="pass", name=name, category=category, reason=said)
+        case steps.Reject(reasons):
+            return LineDone(seq=seq, action="reject", reason=in_english(reasons))
+        case steps.HangUp(reasons):
+            return LineDone(seq=seq, action="hang_up", reason=in_english(reasons))
         case steps.EndCall():
             return LineDone(seq=seq, action="end")
         case steps.Conclude(verdict):
@@ -79,9 +84,10 @@ def kept_events(commands: Iterable[Command], before: int) -> list[Kept]:
 def notice_of(command: Command) -> tuple[str, dict[str, Any]] | None:
     """What the user is told while a call goes on: kind and body; None: nothing."""
     match command:
-        case steps.AskUser(category, name, reason, longest_s):
-            asked = {"category": category, "name": name, "reason": reason}
-            return "ask", asked | {"longest_s": longest_s}
-        case steps.Tell(standing, category, reason):
-            return "screen", {"standing": standing, "category": category, "reason": reason}
+        case steps.AskUser(category, name, reasons, longest_s):
+            asked = {"category": category, "name": name, "longest_s": longest_s}
+            return "ask", asked | reasons_body(reasons)
+        case steps.Tell(standing, category, reasons):
+            known = {"standing": standing, "category": category}
+            return "screen", known | reasons_body(reasons)
     return None

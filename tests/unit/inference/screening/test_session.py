@@ -12,6 +12,7 @@ from persona_ray.config.screening import ScreeningConfig
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.policy import Action, Wishes
+from persona_ray.inference.screening.reasons import Reason, ReasonCode, in_english
 from persona_ray.inference.screening.records import (
     CallEvent,
     CategoryJudgement,
@@ -100,9 +101,10 @@ def known(standing: Standing, category: str = "") -> Known:
 
 def test_a_contact_is_put_through_and_shown() -> None:
     play = Played()
-    assert play.feed(steps.SourceFound, known(Standing.NORMAL))[0] == steps.Pass(
-        "Li", "", "the number is in the shared normal set"
-    )
+    shown = play.feed(steps.SourceFound, known(Standing.NORMAL))[0]
+    assert isinstance(shown, steps.Pass)
+    assert (shown.name, shown.category) == ("Li", "")
+    assert in_english(shown.reasons) == "the number is in the shared normal set"
     assert play.verdict.outcome is Outcome.PASSED
     assert play.verdict.decided_s == 1.0
 
@@ -120,9 +122,9 @@ def test_an_illegal_number_is_not_answered() -> None:
 def test_the_user_is_asked_with_the_reason(choice: Choice, outcome: Outcome) -> None:
     play = Played()
     (asked,) = play.feed(steps.SourceFound, known(Standing.ABNORMAL, "loans"))
-    assert asked == steps.AskUser(
-        "loans", "Li", "the number is in the shared abnormal set for loans", 20.0
-    )
+    assert isinstance(asked, steps.AskUser)
+    assert (asked.category, asked.name, asked.longest_s) == ("loans", "Li", 20.0)
+    assert in_english(asked.reasons) == "the number is in the shared abnormal set for loans"
     play.feed(steps.UserAnswered, choice)
     assert play.verdict.outcome is outcome
     assert play.verdict.standing is Standing.ABNORMAL
@@ -470,8 +472,9 @@ def test_an_utterance_that_died_with_its_replica_is_listened_for_again() -> None
 def test_the_verdict_of_a_call_that_nobody_goes_on_with() -> None:
     play = Played().picked_up()
     play.says("喂")
-    verdict = verdict_so_far(play.session.dump(), play.config, "the replica is gone")
-    assert (verdict.outcome, verdict.reason) == (Outcome.BROKEN_OFF, "the replica is gone")
+    verdict = verdict_so_far(play.session.dump(), play.config, ReasonCode.LINE_LOST)
+    assert verdict.outcome is Outcome.BROKEN_OFF
+    assert verdict.reasons == (Reason(ReasonCode.LINE_LOST),)
     assert [turn.text for turn in verdict.turns] == ["请讲", "喂"]
 
 
@@ -493,4 +496,4 @@ def test_a_call_that_has_ended_gives_its_verdict_once_more() -> None:
     session, (again,) = Session.resume(kept, play.config, None, {"voice": "ge2e 1"})
     assert again == steps.Conclude(before)
     assert session.feed(steps.CallerLeft(99.0)) == ()
-    assert verdict_so_far(kept, play.config, "late").outcome is Outcome.CALLER_LEFT
+    assert verdict_so_far(kept, play.config, ReasonCode.LINE_LOST).outcome is Outcome.CALLER_LEFT

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from persona_ray.config.screening import DialogueConfig, PolicyConfig, ScreeningConfig
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.policy import illegal_probability
+from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import (
     CallEvent,
     CategoryJudgement,
@@ -195,7 +196,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.fed > 10)
     @rule()
     def breaks_off(self) -> None:
-        self.feed(steps.BrokenOff(self.at_s, "the service is stopped"))
+        self.feed(steps.BrokenOff(self.at_s, ReasonCode.SERVICE_FAILED))
         assert self.session.ended
 
     @precondition(lambda self: not self.session.ended)

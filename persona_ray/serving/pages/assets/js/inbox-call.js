@@ -72,7 +72,7 @@ export class CallView {
         call.decided_s != null && word("call.decided", { s: call.decided_s.toFixed(1) })].filter(Boolean).join(" · ")),
       call.outcome && h("p", { class: "row verdict" }, chip(call.standing, category(call.category)),
         call.standing && h("span", { class: "badge" }, word(`standing.${call.standing}`)), said),
-      call.reason && h("p", { class: "why" }, reason(call.reason)));
+      call.reason && h("p", { class: "why" }, reason(call)));
   }
 
   /** A call that goes on: what shall become of it. */

@@ -83,7 +83,7 @@ function row(call) {
       going ? h("span", { class: "badge accent" }, word("outcome.none")) : [chip(call.standing, category(call.category)),
         call.corrected && h("span", { class: "badge" }, word("inbox.corrected")),
         h("span", { class: "muted small" }, wordOr(`outcome.${call.outcome}`, call.outcome))]),
-    h("span", { class: "words", lang: call.first_words ? "zh" : null }, call.first_words || reason(call.reason))));
+    h("span", { class: "words", lang: call.first_words ? "zh" : null }, call.first_words || reason(call))));
 }
 
 /** Up and down between calls; Enter opens, as links do. */
@@ -161,7 +161,7 @@ function drawAsks() {
   const choice = document.activeElement?.dataset?.choice;
   show(byId("asks"), [...asked].map(([id, body]) => h("div", { class: "card ask", "data-ask": id },
     h("div", {}, h("p", { class: "title" }, word("ask.title", { who: body.name || numberText(calls?.find((call) => call.call_id === id)?.number ?? "") })),
-      h("p", { class: "muted" }, reason(body.reason))),
+      h("p", { class: "muted" }, reason(body))),
     h("div", { class: "row" }, view.answers(id, (done) => { if (done) asked.delete(id); drawAsks(); load(); })))));
   if (focused && choice) refocus(byId("asks").querySelector(`[data-ask="${CSS.escape(focused)}"] [data-choice="${choice}"]`));
 }

@@ -35,38 +35,24 @@ export function until(expiry) {
 }
 
 const lower = (key, otherwise) => (language() === "en" ? wordOr(key, otherwise).toLowerCase() : wordOr(key, otherwise));
-// What the service says of a call, as patterns: it says it in English alone.
-const REASONS = [
-  [/^the number is not known$/, () => word("reason.unknown")],
-  [/^the number is in (your own|the shared) (\w+) set(?: for (\w+))?$/, (whose, standing, name) =>
-    word(whose === "your own" ? "reason.own_set" : "reason.shared_set", { standing: lower(`standing.${standing}`, standing) })
-      + (name ? word("reason.for", { category: category(name) }) : "")],
-  [/^the voice is a known (\w+) one \(([\w ]+)\): score ([\d.-]+), ([\d.-]+) above any other$/, (standing, name, score, margin) =>
-    word("reason.voice", { standing: lower(`standing.${standing}`, standing), category: name === "no category" ? category("") : category(name), score, margin })],
-  [/^what is said is (\w+) or another fraud with probability ([\d.]+)$/, (name, share) => word("reason.fraud", { category: category(name), percent: Math.round(100 * share) })],
-  [/^what is said is (\w+) with probability ([\d.]+)$/, (name, share) => word("reason.words", { category: category(name), percent: Math.round(100 * share) })],
-  [/^the user did not answer$/, () => word("reason.no_answer")],
-  [/^the caller hung up$/, () => word("reason.left")],
-  [/^the caller left a message$/, () => word("reason.message")],
-  [/^the robot ended the call$/, () => word("reason.ended")],
-  [/^the caller said nothing more$/, () => word("reason.silent")],
-  [/^the longest time of a call was reached$/, () => word("reason.longest")],
-  [/^nobody sent the caller's sound$/, () => word("reason.no_line")],
-  [/^the line broke, and nobody went on with the call$/, () => word("reason.line_lost")],
-  [/^without an answer from: (.+)$/, (parts) => word("reason.missing", { parts })],
-];
-
-/** A reason in the language of the page; what is not known stays as it was said. */
-export function reason(text) {
-  return text.split("; ").map(oneReason).join(language() === "zh" ? "；" : "; ");
+// Values of a reason as the page says them.
+function said({ standing = "", category: name = "", parts = "", score = 0, margin = 0, probability = 0 }) {
+  return {
+    standing: standing && lower(`standing.${standing}`, standing),
+    category: category(name),
+    about: name && word("reason.about", { category: category(name) }),
+    parts: parts.split(", ").map((part) => wordOr(`part.missing.${part}`, part)).join(word("reason.list")),
+    score: Number(score).toFixed(2),
+    margin: Number(margin).toFixed(2),
+    percent: Math.round(100 * probability),
+  };
 }
 
-function oneReason(text) {
-  for (const [pattern, say] of REASONS) {
-    const found = pattern.exec(text);
-    if (found) return say(...found.slice(1));
-  }
-  return text;
+/** What a decision or a verdict rests on, in the language of the page. Of an older release there are
+    no codes: then as it was said. */
+export function reason({ reasons = [], reason: sentence = "" }) {
+  if (!reasons.length) return sentence;
+  return reasons.map(({ code, values }) => word(`reason.${code}`, said(values))).join(word("reason.and"));
 }
 
 /** Radio buttons as a row of choices: [[value, text], ...]. */
@@ -103,7 +89,10 @@ export function history(items) {
     h("p", {}, h("b", {}, wordOr(`done.${item.action}`, item.action)), item.entry && ` · ${word(`standing.${item.entry.standing}`)}`,
       item.entry?.category && ` · ${category(item.entry.category)}`),
     h("small", {}, [date(item.at), actor(item.actor)].join(" · ")),
-    item.reason && h("p", { class: "muted small" }, item.reason))));
+    item.reason && !MACHINES.includes(item.actor) && h("p", { class: "muted small" }, item.reason))));
 }
+
+// What these do is said by what was done and by whom; reasons of persons stand as they wrote them.
+const MACHINES = ["reports", "verdict", "expiry"];
 
 const actor = (name) => wordOr(`actor.${name}`, name);
