@@ -26,6 +26,7 @@ from ray.serve.exceptions import (
 from persona_ray.errors import ServiceBusyError, ServiceError, ServiceLostError
 from persona_ray.inference.clips import ClipRecognition
 from persona_ray.inference.personality import summed_up
+from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import Answered
 from persona_ray.serving.stages import Failed, Heard, Judged, Stale
 
@@ -49,7 +50,6 @@ _TRIES = 2
 _LONG_S = 10.0
 # An answer so young says which model there is, without a hop of its own.
 _MODEL_AGE_S = 1.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ async def answer_of(begin: Callable[[], Chain]) -> Any:
                     "a replica died while it answered, and so did the one that was asked in its "
                     "place: ask again"
                 ) from None
-            _log.warning("a replica died while it answered: it is asked once more")
+            log_event("a replica died while it answered: it is asked once more", logging.WARNING)
     raise AssertionError("unreachable")
 
 

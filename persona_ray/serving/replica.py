@@ -15,6 +15,7 @@ import numpy as np
 from persona_ray.errors import BundleError, PersonaRayError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.judge import Judge, seconds
+from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import ServedModel
 from persona_ray.serving.stages import BundleChoice
 
@@ -29,7 +30,6 @@ T = TypeVar("T")
 # Without audio a clip weighs so much in a batch.
 _TEXT_MS = 250
 _WARM_S = 1.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ModelReplica:
             except PersonaRayError as error:
                 if former is None:
                     raise
-                _log.error("%s is refused, %s stays: %s", choice, former.choice, error)
+                log_event(f"{choice} is refused, {former.choice} stays: {error}", logging.ERROR)
             else:
                 self.swapped(self._loaded)
 

@@ -13,6 +13,7 @@ from persona_ray.serving.screening import hub
 from persona_ray.store import Store
 from tests.unit.serving.live.sounds import LoudIsSpeech
 from tests.unit.serving.screening.parts import Fakes, application, fakes, key_of
+from tests.unit.serving.screening.sets_service import Sets, serving
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def screening(tmp_path: Path) -> RunConfig:
             "screening.gone_s=3",
         ],
     )
+
+
+@pytest.fixture
+def sets(store: Store, tmp_path: Path) -> Iterator[Sets]:
+    """A service of sets on a port of this machine."""
+    with serving(store, tmp_path / "service", "screening.distribution.crowd=4") as running:
+        yield running
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from persona_ray.store import Store
 from persona_ray.store.screening_changes import NUMBERS, SHARED, NewChange, What
 from tests.unit.serving.fakes import FakeService
 
+SETS = "/v1/screening/sets"
 FRAUD = {"standing": "illegal", "category": "account_fraud", "origin": "operator", "name": ""}
 Change = Callable[[httpx2.Request, httpx2.Response], httpx2.Response]
 
@@ -151,3 +152,24 @@ def keys_on(store: DeviceStore, name: str = "numbers") -> set[str]:
         return set()
     rows = store._rows("SELECT key FROM entries WHERE generation = ?", kept.generation)
     return {row[0] for row in rows}
+
+
+@contextlib.contextmanager
+def client_of(sets: Sets) -> Iterator[httpx2.Client]:
+    """A client of the sets' routes, with the service's key."""
+    with httpx2.Client(
+        base_url=sets.url + SETS,
+        headers={"authorization": f"Bearer {sets.key}"},
+        transport=httpx2.HTTPTransport(verify=False),
+    ) as client:
+        yield client
+
+
+def told(answer: httpx2.Response) -> dict[str, Any]:
+    """What the service states."""
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["statement"])
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]

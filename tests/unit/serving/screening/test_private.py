@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -17,41 +16,21 @@ from persona_ray.serving.screening.device import Found, NotFound
 from persona_ray.serving.screening.private import PrivateLookUp
 from persona_ray.serving.screening.signing import KeyRing
 from persona_ray.serving.screening.statements import Signed
-from persona_ray.store import Store
 from tests.unit.serving.screening.sets_service import (
     FRAUD,
     Sets,
     Tampering,
+    client_of,
+    code,
     device_of,
-    serving,
+    told,
 )
-
-SETS = "/v1/screening/sets"
-
-
-@pytest.fixture
-def sets(store: Store, tmp_path: Path) -> Iterator[Sets]:
-    with serving(store, tmp_path / "service", "screening.distribution.crowd=4") as running:
-        yield running
 
 
 @pytest.fixture
 def client(sets: Sets) -> Iterator[httpx2.Client]:
-    with httpx2.Client(
-        base_url=sets.url + SETS,
-        headers={"authorization": f"Bearer {sets.key}"},
-        transport=httpx2.HTTPTransport(verify=False),
-    ) as client:
+    with client_of(sets) as client:
         yield client
-
-
-def told(answer: httpx2.Response) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["statement"])
-
-
-def code(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def test_a_look_up_never_tells_the_number(sets: Sets, tmp_path: Path) -> None:

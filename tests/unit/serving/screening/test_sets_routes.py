@@ -21,45 +21,28 @@ from persona_ray.serving.routes.screening_sets import screening_sets
 from persona_ray.serving.screening.device import Wanted
 from persona_ray.serving.screening.signing import KeyRing
 from persona_ray.serving.screening.statements import Kind
-from persona_ray.store import Store, open_store
+from persona_ray.store import open_store
 from persona_ray.store.screening_records import NumberEntry
 from tests.unit.serving.fakes import FakeService
 from tests.unit.serving.fuzzing import operations, schema_of, statuses, tries
 from tests.unit.serving.screening.sets_service import (
+    SETS,
     Sets,
     Tampering,
+    client_of,
+    code,
     device_of,
     keys_on,
-    serving,
+    told,
 )
 
-SETS = "/v1/screening/sets"
 NUMBERS = (Wanted(Kind.NUMBERS),)
 
 
 @pytest.fixture
-def sets(store: Store, tmp_path: Path) -> Iterator[Sets]:
-    with serving(store, tmp_path / "service", "screening.distribution.crowd=4") as running:
-        yield running
-
-
-@pytest.fixture
 def client(sets: Sets) -> Iterator[httpx2.Client]:
-    with httpx2.Client(
-        base_url=sets.url + SETS,
-        headers={"authorization": f"Bearer {sets.key}"},
-        transport=httpx2.HTTPTransport(verify=False),
-    ) as client:
+    with client_of(sets) as client:
         yield client
-
-
-def told(answer: httpx2.Response) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["statement"])
-
-
-def code(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 @pytest.mark.parametrize(
