@@ -9,8 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from persona_ray.errors import TrainingError
 from persona_ray.files import write_whole
 from persona_ray.training.finetune.metrics import Scores
+from persona_ray.training.records import record_of
 
 
 class Phase(StrEnum):
@@ -40,8 +42,8 @@ class EpochResult:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> EpochResult:
-        dev = None if row["dev"] is None else Scores(**row["dev"])
-        return cls(**{**row, "phase": Phase(row["phase"]), "dev": dev})
+        """Raises ValueError."""
+        return record_of(cls, row)
 
 
 class Ended(StrEnum):
@@ -83,18 +85,21 @@ class History:
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> History:
-        ended = tree["ended"]
-        return cls(
-            tuple(EpochResult.from_json(row) for row in tree["epochs"]),
-            None if ended is None else Ended(ended),
-        )
+        """Raises ValueError."""
+        return record_of(cls, tree)
 
     def write(self, path: Path) -> None:
         write_whole(path, json.dumps(self.as_json(), indent=1))
 
     @classmethod
     def read(cls, path: Path) -> History:
-        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        """Raises TrainingError for a file that is damaged."""
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"{path} is damaged ({error}): run `persona-ray finetune` again"
+            ) from None
 
 
 def _dev_loss(epoch: EpochResult) -> float:

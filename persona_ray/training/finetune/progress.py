@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from persona_ray.config.learning import TrainingConfig
 from persona_ray.errors import TrainingError
 from persona_ray.training.checkpoint import damaged, read_progress
 from persona_ray.training.finetune.history import History, Phase
+from persona_ray.training.records import record_of
 
 # What a run that goes on may change: when to end, and how the work is cut up.
 _MAY_CHANGE = (
@@ -45,12 +46,9 @@ class Progress:
         (None: of any run)."""
         tree = read_progress(folder, identity)
         try:
-            tree["history"] = History.from_json(tree["history"])
-            tree["phase"] = Phase(tree["phase"])
-            known = {its.name for its in fields(cls)}
-            return cls(**{name: value for name, value in tree.items() if name in known})
-        except (KeyError, TypeError, ValueError) as error:
-            raise TrainingError(damaged(folder, repr(error))) from None
+            return record_of(cls, tree)
+        except ValueError as error:
+            raise TrainingError(damaged(folder, str(error))) from None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"history": self.history.as_json(), "stopped": False}

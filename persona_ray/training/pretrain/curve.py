@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from persona_ray.errors import TrainingError
 from persona_ray.files import write_whole
+from persona_ray.training.records import record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Curve:
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Curve:
-        points = tuple(CurvePoint(**point) for point in tree["points"])
-        return cls(tree["name"], tree["unit"], tree["updates"], points)
+        """Raises ValueError."""
+        return record_of(cls, tree)
 
 
 def write_curves(curves: tuple[Curve, ...], path: Path) -> None:
@@ -70,4 +72,11 @@ def write_curves(curves: tuple[Curve, ...], path: Path) -> None:
 
 
 def read_curves(path: Path) -> tuple[Curve, ...]:
-    return tuple(Curve.from_json(tree) for tree in json.loads(path.read_text(encoding="utf-8")))
+    """Raises TrainingError for a file that is damaged."""
+    try:
+        trees = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Curve.from_json(tree) for tree in trees)
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"{path} is damaged ({error}): delete it, reports then lack its curves"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ class Loop:
     def run(self, feed: Feed, done: Progress) -> tuple[CurvePoint, ...]:
         """The points of the whole run, those of `done` first."""
         settings, course = self._settings, self._course
-        points, meter = list(done.points), Meter.of(done.meter)
+        points, meter = list(done.points), copy.deepcopy(done.meter)
         seconds, before = done.seconds, time.perf_counter()
         for ready in feed:
             rate = settings.rate(ready.number, course.updates)
@@ -67,7 +68,9 @@ class Loop:
                 self._on_point(point)
             checkpoint = ready.number % settings.checkpoint_updates == 0
             if end or outcome.stop or checkpoint:
-                self._save(Progress(ready.number, seconds, tuple(points), meter.as_json()), point)
+                # A copy: it is written while the sums grow.
+                kept = copy.deepcopy(meter)
+                self._save(Progress(ready.number, seconds, tuple(points), kept), point)
             if outcome.stop:
                 break
         return tuple(points)

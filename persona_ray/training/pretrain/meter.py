@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from persona_ray.training.pretrain.curve import CurvePoint
 from persona_ray.training.pretrain.throughput import Throughput
@@ -25,10 +24,6 @@ class Meter:
     correct: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Meter:
-        return cls(**kept)
-
     def add(self, outcome: Outcome) -> None:
         """One more update."""
         self.updates += 1
@@ -42,9 +37,6 @@ class Meter:
         ):
             for term, value in new.items():
                 kept[term] = kept.get(term, 0.0) + value
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def point(
         self,

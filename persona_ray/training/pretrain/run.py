@@ -41,7 +41,7 @@ def pretrain(
     course = settings.course(task.sizes())
     identity = {"task": task.fingerprint, **settings.identity()}
     folder = context.restore()
-    done = Progress.start() if folder is None else Progress.read(folder, identity)
+    done = Progress() if folder is None else Progress.read(folder, identity)
     if done.update >= course.updates:
         return Curve(settings.name, task.unit, done.update, done.points)
     module = task.build()

@@ -49,6 +49,18 @@ def test_damage_is_named(stopped: Path, name: str, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [("update", "two"), ("points", [[]]), ("meter", {"losses": [1.0]}), ("seconds", None)],
+)
+def test_a_state_of_other_types_is_named(stopped: Path, key: str, value: object) -> None:
+    state = json.loads((stopped / "state.json").read_text(encoding="utf-8"))
+    state["progress"][key] = value
+    (stopped / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(TrainingError, match=rf"is damaged \({key}.*delete its folder"):
+        run(stopped.parent)
+
+
+@pytest.mark.parametrize(
     ("task", "changed", "named"),
     [
         (ToyTask(start=1), SETTINGS, "task"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -161,6 +162,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     other = training_config(1, 1).model_copy(update={"learning_rate": 0.5})
     with pytest.raises(TrainingError, match=r"learning_rate: 0\.02 there, 0\.5 now"):
         fit(tiny_model(), train, [], Tones(), other, context)
-    (next(tmp_path.glob("checkpoint-*")) / "weights.safetensors").write_bytes(b"torn")
+    checkpoint = next(tmp_path.glob("checkpoint-*"))
+    state = (checkpoint / "state.json").read_text(encoding="utf-8")
+    tree = json.loads(state)
+    tree["progress"]["history"]["epochs"][0]["loss"] = None
+    (checkpoint / "state.json").write_text(json.dumps(tree), encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"damaged \(history\.epochs\.0\.loss"):
+        fit(tiny_model(), train, [], Tones(), training_config(1, 1), context)
+    (checkpoint / "state.json").write_text(state, encoding="utf-8")
+    (checkpoint / "weights.safetensors").write_bytes(b"torn")
     with pytest.raises(TrainingError, match="damaged"):
         fit(tiny_model(), train, [], Tones(), training_config(1, 1), context)
