@@ -34,11 +34,16 @@ def build(args: dict[str, Any]) -> Application:
 
 def build_for(config: RunConfig, category: BundleChoice, version: str = "") -> Application:
     """The application of a configuration with this category model. `version`: as `Graph` has
-    it."""
+    it. Raises ConfigError, BundleError."""
+    from persona_ray.inference.screening.categories import policy_names
+    from persona_ray.models.manifest import read_contract
     from persona_ray.serving.screening.graph import ScreeningGraph
     from persona_ray.serving.screening.webhooks import check_urls
 
     check_urls(config.screening)
+    # Here, and not in a replica that Serve would start again and again.
+    labels = read_contract(find_bundle(config, category)).labels
+    policy_names(labels, config.screening.policy)
     # Replicas may run in another folder.
     config = config.model_copy(update={"workspace": config.workspace.absolute()})
     return ScreeningGraph(config, LoadModels(category), version).application(make_app)

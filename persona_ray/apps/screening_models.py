@@ -43,7 +43,7 @@ def load_models(
     categories = None
     if CATEGORIES in wanted:
         named = f"{category.name} {category.version}"
-        categories = BundleCategories.load(bundle, named)
+        categories = BundleCategories.load(bundle, screening.policy, named)
         names[CATEGORIES] = categories.name
     robot = None
     if ROBOT in wanted:

@@ -23,7 +23,8 @@ def train(
         bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
     ] = False,
     promote: Annotated[
-        bool, typer.Option("--promote", help="Make it champion, whoever is that now.")
+        bool,
+        typer.Option("--promote", help="Make it champion, better than the present one or not."),
     ] = False,
     baseline: Annotated[
         bool,
@@ -35,7 +36,8 @@ def train(
     """Train the category model on dialogues, judge it turn by turn on those held out.
 
     Writes category/bundle and category/report.html to the workspace, and registers the bundle as
-    `screening.category.name`; the first version becomes champion.
+    `screening.category.name`. The first version becomes champion, a later one where it is better
+    than the champion on the dialogues held out, beyond noise.
     """
     from persona_ray.launch.category import train_category, with_dialogues
     from persona_ray.progress import RichProgress

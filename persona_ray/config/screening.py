@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from persona_ray.config.base import Section
 from persona_ray.config.category import CategoryConfig
@@ -40,6 +40,24 @@ _STANDINGS: dict[str, StandingName] = {
     "personal": "normal",
     "other": "normal",
 }
+# Categories of TeleAntiFraud by what their calls are about; all of its frauds stay illegal.
+_ALIASES = {
+    "银行诈骗": "account_fraud",
+    "钓鱼诈骗": "account_fraud",
+    "客服诈骗": "account_fraud",
+    "身份盗窃": "account_fraud",
+    "邮件诈骗": "impersonation_fraud",
+    "绑架诈骗": "kidnapping_fraud",
+    "投资诈骗": "investment_fraud",
+    "彩票诈骗": "prize_fraud",
+    "打车服务": "ride",
+    "外卖服务": "delivery",
+    "预约服务": "appointment",
+    "交通咨询": "service",
+    "咨询客服": "service",
+    "日常购物": "service",
+    "订餐服务": "service",
+}
 
 
 class PolicyConfig(Section):
@@ -47,6 +65,11 @@ class PolicyConfig(Section):
 
     categories: dict[str, StandingName] = Field(
         _STANDINGS, description="standing of each category that the model knows"
+    )
+    aliases: dict[str, str] = Field(
+        _ALIASES,
+        description="what data sets call a category, and which of `categories` that is; a model "
+        "that was trained on them answers in the policy's",
     )
     wanted: tuple[str, ...] = Field(
         ("delivery", "ride", "appointment"),
@@ -100,6 +123,21 @@ class PolicyConfig(Section):
         description="in log-odds: this far above the threshold of fraud one judgement is enough, "
         "nearer to it two in a row",
     )
+
+    @model_validator(mode="after")
+    def _aliases_lead_to_categories(self) -> Self:
+        for alias, category in self.aliases.items():
+            # The shipped ones are of use as far as their categories are there.
+            if category not in self.categories and _ALIASES.get(alias) != category:
+                raise ValueError(
+                    f"aliases: '{alias}' leads to '{category}', which is none of `categories`: "
+                    "name one that is, or add it there with its standing"
+                )
+        return self
+
+    def name_of(self, category: str) -> str:
+        """The policy's name of a category: its own where it is one, or no alias leads elsewhere."""
+        return category if category in self.categories else self.aliases.get(category, category)
 
 
 class VoiceConfig(Section):

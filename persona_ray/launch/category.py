@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
 from persona_ray.corpus.dialogues import Dialogue, deal, fingerprint, prefix, read_dialogues
-from persona_ray.errors import ConfigError, PersonaRayError, TrainingError
+from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.evaluation.categories import ALL, CategoryReport
+from persona_ray.launch.category_promotion import register
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.encoders import content
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.lineage import lineage_of
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import OFF, check_tracking, tracked
-from persona_ray.launch.versions import Action, Alias, Change
+from persona_ray.launch.tracking import check_tracking, tracked
 from persona_ray.progress import Progress
 from persona_ray.types import Example, Split
 
@@ -50,12 +47,14 @@ class NoAudio:
 
 @dataclass(frozen=True, slots=True)
 class CategoryResult:
-    """`registered` is the bundle's address in the registry, empty where it has none."""
+    """`registered` is the bundle's address in the registry, empty where it has none; `why` it is
+    champion or not, empty where it was the champion."""
 
     bundle_dir: Path
     report: CategoryReport
     report_path: Path
     registered: str
+    why: str = ""
 
     def __str__(self) -> str:
         lines = [f"dialogues: {', '.join(f'{k} {v}' for k, v in self.report.counts.items())}"]
@@ -71,7 +70,7 @@ class CategoryResult:
             for plain in self.report.baselines
         ]
         if self.registered:
-            lines.append(f"registered: {self.registered}")
+            lines.append(f"registered: {self.registered}{self.why and f': {self.why}'}")
         return "\n".join([*lines, f"report: {self.report_path}", f"bundle: {self.bundle_dir}"])
 
 
@@ -96,9 +95,10 @@ def train_category(
     """Train on `screening.category.dialogues`, judge on those held out, write and register.
 
     Each dialogue of training is read twice: as the caller has opened, and whole, so that one model
-    answers after any turn. The first version that is registered becomes champion, later ones with
-    `promote`; `baseline` False leaves TF-IDF with logistic regression out. A killed run goes on
-    where it was, unless `fresh`. Raises ConfigError, CorpusError, TrainingError, ModelError.
+    answers after any turn. The first version that is registered becomes champion, later ones where
+    they are better than the champion, or with `promote`; `baseline` False leaves TF-IDF with
+    logistic regression out. A killed run goes on where it was, unless `fresh`. Raises ConfigError,
+    CorpusError, TrainingError, ModelError.
     """
     if not config.screening.category.dialogues:
         raise ConfigError(
@@ -151,10 +151,11 @@ def _train(
         page = _written(report, config.workspace / FOLDER / REPORT)
         tracker.text("category.html", page.read_text(encoding="utf-8"))
         tracker.text("category.json", report.model_dump_json(indent=1))
-    registered = _register(config, bundle, tracker.run_id, promote)
+    test = by_split[Split.TEST]
+    registered, why = register(config, bundle, test, tracker.run_id, promote)
     # The bundle is whole: what a rerun would go on from is no longer needed.
     shutil.rmtree(folder, ignore_errors=True)
-    return CategoryResult(bundle, report, page, registered)
+    return CategoryResult(bundle, report, page, registered, why)
 
 
 def _job(config: RunConfig, by_split: Mapping[Split, Sequence[Dialogue]]) -> TrainingJob:
@@ -226,8 +227,10 @@ def _judged(
     reader = CategoryReader.load(bundle)
     test = by_split[Split.TEST]
     plain = baselines(by_split[Split.TRAIN], test, reader.labels) if baseline else []
-    standings = config.screening.policy.categories
-    illegal = frozenset(name for name in reader.labels if standings.get(name) == "illegal")
+    policy = config.screening.policy
+    illegal = frozenset(
+        name for name in reader.labels if policy.categories.get(policy.name_of(name)) == "illegal"
+    )
     return CategoryReport(
         labels=reader.labels,
         counts={split.value: len(part) for split, part in by_split.items()},
@@ -247,27 +250,3 @@ def _written(report: CategoryReport, path: Path) -> Path:
     from persona_ray.evaluation.report.categories import write_categories
 
     return write_categories(report, path)
-
-
-def _register(config: RunConfig, bundle: Path, run_id: str, promote: bool) -> str:
-    """It lies in the workspace: a registry that fails now costs nothing but a command later."""
-    if config.tracking.url == OFF or not config.tracking.challenger:
-        return ""
-    try:
-        registry = Registry.open(config, config.screening.category.name)
-        version = registry.register(bundle, run_id)
-        before = registry.holder(Alias.CHAMPION)
-        if before is None or (promote and before.number != version.number):
-            number = None if before is None else before.number
-            details = {"decision": "first" if before is None else "forced", "reason": ""}
-            registry.record(
-                Change(Action.PROMOTE, number, version.number, datetime.now(UTC), details)
-            )
-            registry.point(Alias.CHAMPION, version)
-        elif before.number != version.number:
-            registry.point(Alias.CHALLENGER, version)
-        version = registry.find(str(version.number))
-    except PersonaRayError as error:
-        logging.getLogger(__name__).warning("%s: the bundle is not registered", error)
-        return ""
-    return f"{version.uri} ({', '.join(version.aliases)})"

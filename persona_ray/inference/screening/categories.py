@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.corpus.dialogues import so_far
-from persona_ray.errors import BundleError
+from persona_ray.errors import BundleError, ConfigError
 from persona_ray.inference.screening.records import CategoryJudgement, Speaker
 from persona_ray.types import Modality
 
 if TYPE_CHECKING:
+    from persona_ray.config.screening import PolicyConfig
     from persona_ray.inference.judge import Judge
     from persona_ray.inference.screening.records import Turn
 
@@ -60,24 +61,47 @@ class CategoryReader:
         return rows
 
 
-class BundleCategories:
-    """Seam `Categories`, by a bundle in this process; calls are answered in a thread."""
+def policy_names(labels: Sequence[str], policy: PolicyConfig) -> dict[str, str]:
+    """The policy's category for each of a model's. Raises ConfigError for one that it has not: what
+    such a call is would never be acted on."""
+    names = {label: policy.name_of(label) for label in labels}
+    unknown = sorted(label for label, name in names.items() if name not in policy.categories)
+    if unknown:
+        raise ConfigError(
+            f"the category model knows '{unknown[0]}', which is no category of the policy: add it "
+            "to screening.policy.categories with a standing, or to screening.policy.aliases with "
+            f"the category that it is (of {len(unknown)}: {', '.join(unknown)})"
+        )
+    return names
 
-    def __init__(self, reader: CategoryReader) -> None:
+
+def in_policy(probabilities: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
+    """Probabilities of the policy's categories: of those that are one to it, the sum."""
+    found: dict[str, float] = {}
+    for label, probability in probabilities.items():
+        found[names[label]] = found.get(names[label], 0.0) + probability
+    return found
+
+
+class BundleCategories:
+    """Seam `Categories`, by a bundle in this process; calls are answered in a thread, in the
+    policy's categories."""
+
+    def __init__(self, reader: CategoryReader, policy: PolicyConfig) -> None:
+        """Raises ConfigError where the model knows a category that the policy has not."""
         self._reader = reader
+        self._names = policy_names(reader.labels, policy)
 
     @classmethod
-    def load(cls, bundle: Path, name: str = "", device: str = "cpu") -> BundleCategories:
-        """Raises BundleError."""
-        return cls(CategoryReader.load(bundle, name, device))
+    def load(
+        cls, bundle: Path, policy: PolicyConfig, name: str = "", device: str = "cpu"
+    ) -> BundleCategories:
+        """Raises BundleError, ConfigError."""
+        return cls(CategoryReader.load(bundle, name, device), policy)
 
     @property
     def name(self) -> str:
         return self._reader.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self._reader.labels
 
     async def judge(self, turns: Sequence[Turn]) -> CategoryJudgement:
         """By the caller's turns alone: what the robot said tells nothing of the caller. Raises
@@ -86,4 +110,5 @@ class BundleCategories:
         if not said:
             raise ValueError("a judgement needs a turn of the caller")
         (row,) = await asyncio.to_thread(self._reader.probabilities, [so_far(said)])
-        return CategoryJudgement(probabilities=dict(row), turns=len(said), model=self._reader.name)
+        shares = in_policy(row, self._names)
+        return CategoryJudgement(probabilities=shares, turns=len(said), model=self._reader.name)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from persona_ray.config import RunConfig, load_config
-from persona_ray.corpus.dialogues import Dialogue, Said, Side, write_dialogues
+from persona_ray.config.screening import PolicyConfig
+from persona_ray.corpus.dialogues import Dialogue, Said, Side, deal, write_dialogues
 from persona_ray.errors import BundleError, ConfigError, TrainingError
-from persona_ray.inference.screening.categories import BundleCategories
+from persona_ray.inference.screening.categories import BundleCategories, CategoryReader
 from persona_ray.inference.screening.records import Speaker, Turn
-from persona_ray.launch.category import CategoryResult, _register, train_category
+from persona_ray.launch.category import CategoryResult, train_category
+from persona_ray.launch.category_promotion import register
 from persona_ray.launch.registry import Registry, resolve_bundle
 from persona_ray.progress import SilentProgress
+from persona_ray.types import Split
 
 OPENINGS = {
     "delivery": ["您好，您的快递到了", "快递放门口可以吗", "您有一个包裹"],
@@ -91,7 +96,7 @@ def test_the_first_version_is_champion_and_is_what_the_seam_loads(
     config, result = trained
     assert result.registered == "models:/category/1 (champion)"
     bundle = resolve_bundle(config, "models:/category@champion")
-    model = BundleCategories.load(bundle, "category 1")
+    model = BundleCategories.load(bundle, PolicyConfig(), "category 1")
     said = [turn("您好，您的快递到了"), turn("贷款", Speaker.ROBOT)]
     judgement = asyncio.run(model.judge(said))
     assert judgement.category == "delivery"
@@ -109,7 +114,7 @@ def test_the_first_version_is_champion_and_is_what_the_seam_loads(
 def test_words_that_nobody_knows_are_judged_as_any_call(
     trained: tuple[RunConfig, CategoryResult],
 ) -> None:
-    model = BundleCategories.load(trained[1].bundle_dir)
+    model = BundleCategories.load(trained[1].bundle_dir, PolicyConfig())
     judgement = asyncio.run(model.judge([turn("……")]))
     assert sum(judgement.probabilities.values()) == pytest.approx(1)
     assert max(judgement.probabilities.values()) < 0.9
@@ -127,11 +132,54 @@ def test_the_same_again_is_no_new_version_and_another_is_challenger(
     second = train_category(changed, SilentProgress(), baseline=False)
     assert second.registered == "models:/category/2 (challenger)"
     # The same bundle once more, made champion.
-    third = _register(changed, second.bundle_dir, "", promote=True)
+    assert "accuracy after one turn and after all" in str(second)
+    third, _ = register(changed, second.bundle_dir, (), "", force=True)
     assert third.startswith("models:/category/2 (")
     assert "champion" in third
     history = Registry.open(config, "category").history()
     assert [change.after for change in history] == [1, 2]
+
+
+def test_a_version_that_is_better_than_the_champion_takes_its_place(
+    trained: tuple[RunConfig, CategoryResult], tmp_path: Path
+) -> None:
+    good, dialogues = trained[1].bundle_dir, made(180)
+    # Who has learnt it the wrong way round is the first, and champion.
+    swapped = {"delivery": "loans", "loans": "delivery"}
+    wrong = [replace(one, category=swapped.get(one.category, one.category)) for one in dialogues]
+    write_dialogues(tmp_path / "calls.jsonl", wrong)
+    config = configured(tmp_path)
+    poor = train_category(config, SilentProgress(), baseline=False)
+    assert poor.registered == "models:/category/1 (champion)"
+    section = config.screening.category
+    splits = deal(dialogues, section.test, section.dev, section.salt)
+    test = [dialogue for dialogue in dialogues if splits[dialogue.id] is Split.TEST]
+    address, why = register(config, good, test, "", force=False)
+    assert address == "models:/category/2 (champion)", why
+    assert f"over {len(test)} held-out dialogues" in why
+    again, why = register(config, poor.bundle_dir, test, "", force=False)
+    assert again == "models:/category/1 (challenger)"
+    assert "--promote" in why
+    # What the champion has learnt from shows nothing.
+    learnt = [dialogue for dialogue in dialogues if splits[dialogue.id] is Split.TRAIN]
+    assert "0 of" in register(config, poor.bundle_dir, learnt, "", force=False)[1]
+
+
+def test_a_model_of_another_data_set_answers_in_the_policys_categories(
+    trained: tuple[RunConfig, CategoryResult],
+) -> None:
+    reader = CategoryReader.load(trained[1].bundle_dir)
+    others = {"categories": {"fraud": "illegal", "loans": "abnormal"}, "wanted": []}
+    with pytest.raises(ConfigError, match="'account_fraud', which is no category of the policy"):
+        BundleCategories(reader, PolicyConfig.model_validate(others))
+    aliases = {"account_fraud": "fraud", "delivery": "loans"}
+    model = BundleCategories(reader, PolicyConfig.model_validate({**others, "aliases": aliases}))
+    said = asyncio.run(model.judge([turn("您有一个包裹")])).probabilities
+    plain = reader.probabilities(["您有一个包裹"])[0]
+    assert set(said) == {"fraud", "loans"}
+    assert said["loans"] == pytest.approx(plain["loans"] + plain["delivery"])
+    with pytest.raises(ValidationError, match="'lift' leads to 'fare', which is none"):
+        PolicyConfig.model_validate({"aliases": {"lift": "fare"}})
 
 
 def test_a_category_that_nobody_is_judged_by_is_told(tmp_path: Path) -> None:
@@ -151,4 +199,4 @@ def test_a_model_that_hears_is_refused(tmp_path: Path) -> None:
         configured(tmp_path, "screening.category.model.modality=speech")
     (tmp_path / "bundle").mkdir()
     with pytest.raises(BundleError, match="is no bundle"):
-        BundleCategories.load(tmp_path / "bundle")
+        BundleCategories.load(tmp_path / "bundle", PolicyConfig())
