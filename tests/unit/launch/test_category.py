@@ -15,7 +15,7 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.config.screening import PolicyConfig
 from persona_ray.corpus.dialogues import Dialogue, Said, Side, deal, write_dialogues
 from persona_ray.errors import BundleError, ConfigError, TrainingError
-from persona_ray.inference.screening.categories import BundleCategories, CategoryReader
+from persona_ray.inference.screening.categories import BundleCategories, CategoryReader, policy_names
 from persona_ray.inference.screening.records import Speaker, Turn
 from persona_ray.launch.category import CategoryResult, train_category
 from persona_ray.launch.category_promotion import register
@@ -178,6 +178,8 @@ def test_a_model_of_another_data_set_answers_in_the_policys_categories(
     plain = reader.probabilities(["您有一个包裹"])[0]
     assert set(said) == {"fraud", "loans"}
     assert said["loans"] == pytest.approx(plain["loans"] + plain["delivery"])
+    shipped = PolicyConfig()
+    assert set(policy_names(list(shipped.aliases), shipped)) == set(shipped.aliases)
     with pytest.raises(ValidationError, match="'lift' leads to 'fare', which is none"):
         PolicyConfig.model_validate({"aliases": {"lift": "fare"}})
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from fastapi.testclient import TestClient
 
 from persona_ray.audio.g711 import decode_alaw, decode_mulaw
@@ -16,7 +19,18 @@ from persona_ray.serving.screening.outbox import Outbox
 from persona_ray.serving.screening.protocol import Clear, LineDone, Played
 from persona_ray.serving.screening.robot_sound import RobotFrames
 from persona_ray.store import Store
-from tests.unit.serving.screening.parts import CALLS, SAID, Heard, key_of, line, listen, over, whole
+from tests.unit.serving.screening.parts import (
+    CALLS,
+    FRAUD,
+    SAID,
+    Fakes,
+    Heard,
+    key_of,
+    line,
+    listen,
+    over,
+    whole,
+)
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+8613800138000"
@@ -124,3 +138,36 @@ def test_the_robot_sounds_in_the_callers_encoding(encoding: Any) -> None:
     assert len(heard) == pytest.approx(16_000, abs=200)
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(4000) / 8000)
     np.testing.assert_allclose(heard[100:4000], expected[100:], atol=0.03)
+
+
+def test_the_user_hears_nothing_of_a_screened_call_and_is_not_heard(
+    client: TestClient, key: dict[str, str], fake: Fakes
+) -> None:
+    fake.ears.texts = [FRAUD]
+    loud = np.full(8000, 12_000, dtype="<i2").tobytes()
+    heard = Heard()
+    with client.websocket_connect("/v1/screening/notices", headers=key) as user:
+        user.send_json({"type": "start", "after": 0})
+        with line(client, key, number=NUMBER) as (socket, _):
+            listen(socket, heard, over)
+            # The user has a line, and speaks into it.
+            user.send_bytes((1).to_bytes(4) + loud)
+            for one in SAID:
+                socket.send_bytes(one)
+            listen(socket, heard, whole)
+        told = []
+        while not told or told[-1]["kind"] != "verdict":
+            # Sound would be bytes: this line is of words alone.
+            told.append(json.loads(user.receive()["text"]))
+        assert {one["type"] for one in told} == {"notice"}
+    # Nobody was put through: the line was picked up by the robot, and hung up.
+    assert [one.action for one in heard.of(LineDone)] == ["pick_up", "hang_up"]
+    call = client.get("/v1/screening/calls/k1", headers=key).json()
+    sound = client.get(call["links"]["recording"]).content
+    both, rate_hz = soundfile.read(io.BytesIO(sound), dtype="float32")
+    sent = np.frombuffer(b"".join(one[4:] for one in SAID), dtype="<i2") / 32_768
+    assert abs(len(both) - len(sent)) <= rate_hz
+    # Of the two sides, the caller's is what the caller sent, and nothing else.
+    assert np.abs(both[: len(sent), 0] - sent).mean() < 0.05
+    said = sum(len(one) - 4 for one in heard.sound) // 2
+    assert np.count_nonzero(np.abs(both[:, 1]) > 0.01) <= 1.1 * said
