@@ -55,12 +55,20 @@ def draft(path: Path) -> Iterator[Path]:
 @contextmanager
 def draft_folder(path: Path) -> Iterator[Path]:
     """The same for a folder, empty at first. Whatever is at `path` goes when the new one comes."""
+    with scratch_folder(path) as beside:
+        yield beside
+        put_folder(beside, path)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, for what is made on the way to it. After the block it is gone,
+    but for what was moved away."""
     settle(path)
     beside = _beside(path, _DRAFT)
     beside.mkdir()
     try:
         yield beside
-        put_folder(beside, path)
     finally:
         _remove(beside)
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import TrainingError
+from persona_ray.files import draft_folder, put_folder
 from persona_ray.launch.encoders import Tower
 from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
 from persona_ray.models.lineage import LINEAGE, Heard, Lineage, Use, heard_before
@@ -93,7 +94,6 @@ def run_chain(
         left = folder / f"encoder-{number}"
         epochs = _epochs(chain.links[:number])
         if not left.is_dir() or _read_note(left).epochs != epochs:
-            shutil.rmtree(left, ignore_errors=True)
             task, settings = link.make(start)
             run = folder / f"run-{number}"
             trained = _train(config, task, settings, run, progress, chain.tower)
@@ -108,9 +108,7 @@ def run_chain(
         _log.warning("%s was of other settings: it is replaced", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_curves(curves, folder.with_suffix(".json"))
-    if target.exists():
-        target.replace(_emptied(folder / "replaced"))
-    Path(start).replace(target)
+    put_folder(Path(start), target)
     # The encoder is whole: what a rerun would go on from is no longer needed.
     _discard(folder)
     return curves
@@ -142,7 +140,8 @@ def _claim(folder: Path, fingerprint: str, fresh: bool) -> None:
 def _discard(folder: Path) -> None:
     """At once: what a kill leaves of a folder that is being removed would look like an unfinished
     run."""
-    gone = _emptied(folder.with_name(f"removing-{folder.name}"))
+    gone = folder.with_name(f"removing-{folder.name}")
+    shutil.rmtree(gone, ignore_errors=True)
     if folder.is_dir():
         folder.replace(gone)
     shutil.rmtree(gone, ignore_errors=True)
@@ -233,17 +232,15 @@ def _write_encoder(
 
     module = task.build()
     load_trained(trained.checkpoint, module)
-    half = _emptied(target.with_name("writing-encoder"))
-    half.mkdir()
-    task.save(module, half)
     tree = {
         "chain": note.chain,
         "epochs": note.epochs,
         "curves": [curve.as_json() for curve in note.curves],
     }
-    (half / PRETRAINING).write_text(json.dumps(tree, indent=1), encoding="utf-8")
-    lineage.write(half)
-    half.replace(target)
+    with draft_folder(target) as folder:
+        task.save(module, folder)
+        (folder / PRETRAINING).write_text(json.dumps(tree, indent=1), encoding="utf-8")
+        lineage.write(folder)
 
 
 def _read_note(folder: Path) -> _Note:
@@ -254,8 +251,3 @@ def _read_note(folder: Path) -> _Note:
         return _Note(tree["chain"], tuple(tree["epochs"]), curves)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is damaged ({error!r}): start over with --fresh") from None
-
-
-def _emptied(path: Path) -> Path:
-    shutil.rmtree(path, ignore_errors=True)
-    return path

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +18,7 @@ from urllib.parse import unquote, urlparse
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError, RegistryError, TrackingError
-from persona_ray.files import sha256_file
+from persona_ray.files import put_folder, scratch_folder, sha256_file
 from persona_ray.launch.tracking import OFF, create_run, mlflow_client
 from persona_ray.launch.tracking_store import TrackingStore, open_store
 from persona_ray.launch.versions import Alias, Change, Version, parse_reference
@@ -182,17 +180,11 @@ class Registry:
                 _check(kept, version)
             except BundleError as error:
                 logging.getLogger(__name__).warning("%s: it is fetched again", error)
-                shutil.rmtree(kept)
             else:
                 return kept
         with self._download(version, ARTIFACT) as fetched:
             _check(fetched, version)
-            try:
-                fetched.rename(kept)
-            except OSError:
-                # Another process was first, with the same bytes.
-                if not kept.is_dir():
-                    raise
+            put_folder(fetched, kept)
         return kept
 
     def lineage(self, version: Version) -> Lineage:
@@ -218,20 +210,18 @@ class Registry:
     @contextmanager
     def _download(self, version: Version, path: str) -> Iterator[Path]:
         """A file or folder of the version's run, gone after the block unless it was moved."""
-        part = self._cache / f".{version.digest}.{os.getpid()}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(parents=True)
-        except OSError as error:
-            raise RegistryError(
-                f"{self._cache} cannot be written ({error.strerror}): name another tracking.cache"
-            ) from None
-        try:
+        with ExitStack() as stack:
+            try:
+                self._cache.mkdir(parents=True, exist_ok=True)
+                part = stack.enter_context(scratch_folder(self._cache / version.digest))
+            except OSError as error:
+                raise RegistryError(
+                    f"{self._cache} cannot be written ({error.strerror}): name another "
+                    "tracking.cache"
+                ) from None
             with failures_named(self._store):
                 fetched = self._client.download_artifacts(version.run_id, path, str(part))
             yield Path(fetched)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
     def _sound(self, version: Version) -> bool:
         try:
