@@ -76,12 +76,26 @@ def serve_here(
         choosing = beside.submit(choose_category if screens else choose_bundle, config)
         if screens or may_be_refused(config):
             choosing.result()
+        if screens:
+            _check_robot(config)
         cluster.enter_context(connect(config.launch))
         try:
             _start(config, app, choosing.result, say, session)
         finally:
             with _hushed():
                 cluster.close()
+
+
+def _check_robot(config: RunConfig) -> None:
+    """What the robot lacks is told at once: Serve would start its replica again and again. Raises
+    SynthesisError, ConfigError."""
+    from persona_ray.inference.screening.mouth import build_mouth
+    from persona_ray.inference.screening.robot import build_lines
+
+    screening = config.screening
+    build_lines(screening.dialogue, screening.policy.categories)
+    if screening.dialogue.enabled and not config.launch.address:
+        build_mouth(screening.dialogue)
 
 
 def _start(

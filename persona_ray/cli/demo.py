@@ -44,6 +44,8 @@ def screening(
     result = run_demo(out, calls, overrides or (), RichProgress())
     print_calls(result.page)
     typer.echo(f"page: {result.path}")
+    serve = f"persona-ray serve --app screening --set workspace={out}"
+    typer.echo(f"the service with these calls: {serve}")
     check(result)
 
 

@@ -114,9 +114,15 @@ class Device:
         return [self._sync(one, fresh) for one in wanted]
 
     def look_up(self, number: str) -> Found | NotFound:
-        """What this device's own sets say of a number (E.164): nobody is asked."""
-        for wanted in (Wanted(Kind.NUMBERS, own=True), Wanted(Kind.NUMBERS)):
-            kept = self._store.library(wanted.name)
+        """What this device's own sets say of a number (E.164): nobody is asked. Raises
+        DistributionError where it has fetched none yet."""
+        sets = (Wanted(Kind.NUMBERS, own=True), Wanted(Kind.NUMBERS))
+        libraries = [self._store.library(wanted.name) for wanted in sets]
+        if libraries == [None, None]:
+            raise DistributionError(
+                "empty", "this device has fetched no numbers yet: sync it first"
+            )
+        for wanted, kept in zip(sets, libraries, strict=True):
             payload = self._store.find(wanted.name, number)
             if kept is not None and payload is not None and self._stands(payload):
                 return Found(wanted.name, kept.version, payload)

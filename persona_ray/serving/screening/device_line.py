@@ -44,6 +44,8 @@ class Line:
         import httpx2
 
         self._url = url.rstrip("/")
+        if not self._url.startswith(("http://", "https://")):
+            raise DistributionError("address", f"'{url}' is no address: write http://{url}")
         self._store = store
         self._trust = trust
         self._client = httpx2.Client(

@@ -227,3 +227,16 @@ def _hand_over(served: Screening, call_id: str, number: str) -> None:
         headers={"authorization": f"Bearer {served.key}"},
     )
     assert answer.json()["action"] == "reject"
+
+
+def test_the_printed_address_in_a_tab_that_asks_for_a_key(
+    open_page: Open, served: Screening
+) -> None:
+    """Only what is behind `#` changes; an unknown key is said to be one."""
+    page = open_page("/inbox", with_key=False)
+    page.wait_for_selector("#key-dialog[open]")
+    page.goto(f"{served.address}/inbox#key=pr_unknown")
+    page.wait_for_selector("#key-problem:not([hidden])")
+    page.goto(f"{served.address}/inbox#key={served.key}")
+    page.wait_for_selector("#calls .nobody")
+    assert not page.is_visible("#key-dialog")

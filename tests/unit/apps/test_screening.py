@@ -13,10 +13,11 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
+from persona_ray.apps import here
 from persona_ray.apps.screening import build, make_app
 from persona_ray.apps.screening_consequences import StoredConsequences
 from persona_ray.config import RunConfig, load_config
-from persona_ray.errors import ConfigError
+from persona_ray.errors import ConfigError, SynthesisError
 from persona_ray.inference.screening.records import (
     CallEvent,
     CategoryJudgement,
@@ -198,3 +199,14 @@ def test_the_shipped_configuration_names_this_application(repository: Path) -> N
     assert shipped["http_options"]["host"] == config.serving.host
     with pytest.raises(ConfigError, match="unknown key 'bundle'"):
         build({"bundle": "somewhere"})
+
+
+def test_a_robot_that_cannot_speak_is_told_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "choose_category", lambda _: None)
+    monkeypatch.setattr(here, "_check_port", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    config = load_config(None, [f"workspace={tmp_path}"])
+    with pytest.raises(SynthesisError, match="espeak-ng"):
+        here.serve_here(config, print, app=here.App.SCREENING)

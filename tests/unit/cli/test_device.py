@@ -96,3 +96,15 @@ def test_mistakes_are_told_with_their_fix(run: Run) -> None:
         run.device("sync", "--key", "pr_0_x")
     with pytest.raises(RequestError, match="not a phone number"):
         run.device("lookup", "hello")
+
+
+def test_what_a_device_cannot_do_is_told(run: Run, sets: Sets, tmp_path: Path) -> None:
+    with pytest.raises(DistributionError, match="sync it first"):
+        run.device("lookup", "13800138000")
+    there = sets.url.removeprefix("http://")
+    with pytest.raises(DistributionError, match=f"write http://{there}"):
+        CliRunner().invoke(
+            app,
+            ["device", "sync", "--url", there, "--file", str(tmp_path / "other.sqlite")],
+            catch_exceptions=False,
+        )

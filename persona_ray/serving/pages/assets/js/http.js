@@ -6,10 +6,12 @@ import { ask, forget, headers, key } from "./keys.js";
 /** What the service refused, in words for people. */
 export class ApiError extends Error {
   constructor(status, error) {
-    super(wordOr(`error.${error.code}`, error.message));
+    const ours = wordOr(`error.${error.code}`, "");
+    super(ours || error.message);
     this.status = status;
     this.code = error.code;
-    this.fix = error.fix ?? "";
+    // The service speaks English, and does not go on in it where we have words of our own.
+    this.fix = ours ? "" : error.fix ?? "";
     this.detail = error.message;
     this.traceId = error.trace_id ?? "";
   }

@@ -9,12 +9,15 @@ let asking = null;
 /** `#key=pr_...` or `#pr_...`, as `persona-ray serve` prints it; browsers do not send it on. */
 function fromAddress() {
   const found = /^#(?:key=)?(pr_[\w-]+)$/.exec(location.hash);
-  if (!found) return;
+  if (!found) return false;
   sessionStorage.setItem(KEPT, found[1]);
   history.replaceState(null, "", location.pathname + location.search);
+  return true;
 }
 
 fromAddress();
+// The printed address put into a tab that has this page open already: only the part behind `#` changes.
+addEventListener("hashchange", () => { if (fromAddress()) location.reload(); });
 
 export function key() {
   return sessionStorage.getItem(KEPT) ?? "";

@@ -252,7 +252,7 @@ export const ZH_SCREENING = {
   "error.screening.ended": "通话已结束。",
   "error.screening.unfinished": "通话尚未结束，不能更正。",
   "error.screening.category": "没有这个类别。",
-  "error.number.invalid": "这不是有效的号码。",
+  "error.number.invalid": "这不是有效的号码，请带国家代码填写，如 +8613800138000。",
   "error.number.withheld": "隐藏号码不能列入名单。",
   "error.number.expired": "有效期必须是将来的时间。",
   "error.report.too_many": "今天的举报次数已用完。",
