@@ -35,12 +35,19 @@ $(VENV)/.installed: requirements.lock pyproject.toml | build/uv/bin/uv
 demo: setup ## the main job on the shipped archive, ending with a report (FULL=1: recognise every call anew)
 	@$(BIN)/persona-ray run --config configs/demo.yaml --fresh $(if $(FULL),--set asr.reuse_transcripts=false)
 
+# One half of the unit tests, by time. Both run beside the tests that wait for Ray and for browsers.
+FIRST := tests/unit/launch tests/unit/training tests/unit/objectives tests/unit/cli
+
 test: setup ## the tests that every change needs
 	@mkdir -p build
-	@$(BIN)/python -m pytest $(QUICK) tests/unit >build/unit.log 2>&1 & unit=$$!; \
-	  $(BIN)/python -m pytest $(QUICK) tests/browser tests/cluster; others=$$?; \
-	  echo "== tests/unit, which ran beside them"; wait $$unit; unit=$$?; cat build/unit.log; \
-	  exit $$((others || unit))
+	@tests() { $(BIN)/python -m pytest $(QUICK) "$$@"; }; \
+	  tests $(FIRST) >build/unit-1.log 2>&1 & first=$$!; \
+	  tests tests/unit $(FIRST:%=--ignore=%) >build/unit-2.log 2>&1 & second=$$!; \
+	  tests tests/browser tests/cluster; failed=$$?; \
+	  echo "== unit tests, which ran beside them, in two halves"; \
+	  wait $$first || failed=1; cat build/unit-1.log; \
+	  wait $$second || failed=1; cat build/unit-2.log; \
+	  exit $$failed
 
 drills: setup ## faults and soak: slower tests
 	@$(BIN)/python -m pytest -m "drill and not gpu"

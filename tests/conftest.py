@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.postgres import postgres_server, postgres_url
 from tests.workers import Workers
+
+__all__ = ["postgres_server", "postgres_url"]
 
 # Before anything imports ray, torch or transformers.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -57,7 +58,8 @@ def postgres_server() -> Iterator[str]:
             yield url
         finally:
             if server is not None:
-                server.terminate()
+                # Nothing of it is kept; a polite end would wait for idle connections.
+                server.send_signal(signal.SIGQUIT)
                 server.wait(timeout=30)
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,10 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def business_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:

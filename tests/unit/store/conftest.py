@@ -9,9 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from persona_ray.store import Store, open_store
-from tests.postgres import PASSWORD, postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
+from tests.postgres import PASSWORD
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
