@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from persona_ray.serving.failures import ErrorAnswer
 
 _MEANINGS = {
-    400: "the body cannot be read",
+    400: "the address or the body cannot be read",
     401: "no key, or none that is valid",
     403: "the key may not do this, or the URI is not allowed",
     404: "there is no such thing",
@@ -36,8 +36,9 @@ CONFLICT: dict[int | str, dict[str, Any]] = {409: _ALL[409]}
 def errors(
     *statuses: int, said: Mapping[int, str] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """Of a route that answers these alone, and those of `said`, which have a meaning there."""
-    found: dict[int | str, dict[str, Any]] = {status: _ALL[status] for status in statuses}
+    """Of a route that answers these alone beside 400, and those of `said`, which have a meaning
+    there."""
+    found: dict[int | str, dict[str, Any]] = {status: _ALL[status] for status in (400, *statuses)}
     for status, meaning in (said or {}).items():
         found[status] = {"model": ErrorAnswer, "description": meaning}
     return found

@@ -46,7 +46,7 @@ Asked = Annotated[
 ClipId = Annotated[str, Path(max_length=64, description="of the corpus")]
 Order = Literal["corpus", "uncertain", "conflicts", "done"]
 _ERRORS = errors(
-    *(400, 401, 403, 422, 429, 503),
+    *(401, 403, 422, 429, 503),
     said={404: "there is no such clip", 409: "there is no corpus yet"},
 )
 

@@ -38,7 +38,7 @@ ResultT = TypeVar("ResultT")
 Result = ComparisonView | PromotionView
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="a version's")]
 _ERRORS = errors(
-    *(400, 401, 403, 422, 429, 503),
+    *(401, 403, 422, 429, 503),
     said={404: "there is no such version", 409: "the registry cannot do it, or is busy"},
 )
 _TRACKING_FIX = "see that the tracking server runs, and ask again"
