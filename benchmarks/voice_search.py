@@ -4,7 +4,7 @@
 
 Voices are blends of the cohort's voiceprints with noise (`like voices`), or directions drawn at
 random (`anywhere`); a search is for one of them, disturbed. CPU time is that of the thread that
-searches: where the machine does other work too, wall time waits for it. --store also writes the
+searches: where the machine does other work too, wall time waits for it. --store instead writes the
 voices to a SQLite store, reads them back as a replica does at its start, and times a change on its
 way from one replica to another.
 """
@@ -46,10 +46,11 @@ def main() -> None:
 
     torch.set_num_threads(1)
     cohort = build_calibration(VoiceConfig(), ENGINE).channels[Channel.TELEPHONE].cohort
-    for name, draw in (("like voices", _alike(cohort)), ("anywhere", _anywhere(cohort.shape[1]))):
-        _measure(name, draw, arguments)
     if arguments.store:
         _through_a_store(_alike(cohort), arguments.voices)
+        return
+    for name, draw in (("like voices", _alike(cohort)), ("anywhere", _anywhere(cohort.shape[1]))):
+        _measure(name, draw, arguments)
 
 
 Draw = Callable[[int, np.random.Generator], Floats]

@@ -35,7 +35,7 @@ SECONDS = (1.5, 2.0, 3.0, 5.0, 8.0)
 # When a call is asked about while its caller talks, to 8 s.
 ASKED = (3.0, 4.5, 6.75, 8.0)
 SIZES = (1, 10, 100, 1000, 10_000)
-_RESAMPLES = 1000
+_RESAMPLES, _DRAWS = 1000, 400
 Judge = Callable[[Collection[str]], ChannelCalibration]
 
 
@@ -194,8 +194,8 @@ def _libraries(
     printer: Voiceprinter,
     config: VoiceConfig,
 ) -> None:
-    """Libraries of people drawn 40 times, one recording each, margin included."""
-    print(f"\n{name}: libraries, by 40 draws")
+    """Libraries of people drawn many times, one recording each, margin included."""
+    print(f"\n{name}: libraries, by {_DRAWS} draws")
     print(f"{'voices':>7} {'s':>4} {'false':>8} {'wrong':>8} {'missed':>8}")
     for seconds in (3.0, 8.0):
         found = trials(clips, seconds, printer)
@@ -215,7 +215,7 @@ def _screen(
     names, voices, tests = sorted(set(found.voices)), np.array(found.voices), np.array(found.tests)
     strange = strange_matched = own = wrong = right = 0
     bound = _bound(config.false_matches, size)
-    for _ in range(40):
+    for _ in range(_DRAWS):
         known = random.choice(names, size, replace=False)
         rows = np.array([random.choice(np.flatnonzero(voices == name)) for name in known])
         for test in range(len(tests)):

@@ -92,7 +92,8 @@ class ExactIndex:
     def load(self, ids: Sequence[str], vectors: Kept) -> None:
         """See VoiceIndex. Raises ValueError where an id comes twice."""
         with self._lock:
-            self._clear(len(ids))
+            # With room for more: growing a million vectors by one takes most of a second.
+            self._clear(len(ids) + len(ids) // 16)
             self._exact[: len(ids)] = vectors
             self._ids += ids
             self._rows.update((voice_id, row) for row, voice_id in enumerate(ids))

@@ -104,6 +104,14 @@ def test_after_any_changes_the_index_holds_what_was_put_and_not_removed(done: li
 
 
 @pytest.mark.usefixtures("scanned")
+@pytest.mark.usefixtures("scanned")
+def test_a_voice_that_comes_after_many_does_not_copy_them() -> None:
+    index = _loaded(_voices(1000))
+    held = index.memory_bytes
+    index.put("new", _voices(1, seed=7)[0])
+    assert (len(index), index.memory_bytes) == (1001, held)
+
+
 def test_a_forgotten_voice_is_overwritten_in_memory() -> None:
     index = _loaded(_voices(100))
     mark = _unit(np.eye(SIZE))[3].astype(np.float16)

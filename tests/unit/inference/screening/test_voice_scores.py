@@ -78,7 +78,7 @@ def test_a_chance_is_a_normal_tail_for_every_voice_and_look() -> None:
     )
     one, other = np.eye(SIZE, dtype=np.float32)[:2]
     heard = np.float32(0.4) * one + np.float32(np.sqrt(1 - 0.16)) * other
-    expected = 1.5 * 7 * norm.sf((4 - 0.2) / 1.1)
+    expected = 2 * 7 * norm.sf((4 - 0.2) / 1.1)
     assert calibration(strangers).chance(heard, one, PHONE, 7) == pytest.approx(expected, rel=1e-3)
 
 
