@@ -4,84 +4,33 @@ from __future__ import annotations
 
 import random
 import threading
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
-from persona_ray.config.screening import ReportsConfig
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_appeals import (
-    AppealDecidedError,
-    NotInSetError,
-    UnknownAppealError,
-)
 from persona_ray.store.screening_changes import NUMBERS, VOICES
 from persona_ray.store.screening_records import (
     Action,
-    Appeal,
-    AppealState,
-    Judgement,
     NumberEntry,
     Report,
     Settled,
 )
 from persona_ray.store.screening_reports import TooManyReportsError, UnknownReportError
-
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-NUMBER = "+8613800000001"
-RULES = ReportsConfig()
-# Everybody counts in full at once: for tests of what follows from a decision.
-PLAIN = ReportsConfig(
-    min_reporters=3,
-    min_weight=2.5,
-    newcomer_weight=1,
-    contradiction_cost=9,
-    maturity_days=0,
-    proven_after=0,
-    burst_hours=0,
+from tests.unit.store.reporting import (
+    DAY,
+    HOUR,
+    JUDGE,
+    NOW,
+    NUMBER,
+    PLAIN,
+    RULES,
+    listed,
+    record,
+    say,
+    settle,
 )
-JUDGE = ReportJudge(PLAIN)
-
-
-def say(
-    store: Store,
-    person: str,
-    at: datetime = NOW,
-    key: str = NUMBER,
-    standing: str = "illegal",
-    judge: ReportJudge = JUDGE,
-    **values: Any,
-) -> Judgement:
-    found = Report(
-        report_id=f"{person}:{key}:{at.isoformat()}",
-        kind=values.pop("kind", NUMBERS),
-        key=key,
-        reporter=person,
-        category={"illegal": "prize_fraud", "abnormal": "loans", "normal": "delivery"}[standing],
-        standing=standing,
-        at=at,
-        **values,
-    )
-    return store.reports.add(found, judge, per_day=RULES.per_day)
-
-
-def listed(store: Store, at: datetime = NOW, key: str = NUMBER) -> str:
-    found = store.numbers.look_up(key, "", at)
-    return "" if found is None else found.standing
-
-
-def settle(store: Store, standing: str, at: datetime, key: str = NUMBER) -> None:
-    with store._database.write() as session:
-        store.reports.settle(session, NUMBERS, key, standing, "", "op", "found", JUDGE, at)
-
-
-def record(store: Store, person: str) -> tuple[int, int, int]:
-    found = store.reports.record(person)
-    assert found is not None
-    return found.agreed, found.contradicted, found.withdrawn
 
 
 def test_a_number_is_listed_when_both_thresholds_are_passed_and_not_before(store: Store) -> None:
@@ -246,66 +195,6 @@ def test_what_an_outed_ring_had_listed_besides_falls_with_it(store: Store) -> No
         say(store, person, key=third)
     settle(store, "normal", NOW + DAY)
     assert [listed(store, NOW + DAY, key) for key in (NUMBER, other, third)] == ["", "", "illegal"]
-
-
-def test_a_granted_appeal_takes_the_number_out_and_keeps_it_out(store: Store) -> None:
-    for person in "abc":
-        say(store, person)
-    appeal = Appeal(
-        appeal_id="1", kind=NUMBERS, key=NUMBER, appellant="shop", text="we sell", made_at=NOW
-    )
-    assert store.appeals.make(appeal) == appeal
-    assert [item.appeal_id for item in store.appeals.open()] == ["1"]
-    decided = store.appeals.decide("1", True, "op", "a shoe shop", JUDGE, NOW + DAY)
-    assert (decided.state, decided.decided_by) == (AppealState.GRANTED, "op")
-    assert listed(store, NOW + DAY) == ""
-    last = store.numbers.history("", NUMBER)[-1]
-    assert (last.actor, last.reason) == ("op", "appeal granted: a shoe shop")
-    assert [record(store, person)[1] for person in "abc"] == [1, 1, 1]
-    # The same persons again, now with a record, and a new one: less than it took before.
-    for person in "abcd":
-        say(store, person, NOW + 2 * DAY)
-    assert listed(store, NOW + 2 * DAY) == ""
-    assert store.appeals.open() == []
-    with pytest.raises(AppealDecidedError):
-        store.appeals.decide("1", False, "op", "", JUDGE, NOW)
-    with pytest.raises(UnknownAppealError):
-        store.appeals.decide("2", False, "op", "", JUDGE, NOW)
-
-
-def test_a_refused_appeal_confirms_the_reports_and_all_open_ones_are_decided_at_once(
-    store: Store,
-) -> None:
-    for place, person in enumerate("abc"):
-        say(store, person, NOW + HOUR * place)
-    at = NOW + DAY
-    for name in ("1", "2"):
-        store.appeals.make(
-            Appeal(
-                appeal_id=name,
-                kind=NUMBERS,
-                key=NUMBER,
-                appellant=f"caller {name}",
-                text="",
-                made_at=at,
-            )
-        )
-    again = Appeal(
-        appeal_id="3", kind=NUMBERS, key=NUMBER, appellant="caller 1", text="", made_at=at
-    )
-    assert store.appeals.make(again).appeal_id == "1"
-    store.appeals.decide("1", False, "op", "a known fraud", JUDGE, at)
-    other = store.appeals.get("2")
-    assert other is not None
-    assert other.state == AppealState.REFUSED
-    assert listed(store, at) == "illegal"
-    assert [record(store, person)[0] for person in "abc"] == [1, 1, 0]
-
-
-def test_nobody_appeals_against_nothing(store: Store) -> None:
-    appeal = Appeal(appeal_id="1", kind=NUMBERS, key=NUMBER, appellant="a", text="", made_at=NOW)
-    with pytest.raises(NotInSetError):
-        store.appeals.make(appeal)
 
 
 def test_reports_that_were_rolled_back_do_not_list_again(store: Store) -> None:
