@@ -36,7 +36,8 @@ class TrainingJob:
 
         texts = [example.text for example in self.train]
         rate = self.source.sample_rate_hz
-        return build_model(self.model, self.labels, texts, rate, self.training.seed)
+        truth = [example.label for example in self.train]
+        return build_model(self.model, self.labels, texts, rate, self.training.seed, truth)
 
     def fingerprint(self, data: str) -> str:
         """Of configuration, examples and corpus (`data`): a killed run of the same goes on."""
