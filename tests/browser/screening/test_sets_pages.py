@@ -180,6 +180,8 @@ def test_a_report_is_made_and_taken_back(open_page: Open, served: Screening) -> 
     assert "3 persons and a total weight of 3" in page.inner_text("#rules")
     assert not page.is_visible("#reported-card")
     page.fill("#key", "138 0013 8000")
+    page.click("#report-form button")
+    assert page.locator("#category:invalid").count() == 1, "no category is chosen for anybody"
     page.select_option("#category", "refund_fraud")
     page.click("#report-form button")
     page.wait_for_selector("#mine .retract")

@@ -42,7 +42,8 @@ async function loadMine() {
 function drawForm() {
   byId("rules").textContent = rules ? word("reports.rules", { persons: rules.persons, weight: rules.weight, half: rules.half_life_days, days: rules.expires_days }) : "";
   const kept = byId("category").value;
-  show(byId("category"), categoryOptions(categories, kept));
+  // Nobody is to be accused of what merely stands first.
+  show(byId("category"), h("option", { value: "", disabled: true, selected: !kept }, word("category.choose")), categoryOptions(categories, kept));
 }
 
 function drawMine() {

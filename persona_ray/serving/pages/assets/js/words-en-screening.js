@@ -12,6 +12,7 @@ export const EN_SCREENING = {
   "standing.abnormal": "Abnormal",
   "standing.normal": "Normal",
   "category.none": "Not judged",
+  "category.choose": "Choose",
   "category.impersonation_fraud": "Impersonation fraud",
   "category.investment_fraud": "Investment fraud",
   "category.prize_fraud": "Prize fraud",

@@ -12,6 +12,7 @@ export const ZH_SCREENING = {
   "standing.abnormal": "异常",
   "standing.normal": "正常",
   "category.none": "未判定",
+  "category.choose": "请选择",
   "category.impersonation_fraud": "冒充诈骗",
   "category.investment_fraud": "投资诈骗",
   "category.prize_fraud": "中奖诈骗",
