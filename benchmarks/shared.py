@@ -90,7 +90,7 @@ def pretraining_task(
         )
         return speech_task(config, 0, path, infos, dataset, units)
     from persona_ray.corpus.texts import Dialogues
-    from persona_ray.objectives.text_task import text_tasks
+    from persona_ray.objectives.text_runs import text_tasks
 
     return text_tasks(config, Dialogues(config.pretraining.text.files, lambda: infos))[-1].task
 

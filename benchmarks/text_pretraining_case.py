@@ -159,8 +159,8 @@ def _start(job: Job, rest: Sequence[Dialogue], scratch: Path) -> tuple[RunConfig
 
     from persona_ray.models.pretrained import quiet
     from persona_ray.models.small import character_vocabulary
+    from persona_ray.objectives.text_runs import text_tasks
     from persona_ray.objectives.text_start import SmallStart
-    from persona_ray.objectives.text_task import text_tasks
     from persona_ray.training.pretrain.settings import PretrainSettings
 
     text = job.config.model.text

@@ -115,7 +115,7 @@ def _pretrain(
 ) -> Path:
     """Masked words on all clips, labelled or not, of the customers that are not held out."""
     from persona_ray.corpus.texts import Dialogues
-    from persona_ray.objectives.text_task import text_tasks
+    from persona_ray.objectives.text_runs import text_tasks
     from persona_ray.training.pretrain.settings import PretrainSettings
 
     held_out = {example.customer_id for example in fold.held_out}

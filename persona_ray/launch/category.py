@@ -14,7 +14,7 @@ from persona_ray.corpus.dialogues import Dialogue, deal, fingerprint, prefix, re
 from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.evaluation.categories import ALL, CategoryReport
 from persona_ray.launch.category_promotion import register
-from persona_ray.launch.cluster import connect
+from persona_ray.launch.cluster import connected
 from persona_ray.launch.encoders import content
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
@@ -139,11 +139,9 @@ def _train(
             stage.advance(1, loss=result.loss)
             tracker.metrics(result.epoch, figures)
 
-        if config.launch.backend == "plain":
-            tuned = fit_plain(job, config.launch, folder, tell)
-        else:
-            with connect(config.launch):
-                tuned = fit_on_ray(job, config.launch, folder, tell)
+        fit = fit_plain if config.launch.backend == "plain" else fit_on_ray
+        with connected(config.launch):
+            tuned = fit(job, config.launch, folder, tell)
         bundle = config.workspace / FOLDER / BUNDLE
         _write(config, tuned, bundle, data)
         seconds = time.perf_counter() - started

@@ -6,7 +6,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import ConfigError
@@ -60,6 +60,11 @@ def connect(config: LaunchConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def connected(config: LaunchConfig) -> AbstractContextManager[None]:
+    """`connect` where `config.backend` is ray; plain needs no cluster."""
+    return connect(config) if config.backend == "ray" else nullcontext()
 
 
 def _knock(address: str) -> None:

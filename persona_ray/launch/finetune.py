@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
-from persona_ray.launch.cluster import connect
+from persona_ray.launch.cluster import connected
 from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.figures import training_plots
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
@@ -125,11 +125,9 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool, parent: str) -
             done = result.epoch
             tracker.metrics(result.epoch, _curves(result))
 
-        if config.launch.backend == "plain":
-            tuned = fit_plain(job, config.launch, folder, tell)
-        else:
-            with connect(config.launch):
-                tuned = fit_on_ray(job, config.launch, folder, tell)
+        fit = fit_plain if config.launch.backend == "plain" else fit_on_ray
+        with connected(config.launch):
+            tuned = fit(job, config.launch, folder, tell)
         for name, plot in training_plots(config, tuned).items():
             tracker.text(name, plot)
     _write_bundles(config, tuned, data.dataset.fingerprint, lineage, len(job.dev))

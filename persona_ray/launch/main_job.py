@@ -8,7 +8,7 @@ from pathlib import Path
 from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import ConfigError
 from persona_ray.launch.annotate import import_annotations
-from persona_ray.launch.cluster import connect
+from persona_ray.launch.cluster import connected
 from persona_ray.launch.corpus import build_corpus, check_clips
 from persona_ray.launch.encoders import check_starts, fed
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
@@ -64,9 +64,7 @@ def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> 
             else:
                 path.unlink(missing_ok=True)
     write_config(config, config.workspace / "run.yaml")
-    if config.launch.backend == "plain":
-        return _stages(config, progress)
-    with connect(config.launch):
+    with connected(config.launch):
         return _stages(config, progress)
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
 from persona_ray.launch.chain import Chain, Link, finished, run_chain
-from persona_ray.launch.cluster import connect
+from persona_ray.launch.cluster import connected
 from persona_ray.launch.corpus import no_clips
 from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
@@ -25,7 +24,8 @@ from persona_ray.progress import Progress
 
 if TYPE_CHECKING:
     from persona_ray.objectives.speech_task import SpeechTask
-    from persona_ray.objectives.text_task import NamedTask, TextTask
+    from persona_ray.objectives.text_runs import NamedTask
+    from persona_ray.objectives.text_task import TextTask
     from persona_ray.training.pretrain.curve import Curve, CurvePoint
     from persona_ray.training.pretrain.settings import PretrainSettings
 
@@ -60,8 +60,8 @@ def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) ->
     # Before libraries that take seconds to load.
     config = _in_place(config, "text")
     from persona_ray.corpus.texts import Dialogues
+    from persona_ray.objectives.text_runs import text_tasks
     from persona_ray.objectives.text_start import Checkpoint
-    from persona_ray.objectives.text_task import text_tasks
 
     settings = config.pretraining.text
     clips = open_unlabelled(config) if settings.corpus else None
@@ -167,8 +167,7 @@ def _pretrain(
     if not before:
         for note in said:
             logging.getLogger(__name__).warning("%s", note)
-        cluster = nullcontext() if config.launch.backend == "plain" else connect(config.launch)
-        with journalled(config, STAGES[chain.tower]) as figures, cluster:
+        with journalled(config, STAGES[chain.tower]) as figures, connected(config.launch):
             curves = run_chain(config, chain, progress, fresh)
             figures["updates"] = sum(curve.updates for curve in curves)
             figures["training_s"] = round(sum(curve.last.seconds for curve in curves), 2)

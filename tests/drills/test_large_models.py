@@ -20,7 +20,7 @@ from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.objectives.speech_start import EncoderSource, grid_of
 from persona_ray.objectives.speech_task import speech_task
-from persona_ray.objectives.text_task import text_tasks
+from persona_ray.objectives.text_runs import text_tasks
 from persona_ray.training.checkpoint import load_trained
 from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import CurvePoint

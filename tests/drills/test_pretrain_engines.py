@@ -23,7 +23,7 @@ from persona_ray.config.pretraining import EngineConfig
 from persona_ray.launch.units import prepare_units
 from persona_ray.objectives.base import MicroBatch, PretrainingTask
 from persona_ray.objectives.speech_task import speech_task
-from persona_ray.objectives.text_task import text_tasks
+from persona_ray.objectives.text_runs import text_tasks
 from persona_ray.progress import SilentProgress
 from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import read_curves, write_curves

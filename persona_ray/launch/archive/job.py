@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from persona_ray.launch.archive.worker import (
     load_recognizer,
     worker_of_its_own,
 )
-from persona_ray.launch.cluster import connect
+from persona_ray.launch.cluster import connected
 from persona_ray.launch.identity import identify
 from persona_ray.launch.plain import torch_threads
 from persona_ray.launch.registry import resolve_bundle
@@ -133,16 +132,16 @@ def _recognize(
     if next(iter(pending), None) is None:
         return RunFigures(note=note)
     launch = job.config.launch
-    on_ray = launch.backend == "ray"
+    done_by = _on_ray if launch.backend == "ray" else _in_this_process
     done = folder.staging.count() + folder.results.counts.get("calls", 0)
     calls, known, audio_s = 0, 0, 0.0
     with (
-        connect(launch) if on_ray else nullcontext(),
+        connected(launch),
         progress.stage("recognising calls", total) as stage,
     ):
         stage.advance(min(done, total))
         started = time.perf_counter()
-        for call in _on_ray(job, pending) if on_ray else _in_this_process(job, pending):
+        for call in done_by(job, pending):
             calls, known, audio_s = calls + call.calls, known + call.known, audio_s + call.audio_s
             elapsed_s = max(time.perf_counter() - started, 1e-9)
             stage.advance(1, calls_per_s=calls / elapsed_s, audio_s_per_s=audio_s / elapsed_s)

@@ -20,7 +20,8 @@ from persona_ray.errors import CorpusError, EncoderError, TrainingError
 from persona_ray.models.text import TextEncoder
 from persona_ray.objectives.base import MicroBatch
 from persona_ray.objectives.masked_words import NO_PAIR
-from persona_ray.objectives.text_task import NamedTask, TextTask, text_tasks
+from persona_ray.objectives.text_runs import NamedTask, text_tasks
+from persona_ray.objectives.text_task import TextTask
 from tests.unit.objectives.text_toys import DIALOGUES, checkpoint, run_config, texts
 
 
