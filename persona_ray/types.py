@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,9 +91,7 @@ class CallRecord:
     audio_uri: str
     customer_channel: int
     channels: int
-    started_at: datetime | None = None
     scene: str = ""
-    agent_id: str = ""
     duration_s: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     transcripts: Mapping[int, Transcript] = field(default_factory=dict)

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from persona_ray.config.base import Section
 
 DEFAULT_QUERY = """\
-SELECT c.call_id, c.customer_id, c.agent_id, c.audio_uri, c.started_at, c.scene,
-       c.customer_channel, c.channels, c.duration_s, t.channel AS transcript_channel,
-       t.words AS transcript_words, u.name AS fact_name, u.sex AS fact_sex,
+SELECT c.call_id, c.customer_id, c.audio_uri, c.scene, c.customer_channel, c.channels,
+       c.duration_s, t.channel AS transcript_channel, t.words AS transcript_words,
+       u.name AS fact_name, u.sex AS fact_sex,
        u.age_band AS fact_age_band, u.occupation AS fact_occupation, u.city AS fact_city,
        u.product_held AS fact_product_held, u.complaint_count AS fact_complaint_count
 FROM calls c JOIN customers u ON u.customer_id = c.customer_id
@@ -30,9 +30,8 @@ class ArchiveConfig(Section):
     query: str = Field(
         DEFAULT_QUERY,
         description="SELECT with the columns call_id, customer_id, audio_uri, customer_channel "
-        "and, where the database has them: channels, duration_s, started_at, scene, agent_id, "
-        "transcript_channel, transcript_words (JSON list of {text, start_s, end_s}) and any "
-        "fact_* for annotators",
+        "and, where the database has them: channels, duration_s, scene, transcript_channel, "
+        "transcript_words (JSON list of {text, start_s, end_s}) and any fact_* for annotators",
     )
     audio_root: str = Field(
         "demo/archive", description="fsspec URI that relative audio URIs are resolved against"

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from persona_ray.asr.text import storable
@@ -91,9 +90,7 @@ def _record(rows: Sequence[Row], with_transcripts: bool) -> CallRecord:
         audio_uri=_text(first["audio_uri"]),
         customer_channel=customer_channel,
         channels=channels,
-        started_at=_moment(first.get("started_at")),
         scene=_text(first.get("scene")),
-        agent_id=_text(first.get("agent_id")),
         duration_s=_duration(first),
         facts={
             name.removeprefix(_FACT): _text(value)
@@ -199,16 +196,6 @@ def _duration(row: Row) -> float | None:
     if not math.isfinite(seconds) or seconds < 0:
         raise _BadRowError(f"duration_s = {value!r}: must be 0 or more seconds")
     return seconds or None
-
-
-def _moment(value: Any) -> datetime | None:
-    """A start time that cannot be read is unknown: it decides nothing about the clips."""
-    if isinstance(value, datetime):
-        return value
-    try:
-        return datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
 
 
 def _text(value: Any) -> str:
