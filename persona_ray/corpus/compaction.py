@@ -44,7 +44,7 @@ def compact(
         folder,
         CLIPS_PREFIX,
         CLIP_SCHEMA,
-        first=len(manifest.clip_shards),
+        manifest.clip_shards,
         rows_per_shard=clips_per_shard,
         rows_per_group=CLIPS_PER_GROUP,
     )
@@ -52,7 +52,7 @@ def compact(
         folder,
         CALLS_PREFIX,
         CALL_SCHEMA,
-        first=len(manifest.call_shards),
+        manifest.call_shards,
         rows_per_shard=_CALLS_PER_SHARD,
         rows_per_group=_CALLS_PER_GROUP,
     )
@@ -68,8 +68,8 @@ def compact(
             "generation": manifest.generation + 1,
             "counts": dict(sorted(counts.items())),
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "clip_shards": (*manifest.clip_shards, *clip_writer.shards),
-            "call_shards": (*manifest.call_shards, *call_writer.shards),
+            "clip_shards": clip_writer.shards,
+            "call_shards": call_writer.shards,
         }
     )
     aside = (

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from persona_ray.audio.coding import decode_flac
 from persona_ray.corpus.manifest import Manifest, Shard, read_manifest
 from persona_ray.corpus.records import CallOutcome
+from persona_ray.corpus.shards import call_bounds
 from persona_ray.corpus.tables import INFO_COLUMNS, call_outcome, clip_info
 from persona_ray.errors import CorpusError, NotAudioError
 from persona_ray.files import sha256_file
@@ -127,18 +128,9 @@ class CorpusDataset:
 
     def call_bounds(self, shards: Iterable[Shard]) -> Iterator[tuple[str, int, str, str]]:
         """(name of the shard, row group, first and last call id in it) of clip or call shards."""
-        for name, group in self._groups(shards):
-            metadata = self._file(name).metadata.row_group(group)
-            column = next(
-                metadata.column(number)
-                for number in range(metadata.num_columns)
-                if metadata.column(number).path_in_schema == "call_id"
-            )
-            if column.statistics is not None and column.statistics.has_min_max:
-                yield name, group, column.statistics.min, column.statistics.max
-            else:
-                ids = self.read_group(name, group, ["call_id"])["call_id"].to_pylist()
-                yield name, group, min(ids), max(ids)
+        for shard in shards:
+            for bounds in call_bounds(self._file(shard.name)):
+                yield shard.name, *bounds
 
     def verify(self) -> None:
         """Compare every shard with its hash; CorpusError names the first that differs."""

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from persona_ray.corpus.manifest import Shard
+from persona_ray.corpus.shards import call_bounds
 
 _CACHED_GROUPS = 8
 
@@ -39,13 +40,12 @@ class FinishedCalls:
 
     @cached_property
     def _bounds(self) -> list[tuple[str, int, str, str]]:
-        """(shard, row group, first call id, last call id): within a build, calls are in order."""
-        bounds = []
-        for shard in self._shards:
-            for group in range(pq.ParquetFile(self._folder / shard.name).num_row_groups):
-                ids = self._read_ids(shard.name, group)
-                bounds.append((shard.name, group, min(ids), max(ids)))
-        return bounds
+        """(shard, row group, first call id, last call id)."""
+        return [
+            (shard.name, *bounds)
+            for shard in self._shards
+            for bounds in call_bounds(pq.ParquetFile(self._folder / shard.name))
+        ]
 
     def _read_ids(self, name: str, group: int) -> frozenset[str]:
         file = pq.ParquetFile(self._folder / name)

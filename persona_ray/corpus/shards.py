@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,8 @@ CALLS_PREFIX = "calls"
 
 
 class ShardWriter:
-    """Writes rows as `prefix-00000.parquet`, `prefix-00001.parquet`, ... from index `first` on.
+    """Writes rows as `prefix-00000.parquet`, `prefix-00001.parquet`, ... behind the shards that
+    were there `before`; `shards` has those and the new ones.
 
     The same rows give the same bytes however they are dealt over `write` calls. A shard appears
     under its name only when it is complete; on an error the unfinished one is removed.
@@ -28,22 +30,21 @@ class ShardWriter:
         folder: Path,
         prefix: str,
         schema: pa.Schema,
+        before: Sequence[Shard],
         *,
-        first: int,
         rows_per_shard: int,
         rows_per_group: int,
     ) -> None:
         self._folder = folder
         self._prefix = prefix
         self._schema = schema
-        self._next = first
         self._rows_per_shard = rows_per_shard
         self._rows_per_group = rows_per_group
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._file: Any = None
         self._file_rows = 0
-        self.shards: list[Shard] = []
+        self.shards = tuple(before)
 
     def write(self, table: pa.Table) -> None:
         """Add the rows of `table` (columns of the schema)."""
@@ -101,20 +102,31 @@ class ShardWriter:
         self._file.close()
         part, path = self._part(), self._folder / self._name()
         put_file(part, path)
-        self.shards.append(
-            Shard(
-                name=path.name,
-                rows=self._file_rows,
-                size_bytes=path.stat().st_size,
-                sha256=sha256_file(path),
-            )
+        shard = Shard(
+            name=path.name,
+            rows=self._file_rows,
+            size_bytes=path.stat().st_size,
+            sha256=sha256_file(path),
         )
+        self.shards = (*self.shards, shard)
         self._file = None
         self._file_rows = 0
-        self._next += 1
 
     def _name(self) -> str:
-        return f"{self._prefix}-{self._next:05d}.parquet"
+        return f"{self._prefix}-{len(self.shards):05d}.parquet"
 
     def _part(self) -> Path:
         return self._folder / f"{self._name()}.part"
+
+
+def call_bounds(file: pq.ParquetFile) -> Iterator[tuple[int, str, str]]:
+    """(row group, first and last call id in it): within a build, calls are in order."""
+    for group in range(file.num_row_groups):
+        metadata = file.metadata.row_group(group)
+        columns = (metadata.column(number) for number in range(metadata.num_columns))
+        statistics = next(one for one in columns if one.path_in_schema == "call_id").statistics
+        if statistics is not None and statistics.has_min_max:
+            yield group, statistics.min, statistics.max
+        else:
+            ids = file.read_row_group(group, columns=["call_id"])["call_id"].to_pylist()
+            yield group, min(ids), max(ids)

@@ -59,7 +59,7 @@ def publish(
         path,
         SENTENCES_PREFIX,
         tables.sentences,
-        first=len(before.sentence_shards),
+        before.sentence_shards,
         rows_per_shard=sentences_per_shard,
         rows_per_group=_ROWS_PER_GROUP,
     )
@@ -67,7 +67,7 @@ def publish(
         path,
         CALLS_PREFIX,
         tables.calls,
-        first=len(before.call_shards),
+        before.call_shards,
         rows_per_shard=_CALLS_PER_SHARD,
         rows_per_group=_ROWS_PER_GROUP,
     )
@@ -81,18 +81,17 @@ def publish(
                 counts[f"calls_{row['status']}"] += 1
                 audio_s += row["audio_s"]
             stage.advance(len(batch))
-    call_shards = (*before.call_shards, *calls.shards)
     grown = before.model_copy(
         update={
             "generation": before.generation + 1,
             "counts": dict(sorted(counts.items())),
             "audio_s": round(audio_s, 3),
-            "sentence_shards": (*before.sentence_shards, *sentences.shards),
-            "call_shards": call_shards,
+            "sentence_shards": sentences.shards,
+            "call_shards": calls.shards,
         }
     )
     write_customers(path, store, model, tables)
-    write_quarantine(path, _set_aside(path, call_shards))
+    write_quarantine(path, _set_aside(path, calls.shards))
     write_results(path, grown)
     folder.staging.remove()
     return grown

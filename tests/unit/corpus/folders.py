@@ -64,18 +64,18 @@ OUTCOMES = [
 
 def write_corpus(folder: Path, clips: list[EncodedClip], deal: int = 1000) -> CorpusDataset:
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"rows_per_shard": 40, "rows_per_group": 16, "first": 0}
-    with ShardWriter(folder, "clips", CLIP_SCHEMA, **kinds) as clip_writer:
+    kinds = {"rows_per_shard": 40, "rows_per_group": 16}
+    with ShardWriter(folder, "clips", CLIP_SCHEMA, (), **kinds) as clip_writer:
         for start in range(0, len(clips), deal):
             clip_writer.write(clip_table(clips[start : start + deal]))
-    with ShardWriter(folder, "calls", CALL_SCHEMA, **kinds) as call_writer:
+    with ShardWriter(folder, "calls", CALL_SCHEMA, (), **kinds) as call_writer:
         call_writer.write(call_table(OUTCOMES))
     settings = corpus_settings(RunConfig())
     manifest = Manifest(
         settings=settings,
         settings_hash=settings_hash(settings),
-        clip_shards=tuple(clip_writer.shards),
-        call_shards=tuple(call_writer.shards),
+        clip_shards=clip_writer.shards,
+        call_shards=call_writer.shards,
     )
     write_manifest(folder, manifest)
     return CorpusDataset.open(folder)
