@@ -13,8 +13,8 @@ from typing import cast
 
 from persona_ray.asr.text import storable
 
-# Turns in order, without line breaks; never empty.
-Dialogue = tuple[str, ...]
+# Of a dialogue, in order, without line breaks; never empty.
+Turns = tuple[str, ...]
 
 TURNS = (
     "turns",
@@ -53,7 +53,7 @@ def _is_turn(node: object) -> bool:
     return any(key in node for key in TEXTS) and not any(key in node for key in TURNS)
 
 
-def dialogue_of(node: object) -> Dialogue:
+def dialogue_of(node: object) -> Turns:
     """Raises UnusableError for other shapes and for dialogues without a word."""
     turns = tuple(turn for turn in map(one_line, _turns(node)) if turn)
     if not turns:

@@ -61,7 +61,9 @@ def stream_calls(
     Each actor makes a worker of its own by `make`, which is pickled, as figures are. Raises the
     PersonaRayError that a worker or the reader raised.
     """
-    with _context():
+    with quiet_data(_small_blocks()), warnings.catch_warnings():
+        # One reader is meant, and few calls may be pending.
+        warnings.filterwarnings("ignore", "The minimum number of concurrent actors")
         calls = ray.data.read_datasource(
             _Packets(pending),
             override_num_blocks=1,
@@ -152,8 +154,22 @@ def _table(column: str, value: object) -> pa.Table:
 
 
 @contextmanager
-def _context() -> Iterator[None]:
-    """Ray Data set for small blocks and silence, here alone."""
+def quiet_data(context: DataContext) -> Iterator[None]:
+    """Ray Data as `context` says, within the block; it shows no progress of its own, nor what it
+    executes, in the middle of ours."""
+    context.enable_progress_bars = False
+    context.log_internal_stack_trace_to_stdout = False
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with DataContext.current(context):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _small_blocks() -> DataContext:
     context = DataContext.get_current().copy()
     # Every packet its own block, or the reader would collect the archive into blocks of 128 MiB.
     context.target_max_block_size = 1
@@ -161,15 +177,4 @@ def _context() -> Iterator[None]:
         object_store_memory=_READ_AHEAD_BYTES
     )
     context.execution_options.preserve_order = False
-    context.enable_progress_bars = False
-    context.log_internal_stack_trace_to_stdout = False
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with DataContext.current(context), warnings.catch_warnings():
-            # One reader is meant, and few calls may be pending.
-            warnings.filterwarnings("ignore", "The minimum number of concurrent actors")
-            yield
-    finally:
-        logger.setLevel(level)
+    return context

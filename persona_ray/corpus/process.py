@@ -104,7 +104,14 @@ def process_call(
     if isinstance(call, BadRow):
         return quarantined(call, call.reason, call.detail)
     try:
-        return _process(call, recognizer, vad, config, audio)
+        if audio is None:
+            audio = read_audio(
+                call.audio_uri,
+                root=config.archive.audio_root,
+                max_s=config.archive.max_call_s,
+                truncated_below=config.audio.truncated_below,
+            )
+        return _Ears(recognizer, vad, config).result(call, audio)
     except CallError as error:
         return quarantined(call, error.reason, error.detail)
     except PersonaRayError:
@@ -114,99 +121,84 @@ def process_call(
         return quarantined(call, QuarantineReason.FAILED, f"{type(error).__name__}: {error}")
 
 
-def _process(
-    call: CallRecord,
-    recognizer: Recognizer,
-    vad: SpeechDetector,
-    config: RunConfig,
-    audio: DecodedAudio | None,
-) -> CallResult:
-    if audio is None:
-        audio = read_audio(
-            call.audio_uri,
-            root=config.archive.audio_root,
-            max_s=config.archive.max_call_s,
-            truncated_below=config.audio.truncated_below,
-        )
-    try:
-        heard = _hear(audio, call, recognizer, vad, config)
-        heard, flags = _mend_swap(heard, audio, call, recognizer, vad, config)
-    except SilentError as error:
-        # Of a damaged file the speech may be what is missing.
-        return quarantined(call, error.reason, error.detail, audio.flags)
-    sentences, dropped = usable_sentences(
-        heard.transcript, heard.speech, heard.track.duration_s, config.cut
-    )
-    clips = [_clip(sentence, heard.track, call, flags) for sentence in sentences]
-    outcome = CallOutcome(
-        call_id=call.call_id,
-        customer_id=call.customer_id,
-        audio_uri=call.audio_uri,
-        status=CallStatus.OK if clips else CallStatus.NOTHING_USABLE,
-        detail="" if clips else why_nothing(dropped, config.cut),
-        channel=heard.track.channel,
-        clips=len(clips),
-        dropped=dict(dropped),
-        audio_s=round(heard.track.duration_s, 3),
-        speech_s=round(sum(span.duration_s for span in heard.speech), 3),
-        clips_s=round(sum(clip.info.duration_s for clip in clips), 3),
-        transcript_source=heard.transcript.source,
-        words=heard.transcript.words,
-        flags=flags,
-    )
-    return CallResult(outcome, tuple(clips))
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """What hears and cuts calls."""
 
+    recognizer: Recognizer
+    vad: SpeechDetector
+    config: RunConfig
 
-def _hear(
-    audio: DecodedAudio,
-    call: CallRecord,
-    recognizer: Recognizer,
-    vad: SpeechDetector,
-    config: RunConfig,
-) -> _Heard:
-    track = customer_track(audio, call, config.archive, config.audio)
-    speech = vad.speech(track.samples, track.sample_rate_hz)
-    if not speech:
-        raise SilentError(f"{call.audio_uri} channel {track.channel}: no speech detected")
-    transcript = call.transcripts.get(call.customer_channel)
-    if transcript is None or not config.asr.reuse_transcripts:
+    def result(self, call: CallRecord, audio: DecodedAudio) -> CallResult:
+        """Raises CallError for a call that cannot be used."""
         try:
-            transcript = recognizer.transcribe(track.samples, track.sample_rate_hz, speech)
-        except Exception as error:
-            if isinstance(error, PersonaRayError) and not _concerns_one_call(error):
-                raise
-            raise _RecogniserError(f"{type(error).__name__}: {error}") from error
-    return _Heard(track, speech, transcript)
+            heard, flags = self._mended(self._heard(call, audio), call, audio)
+        except SilentError as error:
+            # Of a damaged file the speech may be what is missing.
+            return quarantined(call, error.reason, error.detail, audio.flags)
+        cut = self.config.cut
+        sentences, dropped = usable_sentences(
+            heard.transcript, heard.speech, heard.track.duration_s, cut
+        )
+        clips = [_clip(sentence, heard.track, call, flags) for sentence in sentences]
+        outcome = CallOutcome(
+            call_id=call.call_id,
+            customer_id=call.customer_id,
+            audio_uri=call.audio_uri,
+            status=CallStatus.OK if clips else CallStatus.NOTHING_USABLE,
+            detail="" if clips else why_nothing(dropped, cut),
+            channel=heard.track.channel,
+            clips=len(clips),
+            dropped=dict(dropped),
+            audio_s=round(heard.track.duration_s, 3),
+            speech_s=round(sum(span.duration_s for span in heard.speech), 3),
+            clips_s=round(sum(clip.info.duration_s for clip in clips), 3),
+            transcript_source=heard.transcript.source,
+            words=heard.transcript.words,
+            flags=flags,
+        )
+        return CallResult(outcome, tuple(clips))
+
+    def _heard(self, call: CallRecord, audio: DecodedAudio) -> _Heard:
+        track = customer_track(audio, call, self.config.archive, self.config.audio)
+        speech = self.vad.speech(track.samples, track.sample_rate_hz)
+        if not speech:
+            raise SilentError(f"{call.audio_uri} channel {track.channel}: no speech detected")
+        transcript = call.transcripts.get(call.customer_channel)
+        if transcript is None or not self.config.asr.reuse_transcripts:
+            try:
+                transcript = self.recognizer.transcribe(track.samples, track.sample_rate_hz, speech)
+            except Exception as error:
+                if isinstance(error, PersonaRayError) and not _concerns_one_call(error):
+                    raise
+                raise _RecogniserError(f"{type(error).__name__}: {error}") from error
+        return _Heard(track, speech, transcript)
+
+    def _mended(
+        self, heard: _Heard, call: CallRecord, audio: DecodedAudio
+    ) -> tuple[_Heard, tuple[str, ...]]:
+        """Take the other of two channels where this one says what only agents say."""
+        phrases = self.config.archive.agent_phrases
+        found = heard.agent_phrases(phrases)
+        if found < _AGENT_PHRASES or audio.channels != 2 or call.channels != 2:
+            return heard, heard.track.flags
+        other = replace(call, customer_channel=1 - call.customer_channel)
+        try:
+            swapped = self._heard(other, audio)
+        except SilentError as error:
+            raise SilentError(
+                f"channel {call.customer_channel} carries the agent, not the customer; "
+                f"{error.detail}"
+            ) from None
+        # Both may greet like agents, as in calls between two branches: then the database is
+        # believed.
+        if swapped.agent_phrases(phrases) >= found:
+            return heard, heard.track.flags
+        return swapped, (*swapped.track.flags, CHANNEL_SWAPPED)
 
 
 def _concerns_one_call(error: PersonaRayError) -> bool:
     return isinstance(error, RecognitionError) and not isinstance(error, EngineUnavailableError)
-
-
-def _mend_swap(
-    heard: _Heard,
-    audio: DecodedAudio,
-    call: CallRecord,
-    recognizer: Recognizer,
-    vad: SpeechDetector,
-    config: RunConfig,
-) -> tuple[_Heard, tuple[str, ...]]:
-    """Take the other of two channels where this one says what only agents say."""
-    phrases = config.archive.agent_phrases
-    found = heard.agent_phrases(phrases)
-    if found < _AGENT_PHRASES or audio.channels != 2 or call.channels != 2:
-        return heard, heard.track.flags
-    other = 1 - call.customer_channel
-    try:
-        swapped = _hear(audio, replace(call, customer_channel=other), recognizer, vad, config)
-    except SilentError as error:
-        raise SilentError(
-            f"channel {call.customer_channel} carries the agent, not the customer; {error.detail}"
-        ) from None
-    # Both may greet like agents, as in calls between two branches: then the database is believed.
-    if swapped.agent_phrases(phrases) >= found:
-        return heard, heard.track.flags
-    return swapped, (*swapped.track.flags, CHANNEL_SWAPPED)
 
 
 def usable_sentences(

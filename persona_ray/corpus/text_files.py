@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from persona_ray.corpus.dialogue_shapes import (
-    Dialogue,
+    Turns,
     UnusableError,
     dialogue_of,
     one_line,
@@ -65,7 +65,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def read_file(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
+def read_file(path: Path, broken: BrokenLines) -> Iterator[Turns]:
     """Dialogues of one file, one at a time; single broken lines go to `broken`.
 
     Raises CorpusError, naming file and line, for a file that cannot be opened or decompressed, is
@@ -112,7 +112,7 @@ class _Tolerance:
             )
 
 
-def _read_txt(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
+def _read_txt(path: Path, broken: BrokenLines) -> Iterator[Turns]:
     tolerance = _Tolerance(path, broken, "line")
     turns: list[str] = []
     for number, line in _lines(path):
@@ -132,7 +132,7 @@ def _read_txt(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
     tolerance.check()
 
 
-def _read_jsonl(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
+def _read_jsonl(path: Path, broken: BrokenLines) -> Iterator[Turns]:
     tolerance = _Tolerance(path, broken, "line")
     for number, line in _lines(path):
         if not line.strip():
@@ -147,7 +147,7 @@ def _read_jsonl(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
     tolerance.check()
 
 
-def _read_json(path: Path, broken: BrokenLines) -> Iterator[Dialogue]:
+def _read_json(path: Path, broken: BrokenLines) -> Iterator[Turns]:
     with _opened(path) as file:
         data = file.read()
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from persona_ray.corpus.dialogue_shapes import Dialogue
+from persona_ray.corpus.dialogue_shapes import Turns
 from persona_ray.corpus.text_files import BrokenLines, find_files, read_file
 from persona_ray.types import ClipInfo
 
@@ -74,7 +74,7 @@ class Dialogues:
         """Of the last pass that came to its end."""
         return self._report
 
-    def __iter__(self) -> Iterator[Dialogue]:
+    def __iter__(self) -> Iterator[Turns]:
         """Raises CorpusError for files that cannot be used."""
         broken = BrokenLines()
         dialogues = turns = characters = repeats = 0
@@ -93,14 +93,14 @@ class Dialogues:
             dialogues, turns, characters, repeats, broken.reasons, broken.first
         )
 
-    def _all(self, broken: BrokenLines) -> Iterator[Dialogue]:
+    def _all(self, broken: BrokenLines) -> Iterator[Turns]:
         if self._clips is not None:
             yield from dialogues_of_clips(self._clips())
         for file in self._files:
             yield from read_file(file, broken)
 
 
-def dialogues_of_clips(clips: Iterable[ClipInfo]) -> Iterator[Dialogue]:
+def dialogues_of_clips(clips: Iterable[ClipInfo]) -> Iterator[Turns]:
     """What the customer said in each call, in order of time; clips of a call stand together."""
     for _, call in groupby(clips, key=lambda clip: clip.call_id):
         spoken = sorted(call, key=lambda clip: (clip.start_s, clip.end_s, clip.clip_id))

@@ -7,10 +7,8 @@ all clips, in packets -> frames -> nearest centres (tasks) -> units.parquet (her
 from __future__ import annotations
 
 import json
-import logging
 import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -223,13 +221,13 @@ def _on_ray(
     import ray
     from ray.data import DataContext
 
+    from persona_ray.corpus.pipeline_ray import quiet_data
+
     table = pa.table({"packet": pa.array([pickle.dumps(packet) for packet in packets])})
     context = DataContext.get_current().copy()
     # Rows are written in the order of the corpus, as they come.
     context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    context.log_internal_stack_trace_to_stdout = False
-    with DataContext.current(context), _silence():
+    with quiet_data(context):
         done = (
             ray.data.from_arrow(table)
             .repartition(len(packets))
@@ -249,18 +247,6 @@ def _on_ray(
                 if isinstance(result, PersonaRayError):
                     raise result
                 yield from result
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Ray Data says what it executes, in the middle of progress bars."""
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 class _Actor:
