@@ -15,7 +15,11 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.config.screening import PolicyConfig
 from persona_ray.corpus.dialogues import Dialogue, Said, Side, deal, write_dialogues
 from persona_ray.errors import BundleError, ConfigError, TrainingError
-from persona_ray.inference.screening.categories import BundleCategories, CategoryReader, policy_names
+from persona_ray.inference.screening.categories import (
+    BundleCategories,
+    CategoryReader,
+    policy_names,
+)
 from persona_ray.inference.screening.records import Speaker, Turn
 from persona_ray.launch.category import CategoryResult, train_category
 from persona_ray.launch.category_promotion import register
