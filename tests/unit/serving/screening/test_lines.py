@@ -155,7 +155,7 @@ def test_the_user_hears_nothing_of_a_screened_call_and_is_not_heard(
             for one in SAID:
                 socket.send_bytes(one)
             listen(socket, heard, whole)
-        told = []
+        told: list[Any] = []
         while not told or told[-1]["kind"] != "verdict":
             # Sound would be bytes: this line is of words alone.
             told.append(json.loads(user.receive()["text"]))
