@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from persona_ray.errors import ServiceBusyError
 from persona_ray.serving.logs import log_exception
@@ -24,6 +22,18 @@ from persona_ray.serving.rollout.differences import (
     sentences_differ,
 )
 from persona_ray.serving.rollout.ledger import Ledger, Pair
+from persona_ray.serving.rollout.outcomes import (
+    Ask,
+    Failed,
+    Good,
+    Outcome,
+    already,
+    cancel,
+    first_good,
+    given,
+    outcome_of,
+    so_far,
+)
 from persona_ray.serving.rollout.verdict import Counts, Question
 
 if TYPE_CHECKING:
@@ -45,28 +55,9 @@ if TYPE_CHECKING:
     from persona_ray.types import Samples
 
 ResultT = TypeVar("ResultT")
-Ask = Callable[["PersonalityService"], Awaitable["Answered[ResultT]"]]
 Differ = Callable[[ResultT, ResultT], float | NoColour]
 # How long a service may take to say which model it serves.
 _MODEL_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Good(Generic[ResultT]):
-    """An answer, and how long it took."""
-
-    answer: Answered[ResultT]
-    took_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It raised `error`, or was not done in time (TimeoutError)."""
-
-    error: Exception
-
-
-Outcome = Good[ResultT] | Failed
 
 
 class RolloutService:
@@ -145,7 +136,7 @@ class RolloutService:
 
     async def close(self) -> None:
         """End what runs in the background; counts are told to the store first."""
-        await _cancel(*self._comparisons, *([self._syncing] if self._syncing else []))
+        await cancel(*self._comparisons, *([self._syncing] if self._syncing else []))
         self._syncing = None
         if self._ledger.pair is not None:
             await self._ledger.sync(self._ledger.pair)
@@ -160,31 +151,31 @@ class RolloutService:
         choice = self._chooser.choose()
         if choice.canary:
             return await self._canary(choice, ask, differ)
-        champion = await _outcome(ask, self._champion)
+        champion = await outcome_of(ask, self._champion)
         self._count(champion=1)
         if choice.both and self._room():
             self._count(shadows=1)
             self._compare(
                 choice,
-                asyncio.create_task(_known(champion)),
-                asyncio.create_task(_outcome(ask, self._challenger)),
+                asyncio.create_task(already(champion)),
+                asyncio.create_task(outcome_of(ask, self._challenger)),
                 differ,
             )
-        return _given(champion)
+        return given(champion)
 
     async def _canary(
         self, choice: Choice, ask: Ask[ResultT], differ: Differ[ResultT]
     ) -> Answered[ResultT]:
         """The challenger's answer if it is there in time, else the first of the two."""
-        challenger = asyncio.create_task(_outcome(ask, self._challenger))
+        challenger = asyncio.create_task(outcome_of(ask, self._challenger))
         champion: asyncio.Task[Outcome[ResultT]] | None = None
         try:
             await asyncio.wait({challenger}, timeout=self._config.patience_s)
             if not (challenger.done() and isinstance(challenger.result(), Good)):
-                champion = asyncio.create_task(_outcome(ask, self._champion))
-                await _first_good(champion, challenger)
+                champion = asyncio.create_task(outcome_of(ask, self._champion))
+                await first_good(champion, challenger)
         except asyncio.CancelledError:
-            await _cancel(challenger, *([champion] if champion else []))
+            await cancel(challenger, *([champion] if champion else []))
             raise
         answered = challenger.done() and isinstance(challenger.result(), Good)
         if answered:
@@ -195,13 +186,13 @@ class RolloutService:
         chosen = challenger if answered or champion is None else champion
         # Whether there is room does not depend on who failed: the comparison stays fair.
         if self._room():
-            champion = champion or asyncio.create_task(_outcome(ask, self._champion))
+            champion = champion or asyncio.create_task(outcome_of(ask, self._champion))
             self._compare(choice, champion, challenger, differ)
         else:
             for task in (champion, challenger):
                 if task is not None:
                     task.cancel()
-        return _given(chosen.result())
+        return given(chosen.result())
 
     def _room(self) -> bool:
         room = len(self._comparisons) < self._config.max_shadows
@@ -221,9 +212,9 @@ class RolloutService:
         async def compared() -> None:
             try:
                 await asyncio.wait({champion, challenger}, timeout=self._timeout_s)
-                first, second = _so_far(champion), _so_far(challenger)
+                first, second = so_far(champion), so_far(challenger)
             finally:
-                await _cancel(champion, challenger)
+                await cancel(champion, challenger)
             if pair == self._ledger.pair and pair is not None:
                 self._observe(pair, choice.call, first, second, differ)
 
@@ -282,29 +273,6 @@ class RolloutService:
                 await asyncio.wait_for(self._sync_now.wait(), self._config.sync_s)
 
 
-async def _outcome(ask: Ask[ResultT], service: PersonalityService) -> Outcome[ResultT]:
-    began = perf_counter()
-    try:
-        answer = await ask(service)
-    except Exception as error:
-        return Failed(error)
-    return Good(answer, perf_counter() - began)
-
-
-async def _known(outcome: Outcome[ResultT]) -> Outcome[ResultT]:
-    return outcome
-
-
-def _given(outcome: Outcome[ResultT]) -> Answered[ResultT]:
-    if isinstance(outcome, Failed):
-        raise outcome.error
-    return outcome.answer
-
-
-def _so_far(task: asyncio.Task[Outcome[ResultT]]) -> Outcome[ResultT]:
-    return task.result() if task.done() else Failed(TimeoutError())
-
-
 def _is_of(outcome: Outcome[ResultT], name: str) -> bool:
     return isinstance(outcome, Failed) or _named(outcome.answer.model) == name
 
@@ -320,18 +288,3 @@ async def _name(service: PersonalityService, known: str) -> str:
     except Exception as error:
         log_exception("rollout.model_unknown", error)
         return known
-
-
-async def _first_good(*tasks: asyncio.Task[Outcome[ResultT]]) -> None:
-    """Until one of them has an answer, or all have failed."""
-    waiting = {task for task in tasks if not task.done()}
-    while waiting:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if any(isinstance(task.result(), Good) for task in done):
-            return
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
