@@ -7,39 +7,38 @@ the scope `admin` may name anyone, and so may everybody where no key is needed.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel, Field, StringConstraints
 
 from persona_ray.errors import AnnotationError, CorpusError, RequestError
 from persona_ray.serving.annotation_desk import AnnotationDesk, spread
+from persona_ray.serving.annotation_schemas import (
+    Annotator,
+    ClipItem,
+    LabelAnswer,
+    LabelRequest,
+    OverviewAnswer,
+    QueueAnswer,
+    WithdrawnAnswer,
+    clip_item,
+    label_answer,
+    overview_answer,
+)
 from persona_ray.serving.clip_confidence import ClipConfidence
 from persona_ray.serving.documents import errors
 from persona_ray.serving.gate import Caller
-from persona_ray.serving.schemas import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from persona_ray.config.corpus import AnnotationConfig
-    from persona_ray.corpus.annotation.resolve import Resolution
     from persona_ray.serving.application import Services
-    from persona_ray.store import Annotation
     from persona_ray.types import ClipInfo
 
 # Clips of a larger corpus that the model is asked for, from all over it.
 _POOL = 2000
-_MOST_PAIRS = 50
 
 ResultT = TypeVar("ResultT")
-Annotator = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$"
-    ),
-]
 Asked = Annotated[
     Annotator | None, Query(description="another than the key's name: with the scope admin alone")
 ]
@@ -49,89 +48,6 @@ _ERRORS = errors(
     *(401, 403, 422, 429, 503),
     said={404: "there is no such clip", 409: "there is no corpus yet"},
 )
-
-
-class LabelRequest(Strict):
-    """What an annotator says of a clip."""
-
-    annotator: Annotator | None = Field(
-        None, description="another than the key's name: with the scope admin alone"
-    )
-    label: str = Field(max_length=40, description="a configured label, or the uncertain one")
-    note: str = Field("", max_length=1000, description="for the others")
-
-
-class LabelAnswer(BaseModel):
-    """What stands of one annotator on a clip."""
-
-    annotator: str
-    label: str
-    note: str
-
-
-class ClipItem(BaseModel):
-    """A clip to be heard. `votes`: of everybody, where a conflict is to be resolved; else nobody
-    is told what others say."""
-
-    clip_id: str
-    call_id: str
-    customer_id: str
-    start_s: float
-    end_s: float
-    text: str
-    scene: str
-    facts: dict[str, str]
-    mine: LabelAnswer | None
-    votes: dict[str, str]
-    confidence: float | None = Field(description="of the served model, where it was asked")
-
-
-class QueueAnswer(BaseModel):
-    """The next clips. `left` is the length of the whole queue; of `pool` clips the model has judged
-    `judged`, where the least certain come first."""
-
-    clips: list[ClipItem]
-    left: int
-    judged: int
-    pool: int
-    judging: bool
-
-
-class PairAnswer(BaseModel):
-    """Two annotators on the clips that both labelled."""
-
-    first: str
-    second: str
-    clips: int
-    same: int
-    alpha: float | None
-
-
-class OverviewAnswer(BaseModel):
-    """Where the work stands."""
-
-    labels: list[str]
-    uncertain_label: str
-    adjudicator: str
-    resolution: str
-    clips: int
-    mine: int
-    labelled: int
-    by_label: dict[str, int]
-    uncertain: int
-    conflicts: int
-    unannotated: int
-    annotators: int
-    alpha: float | None
-    compared_clips: int
-    pairs: list[PairAnswer]
-
-
-class WithdrawnAnswer(BaseModel):
-    """Whether there was a label to take back, and what stands now (an imported one may)."""
-
-    withdrawn: bool
-    mine: LabelAnswer | None
 
 
 def annotate(services: Services) -> APIRouter:
@@ -153,7 +69,7 @@ def annotate(services: Services) -> APIRouter:
         def work() -> OverviewAnswer:
             found = desk.resolution()
             mine = len(desk.done(who))
-            return _overview(found, desk.clips(), mine, services.config.annotation)
+            return overview_answer(found, desk.clips(), mine, services.config.annotation)
 
         return await _in_thread(work)
 
@@ -196,7 +112,7 @@ def annotate(services: Services) -> APIRouter:
         def work() -> list[ClipItem]:
             said = {info.clip_id: item for info, item in desk.done(annotator)}
             return [
-                _item(
+                clip_item(
                     info,
                     said.get(info.clip_id),
                     desk.votes(info.clip_id) if votes else {},
@@ -225,7 +141,7 @@ def annotate(services: Services) -> APIRouter:
         who = _who(caller, asked.annotator)
 
         def work() -> LabelAnswer:
-            return _label(desk.label(clip_id, who, asked.label, asked.note.strip()))
+            return label_answer(desk.label(clip_id, who, asked.label, asked.note.strip()))
 
         return await _in_thread(work, clip_id)
 
@@ -239,7 +155,9 @@ def annotate(services: Services) -> APIRouter:
         def work() -> WithdrawnAnswer:
             withdrawn = desk.withdraw(clip_id, who)
             left = {info.clip_id: item for info, item in desk.done(who)}.get(clip_id)
-            return WithdrawnAnswer(withdrawn=withdrawn, mine=None if left is None else _label(left))
+            return WithdrawnAnswer(
+                withdrawn=withdrawn, mine=None if left is None else label_answer(left)
+            )
 
         return await _in_thread(work, clip_id)
 
@@ -294,57 +212,3 @@ async def _in_thread(work: Callable[[], ResultT], clip_id: str = "") -> ResultT:
             status=409,
             fix="build one: `persona-ray corpus build`",
         ) from None
-
-
-def _label(item: Annotation) -> LabelAnswer:
-    return LabelAnswer(annotator=item.annotator, label=item.label, note=item.note)
-
-
-def _item(
-    info: ClipInfo, mine: Annotation | None, votes: dict[str, str], confidence: float | None
-) -> ClipItem:
-    return ClipItem(
-        clip_id=info.clip_id,
-        call_id=info.call_id,
-        customer_id=info.customer_id,
-        start_s=info.start_s,
-        end_s=info.end_s,
-        text=info.text,
-        scene=info.scene,
-        facts=dict(info.facts),
-        mine=None if mine is None else _label(mine),
-        votes=votes,
-        confidence=confidence,
-    )
-
-
-def _overview(found: Resolution, clips: int, mine: int, config: AnnotationConfig) -> OverviewAnswer:
-    counts = Counter(found.labels.values())
-    agreement = found.agreement
-    pairs = sorted(agreement.pairs, key=lambda pair: -pair.clips)[:_MOST_PAIRS]
-    return OverviewAnswer(
-        labels=list(config.labels),
-        uncertain_label=config.uncertain,
-        adjudicator=config.adjudicator,
-        resolution=config.resolution,
-        clips=clips,
-        mine=mine,
-        labelled=len(found.labels),
-        by_label={label: counts[label] for label in config.labels},
-        uncertain=len(found.uncertain),
-        conflicts=len(found.conflicts),
-        unannotated=found.unannotated,
-        annotators=len(agreement.annotators),
-        alpha=agreement.alpha,
-        compared_clips=agreement.clips,
-        pairs=[
-            PairAnswer(
-                first=pair.first,
-                second=pair.second,
-                clips=pair.clips,
-                same=pair.same,
-                alpha=pair.alpha,
-            )
-            for pair in pairs
-        ],
-    )
