@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-import yaml
 
 from persona_ray.apps.bundles import choose_bundle, find_bundle, may_be_refused
 from persona_ray.apps.here import serve_here
-from persona_ray.apps.personality import build
 from persona_ray.config import RunConfig, load_config
-from persona_ray.errors import BundleError, ConfigError, RegistryError, ServiceError
+from persona_ray.errors import BundleError, RegistryError, ServiceError
 from persona_ray.launch.tracking_store import local_database
 from persona_ray.models import manifest
 from persona_ray.models.bundle import contract_of, save_bundle
@@ -113,16 +111,3 @@ def test_a_taken_port_is_named_before_anything_starts(config: RunConfig) -> None
         serving = config.serving.model_copy(update={"port": port})
         with pytest.raises(ServiceError, match=f"127.0.0.1:{port} cannot.*serving.port="):
             serve_here(config.model_copy(update={"serving": serving}), print)
-
-
-def test_the_shipped_configuration_names_this_application(repository: Path) -> None:
-    shipped = yaml.safe_load((repository / "serve_configs" / "personality.yaml").read_text())
-    from ray.serve.schema import ServeDeploySchema
-
-    (application,) = ServeDeploySchema.model_validate(shipped).applications
-    assert application.import_path == f"{build.__module__}:{build.__name__}"
-    config = load_config(repository / application.args["config"], application.args["set"])
-    assert shipped["http_options"]["port"] == config.serving.port
-    assert shipped["http_options"]["host"] == config.serving.host
-    with pytest.raises(ConfigError, match="unknown key 'bundle'"):
-        build({"bundle": "somewhere"})

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from fastapi.testclient import TestClient
 
 from persona_ray.apps import here
-from persona_ray.apps.screening import build, make_app
+from persona_ray.apps.screening import make_app
 from persona_ray.apps.screening_consequences import StoredConsequences
 from persona_ray.config import RunConfig, load_config
-from persona_ray.errors import ConfigError, SynthesisError
+from persona_ray.errors import SynthesisError
 from persona_ray.inference.screening.records import (
     CallEvent,
     CategoryJudgement,
@@ -186,19 +185,6 @@ def test_the_application_has_all_routes_and_says_which_model_answers(
         answered = client.post("/v1/screening/events", json=event, headers=headers).json()
         assert (answered["action"], answered["name"]) == ("pass", "妈妈")
         assert client.get("/v1/screening/calls/k1", headers=headers).json()["outcome"] == "passed"
-
-
-def test_the_shipped_configuration_names_this_application(repository: Path) -> None:
-    shipped = yaml.safe_load((repository / "serve_configs" / "screening.yaml").read_text())
-    from ray.serve.schema import ServeDeploySchema
-
-    (application,) = ServeDeploySchema.model_validate(shipped).applications
-    assert application.import_path == f"{build.__module__}:{build.__name__}"
-    config = load_config(repository / application.args["config"], application.args["set"])
-    assert shipped["http_options"]["port"] == config.serving.port
-    assert shipped["http_options"]["host"] == config.serving.host
-    with pytest.raises(ConfigError, match="unknown key 'bundle'"):
-        build({"bundle": "somewhere"})
 
 
 def test_a_robot_that_cannot_speak_is_told_before_anything_is_started(
