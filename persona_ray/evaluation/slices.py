@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 # A slice of fewer says nothing, and its interval, of hardly any customers, too much.
 LEAST_CLIPS, LEAST_CUSTOMERS = 15, 3
@@ -84,63 +86,74 @@ def measure_slices(
         [max(row.probabilities, key=lambda x: row.probabilities[x]) == row.label for row in rows],
         dtype=float,
     )
-    drawn = draws(len(names), resamples, seed)
-
-    def by_customer(places: Sequence[int]) -> tuple[Floats, Floats]:
-        """Clips and those that are right, each (customers,)."""
-        at = np.array(places, dtype=np.int64)
-        counts = np.bincount(owner[at], minlength=len(names)).astype(float)
-        hits = np.bincount(owner[at], weights=right[at], minlength=len(names)).astype(float)
-        return counts, hits
-
+    judged = _Judged(owner, right, draws(len(names), resamples, seed))
     members: dict[str, dict[Condition, list[int]]] = defaultdict(lambda: defaultdict(list))
     for at, row in enumerate(rows):
         for condition in conditions.get(row.clip_id, ()):
             members[condition.dimension][condition].append(at)
-    dimensions, alike = [], []
-    for name, found in members.items():
-        if len(found) == 1:
-            alike.append(name)
-            continue
-        everyone = by_customer([at for places in found.values() for at in places])
-        slices, small = [], []
-        order = sorted(found.items(), key=lambda pair: (pair[0].rank, -len(pair[1]), pair[0].value))
-        for condition, places in order:
-            counts, hits = by_customer(places)
-            accuracy = share(hits, counts, drawn)
-            customers = int((counts > 0).sum())
-            if len(places) < LEAST_CLIPS or customers < LEAST_CUSTOMERS or accuracy is None:
-                small.append((condition.value, len(places)))
-                continue
-            others = everyone[0] - counts, everyone[1] - hits
-            slices.append(
-                Slice(
-                    name=condition.value,
-                    clips=len(places),
-                    customers=customers,
-                    accuracy=accuracy,
-                    difference=_difference((counts, hits), others, drawn),
-                )
-            )
-        dimensions.append(
-            Dimension(
-                name=name,
-                slices=tuple(slices),
-                left_out=tuple(value for value, _ in small),
-                left_out_clips=sum(count for _, count in small),
-            )
-        )
     return Slices(
         basis=basis,
         clips=len(rows),
         customers=len(names),
-        dimensions=tuple(dimensions),
-        alike=tuple(alike),
+        dimensions=tuple(
+            _dimension(name, found, judged) for name, found in members.items() if len(found) > 1
+        ),
+        alike=tuple(name for name, found in members.items() if len(found) == 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Of each clip its customer's number (clips,) and 1 where it is right (clips,); and the
+    resamples of customers."""
+
+    owner: Ints
+    right: Floats
+    drawn: Ints
+
+    def by_customer(self, places: Sequence[int]) -> tuple[Floats, Floats]:
+        """The clips at `places` and those of them that are right, each (customers,)."""
+        import numpy as np
+
+        at = np.array(places, dtype=np.int64)
+        customers = self.drawn.shape[1]
+        counts = np.bincount(self.owner[at], minlength=customers).astype(float)
+        hits = np.bincount(self.owner[at], weights=self.right[at], minlength=customers)
+        return counts, hits.astype(float)
+
+
+def _dimension(name: str, found: Mapping[Condition, Sequence[int]], judged: _Judged) -> Dimension:
+    """`found`: where the clips of each condition stand."""
+    everyone = judged.by_customer([at for places in found.values() for at in places])
+    slices, small = [], []
+    order = sorted(found.items(), key=lambda pair: (pair[0].rank, -len(pair[1]), pair[0].value))
+    for condition, places in order:
+        counts, hits = judged.by_customer(places)
+        accuracy = share(hits, counts, judged.drawn)
+        customers = int((counts > 0).sum())
+        if len(places) < LEAST_CLIPS or customers < LEAST_CUSTOMERS or accuracy is None:
+            small.append((condition.value, len(places)))
+            continue
+        others = everyone[0] - counts, everyone[1] - hits
+        slices.append(
+            Slice(
+                name=condition.value,
+                clips=len(places),
+                customers=customers,
+                accuracy=accuracy,
+                difference=_difference((counts, hits), others, judged.drawn),
+            )
+        )
+    return Dimension(
+        name=name,
+        slices=tuple(slices),
+        left_out=tuple(value for value, _ in small),
+        left_out_clips=sum(count for _, count in small),
     )
 
 
 def _difference(
-    part: tuple[Floats, Floats], others: tuple[Floats, Floats], drawn: NDArray[np.int64]
+    part: tuple[Floats, Floats], others: tuple[Floats, Floats], drawn: Ints
 ) -> Estimate | None:
     """Of two accuracies, each given as clips and right ones by customer."""
     (counts, hits), (other_counts, other_hits) = part, others

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 # In the order of the table; the plots have every one.
 THRESHOLDS = (
@@ -80,41 +81,40 @@ def measure_stopping(
         tracks = [judged(s, rule, temperature[s.customer_id]) for s in speakers]
         ends = np.stack([track[-1] for track in tracks])
         at_end = (ends.argmax(axis=1) == targets).astype(float)
-        points = []
-        for threshold in thresholds:
-            stops = [stop(track, threshold) for track in tracks]
-            sure = np.array([found is not None for found in stops], dtype=float)
-            heard = np.array(
-                [
-                    len(track) if found is None else found
-                    for found, track in zip(stops, tracks, strict=True)
-                ],
-                dtype=float,
-            )
-            right = np.array(
-                [
-                    float(track[int(last) - 1].argmax() == speaker.target)
-                    for track, last, speaker in zip(tracks, heard, speakers, strict=True)
-                ]
-            )
-            sure_at_end = (np.exp(ends.max(axis=1)) >= threshold).astype(float)
-            points.append(
-                StopPoint(
-                    threshold=threshold,
-                    answered=mean(sure, drawn),
-                    accuracy=share(right * sure, sure, drawn),
-                    insisting=mean(right, drawn),
-                    heard=mean(heard, drawn),
-                    sure_at_end=mean(sure_at_end, drawn),
-                    accuracy_at_end=share(at_end * sure_at_end, sure_at_end, drawn),
-                )
-            )
-        curves.append(StopCurve(rule=rule, points=tuple(points), unstopped=mean(at_end, drawn)))
+        points = tuple(_point(one, tracks, ends, targets, drawn) for one in thresholds)
+        curves.append(StopCurve(rule=rule, points=points, unstopped=mean(at_end, drawn)))
     return Stopping(
         basis=basis,
         customers=len(speakers),
         all_heard=float(np.mean([len(speaker.log_rows) for speaker in speakers])),
         curves=tuple(curves),
+    )
+
+
+def _point(
+    threshold: float, tracks: Sequence[Floats], ends: Floats, targets: Ints, drawn: Ints
+) -> StopPoint:
+    """`tracks`: of each customer, log-probabilities after each sentence (sentences, labels);
+    `ends` (customers, labels): the last of each."""
+    import numpy as np
+
+    stops = [stop(track, threshold) for track in tracks]
+    sure = np.array([found is not None for found in stops], dtype=float)
+    heard = [
+        len(track) if found is None else found for found, track in zip(stops, tracks, strict=True)
+    ]
+    named = np.array([track[last - 1].argmax() for track, last in zip(tracks, heard, strict=True)])
+    right = (named == targets).astype(float)
+    at_end = (ends.argmax(axis=1) == targets).astype(float)
+    sure_at_end = (np.exp(ends.max(axis=1)) >= threshold).astype(float)
+    return StopPoint(
+        threshold=threshold,
+        answered=mean(sure, drawn),
+        accuracy=share(right * sure, sure, drawn),
+        insisting=mean(right, drawn),
+        heard=mean(np.array(heard, dtype=float), drawn),
+        sure_at_end=mean(sure_at_end, drawn),
+        accuracy_at_end=share(at_end * sure_at_end, sure_at_end, drawn),
     )
 
 
