@@ -31,39 +31,31 @@ class Outcome:
     stop: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Updater:
     """The loss of an update is the sum over its terms of weight x summed loss / count, over all
-    micro-batches and ranks: it does not depend on how the items are dealt."""
+    micro-batches and ranks: it does not depend on how the items are dealt. `weights` of the terms;
+    `name` of the run, for messages."""
 
-    def __init__(
-        self,
-        name: str,
-        weights: Mapping[str, float],
-        seed: int,
-        engine: Engine,
-        agreement: Agreement,
-        worker: Worker,
-    ) -> None:
-        """`weights` of the terms; `name` of the run, for messages."""
-        self._name = name
-        self._weights = weights
-        self._seed = seed
-        self._engine = engine
-        self._agreement = agreement
-        self._worker = worker
+    name: str
+    weights: Mapping[str, float]
+    seed: int
+    engine: Engine
+    agreement: Agreement
+    worker: Worker
 
     def run(self, ready: Ready, rates: Mapping[str, float], stop: bool) -> Outcome:
         """Raises TrainingError, on every rank alike, for a loss or gradient that is no number.
         `stop`: this rank was asked to."""
-        terms = tuple(self._weights)
+        terms = tuple(self.weights)
         mine = [*(ready.count(term) for term in terms), ready.size, ready.padded]
-        totals = self._agreement.total([*mine, float(stop)])
+        totals = self.agreement.total([*mine, float(stop)])
         counts = dict(zip(terms, totals.tolist(), strict=False))
         size, padded, stopping = totals[len(terms) :].tolist()
-        seed_update(self._seed, ready.number, self._worker.rank, self._worker.device)
-        shares = {term: self._weights[term] / max(1.0, counts[term]) for term in terms}
+        seed_update(self.seed, ready.number, self.worker.rank, self.worker.device)
+        shares = {term: self.weights[term] / max(1.0, counts[term]) for term in terms}
         outputs = [self._accumulate(ready, at, shares) for at in range(len(ready.portions))]
-        norm = self._engine.step(rates)
+        norm = self.engine.step(rates)
         losses, correct = self._sums(ready, outputs)
         if not all(math.isfinite(value) for value in (*losses.values(), norm)):
             self._refuse(ready, outputs)
@@ -77,7 +69,7 @@ class Updater:
             return torch.stack(weighted).sum() * (1.0 if portion.counts else 0.0)
 
         last = at == len(ready.portions) - 1
-        outputs = self._engine.accumulate(to_device(batch, self._worker.device), loss, last)
+        outputs = self.engine.accumulate(to_device(batch, self.worker.device), loss, last)
         return {name: value.detach() for name, value in outputs.items()}
 
     def _sums(
@@ -90,7 +82,7 @@ class Updater:
             if portion.counts
         ]  # fmt: skip
         # Sorted, so that every rank sums the same things in the same places.
-        wanted = {f"{term}.{kind}" for term in self._weights for kind in ("loss", "correct")}
+        wanted = {f"{term}.{kind}" for term in self.weights for kind in ("loss", "correct")}
         names = sorted(wanted & outputs[0].keys())
         values = [0.0] * len(names)
         if counted:
@@ -98,26 +90,26 @@ class Updater:
                 [torch.stack([output[name].double() for name in names]) for output in counted]
             )
             values = stacked.sum(0).tolist()
-        totals = dict(zip(names, self._agreement.total(values).tolist(), strict=True))
-        losses = {term: totals[f"{term}.loss"] for term in self._weights}
+        totals = dict(zip(names, self.agreement.total(values).tolist(), strict=True))
+        losses = {term: totals[f"{term}.loss"] for term in self.weights}
         return losses, {
-            term: totals[f"{term}.correct"] for term in self._weights if f"{term}.correct" in totals
+            term: totals[f"{term}.correct"] for term in self.weights if f"{term}.correct" in totals
         }
 
     def _refuse(self, ready: Ready, outputs: list[Outputs]) -> None:
         guilty = [
             position
             for portion, output in zip(ready.portions, outputs, strict=True)
-            if not all(math.isfinite(output[f"{term}.loss"]) for term in self._weights)
+            if not all(math.isfinite(output[f"{term}.loss"]) for term in self.weights)
             for position in portion.positions
         ]
         everyone = [position for portion in ready.portions for position in portion.positions]
-        named = sorted(set().union(*self._agreement.gathered(guilty)))
-        among = sorted(set().union(*self._agreement.gathered(everyone)))
+        named = sorted(set().union(*self.agreement.gathered(guilty)))
+        among = sorted(set().union(*self.agreement.gathered(everyone)))
         what = "the loss" if named else "the gradient"
         shown = ", ".join(str(position) for position in (named or among)[:20])
         raise TrainingError(
-            f"{self._name}: {what} of update {ready.number} is not finite, items {shown}: look at "
+            f"{self.name}: {what} of update {ready.number} is not finite, items {shown}: look at "
             "these items (numbered from 0 in the order of the corpus); if they are sound, start "
             "anew (--fresh) with a lower learning rate or a warm-up"
         )

@@ -16,11 +16,10 @@ from persona_ray.launch.sweep.shared import Gather, Shared, Sharing
 from persona_ray.launch.sweep.state import SweepState
 from persona_ray.launch.sweep.trial import Work
 from persona_ray.launch.sweep.tune import run_trials
+from persona_ray.launch.train_workers import LOOK_EVERY_S
 from persona_ray.launch.training_run import beside
 from persona_ray.progress import Progress
 
-# How often the driver looks whether it was asked to stop.
-_LOOK_EVERY_S = 0.3
 # Tune takes so long to end its trials; then the cluster's end ends them.
 _LAST_WAIT_S = 20.0
 
@@ -113,7 +112,7 @@ def _gather(stop: threading.Event) -> Gather:
         answers: dict[Any, Any] = {}
         waiting = list(refs)
         while waiting and not stop.is_set():
-            done, waiting = ray.wait(waiting, timeout=_LOOK_EVERY_S)
+            done, waiting = ray.wait(waiting, timeout=LOOK_EVERY_S)
             for ref in done:
                 try:
                     answers[ref] = ray.get(ref)
@@ -137,7 +136,7 @@ def _said(error: Any) -> PersonaRayError:
 
 def _wait(trying: Future[None], stop: threading.Event) -> None:
     while not trying.done() and not stop.is_set():
-        wait([trying], timeout=_LOOK_EVERY_S)
+        wait([trying], timeout=LOOK_EVERY_S)
     if stop.is_set():
         wait([trying], timeout=_LAST_WAIT_S)
         return

@@ -1,1 +1,1 @@
-"""Continued pretraining: the loop, its engines, checkpoints and curves."""
+"""Continued pretraining: a run, its loop, its curve and what its checkpoints hold."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from persona_ray.training.checkpoint import write_checkpoint
@@ -20,38 +21,30 @@ from persona_ray.training.pretrain.throughput import Throughput
 from persona_ray.training.update import Updater
 
 
+@dataclass(frozen=True, slots=True)
 class Loop:
-    def __init__(
-        self,
-        settings: PretrainSettings,
-        weights: Mapping[str, float],
-        identity: Mapping[str, object],
-        course: Course,
-        engine: Engine,
-        updater: Updater,
-        throughput: Throughput,
-        context: TrainContext,
-        on_point: Callable[[CurvePoint], None],
-    ) -> None:
-        self._settings = settings
-        self._weights = weights
-        self._identity = identity
-        self._course = course
-        self._engine = engine
-        self._updater = updater
-        self._throughput = throughput
-        self._context = context
-        self._on_point = on_point
+    """What a run goes round with. `weights` of the task's terms; `identity`: what a checkpoint says
+    of the run."""
+
+    settings: PretrainSettings
+    weights: Mapping[str, float]
+    identity: Mapping[str, object]
+    course: Course
+    engine: Engine
+    updater: Updater
+    throughput: Throughput
+    context: TrainContext
+    on_point: Callable[[CurvePoint], None]
 
     def run(self, feed: Feed, done: Progress) -> tuple[CurvePoint, ...]:
         """The points of the whole run, those of `done` first."""
-        settings, course = self._settings, self._course
+        settings, course = self.settings, self.course
         points, meter = list(done.points), copy.deepcopy(done.meter)
         seconds, before = done.seconds, time.perf_counter()
         for ready in feed:
             rate = settings.rate(ready.number, course.updates)
             rates = {DECAYING: rate, OTHERS: rate}
-            outcome = self._updater.run(ready, rates, self._context.stop_requested())
+            outcome = self.updater.run(ready, rates, self.context.stop_requested())
             meter.add(outcome)
             now = time.perf_counter()
             meter.seconds += now - before
@@ -59,13 +52,13 @@ class Loop:
             end = ready.number == course.updates
             epoch = course.epoch(ready.number)
             point = meter.point(
-                ready.number, epoch, rate, seconds, self._weights, self._throughput,
-                self._context.world_size,
+                ready.number, epoch, rate, seconds, self.weights, self.throughput,
+                self.context.world_size,
             )  # fmt: skip
             if end or ready.number % settings.log_updates == 0:
                 points.append(point)
                 meter = Meter()
-                self._on_point(point)
+                self.on_point(point)
             checkpoint = ready.number % settings.checkpoint_updates == 0
             if end or outcome.stop or checkpoint:
                 # A copy: it is written while the sums grow.
@@ -76,12 +69,12 @@ class Loop:
         return tuple(points)
 
     def _save(self, progress: Progress, point: CurvePoint) -> None:
-        snapshot = self._engine.snapshot()
+        snapshot = self.engine.snapshot()
         if snapshot is None:
-            self._context.save(as_metrics(point), None)
+            self.context.save(as_metrics(point), None)
             return
 
         def write(folder: Path) -> None:
-            write_checkpoint(folder, snapshot, progress.as_json(), self._identity)
+            write_checkpoint(folder, snapshot, progress.as_json(), self.identity)
 
-        self._context.save(as_metrics(point), write)
+        self.context.save(as_metrics(point), write)
