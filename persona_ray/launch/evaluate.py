@@ -92,8 +92,8 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
     """Judge the workspace's bundle; write report.html, report.json beside it, and the model card
     into the bundle's folder.
 
-    Raises CorpusError without a corpus or a history of training, BundleError without a bundle,
-    ConfigError for a fact that is not there.
+    Raises CorpusError without a corpus or a history of training, TrainingError for one that is
+    damaged, BundleError without a bundle, ConfigError for a fact that is not there.
     """
     with journalled(config, STAGE):
         data = open_labelled(config)
