@@ -114,6 +114,8 @@ def texts_of(form: FormData, field: str) -> list[str]:
                 f"a text has at most {MAX_TEXT} characters",
                 "send one sentence, or leave it out",
             )
+        if "\x00" in item:
+            raise _invalid(f"{field}[{number}]", "a text with a zero character", "leave it out")
         texts.append(item.encode(errors="replace").decode())
     return texts
 

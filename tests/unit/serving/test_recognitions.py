@@ -148,6 +148,11 @@ def test_a_silent_call_is_a_result(ask: Ask) -> None:
         (CLIPS, {"json": {"clip": 1}}, (422, "request.invalid", "clips")),
         (
             CLIPS,
+            {"files": files(good()), "data": {"texts": ["a\x00"]}},
+            (422, "request.invalid", "texts[0]"),
+        ),
+        (
+            CLIPS,
             {"files": files(good()), "data": {"texts": ["a", "b"]}},
             (422, "request.invalid", "texts"),
         ),
