@@ -101,20 +101,34 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool, parent: str) -
     folder = config.workspace / "training" / fingerprint
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
+    tags = {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint}
+    tuned, run_id = _fitted(config, job, folder, tags, parent, progress)
+    _write_bundles(config, tuned, data.dataset.fingerprint, lineage, len(job.dev))
+    tuned.history.write(config.workspace / HISTORY)
+    registered = register_challenger(config, run_id)
+    # The bundles are whole: what a rerun would go on from is no longer needed.
+    shutil.rmtree(folder, ignore_errors=True)
+    counts = Counter(example.split for example in data.examples)
+    return FinetuneResult(config.bundle_dir, tuned.history, counts, registered)
+
+
+def _fitted(
+    config: RunConfig,
+    job: TrainingJob,
+    folder: Path,
+    tags: Mapping[str, str],
+    parent: str,
+    progress: Progress,
+) -> tuple[Finetuned, str]:
+    """With the id of the MLflow run, empty where nothing is kept. `folder` for checkpoints."""
+    parameters = {
+        "model": job.model,
+        "training": config.training,
+        "engine": config.engine,
+        "launch": config.launch,
+    }
     with (
-        tracked(
-            config,
-            STAGE,
-            folder,
-            {
-                "model": model_config,
-                "training": config.training,
-                "engine": config.engine,
-                "launch": config.launch,
-            },
-            {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint},
-            parent,
-        ) as tracker,
+        tracked(config, STAGE, folder, parameters, tags, parent) as tracker,
         progress.stage(STAGE, total=config.training.epochs) as stage,
     ):
         done = 0
@@ -130,13 +144,7 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool, parent: str) -
             tuned = fit(job, config.launch, folder, tell)
         for name, plot in training_plots(config, tuned).items():
             tracker.text(name, plot)
-    _write_bundles(config, tuned, data.dataset.fingerprint, lineage, len(job.dev))
-    tuned.history.write(config.workspace / HISTORY)
-    registered = register_challenger(config, tracker.run_id)
-    # The bundles are whole: what a rerun would go on from is no longer needed.
-    shutil.rmtree(folder, ignore_errors=True)
-    counts = Counter(example.split for example in data.examples)
-    return FinetuneResult(config.bundle_dir, tuned.history, counts, registered)
+    return tuned, tracker.run_id
 
 
 def _write_bundles(

@@ -70,23 +70,10 @@ def prepare_units(
     )
     loaded = encoder.load()
     features = FrameFeatures(units, encoder, grid_of(loaded), config.model.max_clip_s)
-    grid = features.grid
     _check_iterations(settings.iterations, iteration, loaded.layers, _frames(infos, features))
-    key = UnitsKey(
-        features=units.features,
-        layer=units.layer,
-        clusters=units.clusters,
-        sampled_frames=units.sampled_frames,
-        seed=settings.seed,
-        encoder=loaded.fingerprint() if units.features == "layer" else "",
-        rate_hz=grid.rate_hz,
-        window=grid.window,
-        stride=grid.stride,
-        source_hz=source.sample_rate_hz,
-        longest_s=config.model.max_clip_s,
-        corpus=fingerprint,
-        clips=clips_fingerprint(info.clip_id for info in infos),
-    )
+    of_layer = loaded.fingerprint() if units.features == "layer" else ""
+    ids = [info.clip_id for info in infos]
+    key = _key(features, of_layer, fingerprint, ids)
     folder = units_dir(config.corpus_dir, key)
     if folder.is_dir() and not fresh:
         return UnitStore.open(folder, key)
@@ -101,7 +88,6 @@ def prepare_units(
     centres = find_centres(
         np.concatenate(parts)[: units.sampled_frames], units.clusters, settings.seed
     )
-    ids = [info.clip_id for info in infos]
     with progress.stage(_UNITS_STAGE, total=len(ids)) as stage:
 
         def rows() -> Iterator[tuple[str, NDArray[np.uint16]]]:
@@ -110,6 +96,26 @@ def prepare_units(
                 yield row
 
         return write_units(folder, key, centres, rows())
+
+
+def _key(features: FrameFeatures, encoder: str, corpus: str, clip_ids: Sequence[str]) -> UnitsKey:
+    """`encoder` and `corpus` are fingerprints."""
+    units, grid = features.units, features.grid
+    return UnitsKey(
+        features=units.features,
+        layer=units.layer,
+        clusters=units.clusters,
+        sampled_frames=units.sampled_frames,
+        seed=features.encoder.seed,
+        encoder=encoder,
+        rate_hz=grid.rate_hz,
+        window=grid.window,
+        stride=grid.stride,
+        source_hz=features.encoder.source_hz,
+        longest_s=features.longest_s,
+        corpus=corpus,
+        clips=clips_fingerprint(clip_ids),
+    )
 
 
 def note_units(config: RunConfig, run: str, info: UnitsInfo) -> None:
