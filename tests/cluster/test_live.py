@@ -14,7 +14,7 @@ from ray import serve
 from persona_ray.audio.decode import read_audio
 from persona_ray.serving.live.client import LiveClient, paced
 from persona_ray.serving.live.protocol import AnyEvent, Ended, Sentence, Sound
-from tests.cluster.test_serve import (
+from tests.cluster.serving import (
     CALL,
     PORT,
     anyio_backend,

@@ -20,7 +20,7 @@ from persona_ray.serving.screening.client import CallClient
 from persona_ray.serving.screening.graph import ScreeningGraph
 from persona_ray.serving.screening.models import Models, VoiceSeen
 from persona_ray.serving.screening.protocol import CallEnded, CallEventOut, LineDone, TurnSaid
-from tests.cluster.test_serve import anyio_backend, replicas, started
+from tests.cluster.serving import anyio_backend, replicas, started
 from tests.unit.serving.live.sounds import recorded
 from tests.unit.serving.screening.parts import (
     FRAUD,

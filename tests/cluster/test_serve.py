@@ -13,96 +13,43 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 import requests
 import soundfile
 from ray import serve
 
 from persona_ray.apps.bundles import choose_bundle, find_bundle
-from persona_ray.apps.personality import build_for, make_app
+from persona_ray.apps.personality import make_app
 from persona_ray.audio.vad import VoiceActivity
-from persona_ray.config import RunConfig, load_config
+from persona_ray.config import RunConfig
 from persona_ray.errors import NotAudioError, ServiceBusyError
 from persona_ray.inference.clips import ClipInput, ClipRecognition, SentenceRecognition
 from persona_ray.inference.hearing import Hearing
 from persona_ray.inference.personality import PersonalityRecognizer
-from persona_ray.models.bundle import contract_of, save_bundle
-from persona_ray.serving.deployed import DeployedService, Handles
+from persona_ray.serving.deployed import DeployedService
 from persona_ray.serving.graph import Graph, Served
 from persona_ray.serving.local import LocalService
 from persona_ray.serving.service import Answered, PersonalityService, Recording
 from persona_ray.serving.stages import BundleChoice
 from persona_ray.types import NothingUsable, Recognition
+from tests.cluster.serving import (
+    CALL,
+    NODES,
+    anyio_backend,
+    bundles,
+    configured,
+    deploy,
+    kill,
+    replicas,
+    started,
+)
 from tests.unit.inference.test_personality import clips
-from tests.unit.models.test_bimodal import RATE_HZ, small_model
+from tests.unit.models.test_bimodal import RATE_HZ
+
+__all__ = ["anyio_backend", "bundles", "started"]
 
 pytestmark = pytest.mark.anyio
 
-PORT = 18_653
-CALL = "demo/archive/audio/2026-02/K00046.ogg"
-NODES = ("whole", "fused", "speech", "text", "classifier")
 HOLDS_SPEECH = {"whole": "whole", "fused": "fused", "split": "speech"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two bundles with the same towers and other weights."""
-    folder = tmp_path_factory.mktemp("bundles")
-    for seed in (0, 1):
-        model = small_model(seed=seed)
-        save_bundle(model, folder / str(seed), contract_of(model, "", {}, {}))
-    return folder / "0", folder / "1"
-
-
-@pytest.fixture(scope="module")
-def started(ray_cluster: str) -> Iterator[str]:
-    """Serve; the address of its proxy."""
-    del ray_cluster
-    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": PORT})
-    yield f"http://127.0.0.1:{PORT}"
-    serve.shutdown()
-
-
-def configured(workspace: Path, bundle: Path, *overrides: str) -> RunConfig:
-    return load_config(
-        None,
-        [
-            f"workspace={workspace}",
-            f"serving.bundle={bundle}",
-            "serving.keys.required=false",
-            "tracking.url=off",
-            "cut.min_chars=3",
-            "cut.max_clip_s=6",
-            "archive.audio_root=",
-            *(f"serving.{name}.cpus=0.1" for name in ("ingress", "asr", *NODES[2:])),
-            *overrides,
-        ],
-    )
-
-
-def deploy(config: RunConfig, name: str, bundle: Path) -> DeployedService:
-    choice = choose_bundle(config, str(bundle))
-    serve.run(build_for(config, choice, version=name), name=name, route_prefix=f"/{name}")
-    there = serve.status().applications[name].deployments
-    handles = {one: serve.get_deployment_handle(one, name) for one in NODES if one in there}
-    asr = handles.get("whole") or serve.get_deployment_handle("asr", name)
-    return DeployedService(Handles(asr, **handles))
-
-
-def replicas(app: str, deployment: str) -> list[str]:
-    """Names of the living replicas' actors."""
-    named = ray.util.list_named_actors(all_namespaces=True)
-    return [one["name"] for one in named if f"{app}#{deployment}#" in one["name"]]
-
-
-def kill(app: str, deployment: str) -> None:
-    name = replicas(app, deployment)[0]
-    ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
 
 
 @pytest.fixture(
