@@ -171,19 +171,20 @@ def test_damage_that_shows_while_reading_is_a_store_error(tmp_path: Path) -> Non
         list(store.annotations.all())
 
 
-def test_a_server_that_goes_away_is_a_store_error(postgres_url: str) -> None:
-    with open_store(postgres_url) as store:
-        engine = create_engine(expand_url(postgres_url))
-        name = engine.url.database
-        engine.dispose()
-        admin = create_engine(
-            expand_url(postgres_url.replace(f"/{name}", "/postgres")), isolation_level="AUTOCOMMIT"
-        )
+def test_a_server_that_goes_away_is_a_store_error(postgres_server: str) -> None:
+    admin = create_engine(
+        expand_url(postgres_server.format(database="postgres")), isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE leaving"))
+    with open_store(postgres_server.format(database="leaving")) as store:
         with admin.connect() as connection:
-            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            connection.execute(text("ALTER DATABASE leaving ALLOW_CONNECTIONS false"))
             connection.execute(
-                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :n"),
-                {"n": name},
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = 'leaving'"
+                )
             )
         admin.dispose()
         with pytest.raises(StoreError, match="not currently accepting connections") as caught:
