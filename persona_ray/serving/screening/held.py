@@ -18,7 +18,6 @@ import numpy as np
 from persona_ray.audio.resample import StreamResampler
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.call import ScreeningCall
-from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.steps import Choice
 from persona_ray.inference.screening.voice_so_far import CallerSound
 from persona_ray.serving.live.endpoint import Endpointer
@@ -165,9 +164,6 @@ class HeldCall:
         if answer and answer != self._answer:
             self._answer = answer
             self._call.user_answers(Choice(answer))
-
-    def break_off(self, why: ReasonCode) -> None:
-        self._call.break_off(why)
 
     def finish_recording(self) -> None:
         """Nothing more will be heard or said. From a thread. Raises CallSupersededError."""
