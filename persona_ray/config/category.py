@@ -59,7 +59,7 @@ class CategoryModelConfig(ModelConfig):
 class CategoryTrainingConfig(TrainingConfig):
     """Its training; what is counted in seconds elsewhere is counted in texts."""
 
-    epochs: int = Field(3, ge=1, description="passes over the training texts")
+    epochs: int = Field(2, ge=1, description="passes over the training texts")
     frozen_epochs: int = Field(0, ge=0, description="none: the tower is small")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's, in the first epoch")
     decay_rate: float = Field(

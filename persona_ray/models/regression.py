@@ -51,8 +51,8 @@ def start_from_regression(model: BimodalModel, texts: Sequence[str], truth: Sequ
             f"texts of {len(set(truth))} label(s) to start from: give texts of two labels or more, "
             "or set model.text.grams.start = noise"
         )
-    # Marks of where a line begins stand in every text: they take the place of an intercept.
-    regression = LogisticRegression(C=_C, fit_intercept=False, tol=_TOLERANCE, max_iter=_MOST_STEPS)
+    # Without an intercept the fit stops at once; the head learns its own.
+    regression = LogisticRegression(C=_C, tol=_TOLERANCE, max_iter=_MOST_STEPS)
     regression.fit(_matrix(tower, texts), list(truth))
     found = torch.from_numpy(regression.coef_).float()
     if len(found) == 1:

@@ -48,7 +48,7 @@ def test_it_answers_as_scikit_learn_before_it_is_trained(labels: int) -> None:
     assert model.text is not None
     logits = model(Batch(None, None, model.text.tokenize(others)))
     theirs = TfidfVectorizer(analyzer=lambda text: list(grams(text, 2)), sublinear_tf=True)
-    regression = LogisticRegression(C=3.0, fit_intercept=False)
+    regression = LogisticRegression(C=3.0)
     regression.fit(theirs.fit_transform(texts), truth)
     expected = regression.predict(theirs.transform(others))
     found = np.array(model.labels)[logits.argmax(dim=-1).numpy()]
