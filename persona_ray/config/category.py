@@ -7,23 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from persona_ray.config.base import Section
-from persona_ray.config.learning import (
-    GramsConfig,
-    ModelConfig,
-    TextEncoderConfig,
-    TrainingConfig,
-)
+from persona_ray.config.learning import ModelConfig, TextEncoderConfig, TrainingConfig
 from persona_ray.types import Modality
-
-
-class CategoryGramsConfig(GramsConfig):
-    """Its n-grams: training goes on from a logistic regression."""
-
-    first: int = Field(4, ge=1, le=8, description="longest n-gram of a text's first line")
-    features: int = Field(32, ge=2, description="width of the vector of a text")
-    start: Literal["noise", "regression"] = Field(
-        "regression", description="what the vectors of n-grams are before training"
-    )
 
 
 class CategoryTextConfig(TextEncoderConfig):
@@ -38,7 +23,6 @@ class CategoryTextConfig(TextEncoderConfig):
         le=512,
         description="longer texts are cut to this length, in tokens; of n-grams in characters",
     )
-    grams: CategoryGramsConfig = CategoryGramsConfig()
 
 
 class CategoryModelConfig(ModelConfig):
@@ -59,9 +43,9 @@ class CategoryModelConfig(ModelConfig):
 class CategoryTrainingConfig(TrainingConfig):
     """Its training; what is counted in seconds elsewhere is counted in texts."""
 
-    epochs: int = Field(2, ge=1, description="passes over the training texts")
-    frozen_epochs: int = Field(0, ge=0, description="none: the tower is small")
-    learning_rate: float = Field(5e-4, gt=0, description="Adam's, in the first epoch")
+    epochs: int = Field(5, ge=1, description="passes over the training texts")
+    frozen_epochs: int = Field(0, ge=0, description="the tower starts from noise: none")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's, in the first epoch")
     decay_rate: float = Field(
         0.7, gt=0, le=1, description="the learning rate is multiplied by this after each epoch"
     )
