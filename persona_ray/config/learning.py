@@ -43,11 +43,6 @@ class GramsConfig(Section):
         4, ge=1, description="different lines of training that an n-gram must stand in"
     )
     features: int = Field(64, ge=2, description="width of the vector of a text")
-    start: Literal["noise", "regression"] = Field(
-        "noise",
-        description="what the vectors of n-grams are before training: noise, or the coefficients "
-        "of a logistic regression on the training texts (features: at least one for each label)",
-    )
     dropout: float = Field(
         0.8, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
     )

@@ -200,7 +200,6 @@ def _build(
         [example.text for example in train],
         source.sample_rate_hz,
         training.seed,
-        [example.label for example in train],
     )
 
 

@@ -36,8 +36,7 @@ class TrainingJob:
 
         texts = [example.text for example in self.train]
         rate = self.source.sample_rate_hz
-        truth = [example.label for example in self.train]
-        return build_model(self.model, self.labels, texts, rate, self.training.seed, truth)
+        return build_model(self.model, self.labels, texts, rate, self.training.seed)
 
     def fingerprint(self, data: str) -> str:
         """Of configuration, examples and corpus (`data`): a killed run of the same goes on."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
 from persona_ray.config.learning import ModelConfig
 from persona_ray.models.bimodal import BimodalModel
-from persona_ray.models.grams import GramEncoder, gram_encoder
+from persona_ray.models.grams import gram_encoder
 from persona_ray.models.load import load_speech_tower, load_text_tower
-from persona_ray.models.regression import start_from_regression
 from persona_ray.models.small import small_speech_encoder, small_text_encoder
 from persona_ray.models.text import TextTower
 from persona_ray.models.tower import SpeechTower
@@ -20,17 +19,15 @@ from persona_ray.types import Modality
 def build_model(
     config: ModelConfig,
     labels: tuple[str, ...],
-    texts: Sequence[str],
+    texts: Iterable[str],
     sample_rate_hz: int,
     seed: int,
-    truth: Sequence[str] = (),
 ) -> BimodalModel:
     """Load the named encoders, or build the small ones, and put a new head on them.
 
     `texts` (those of training) give the small text encoder its vocabulary; `sample_rate_hz` is the
-    small speech encoder's rate (a named one has its own); `truth`, the label of each text, is
-    needed where model.text.grams.start = regression. The same arguments give the same weights, and
-    torch's global random state is left as it was. Raises EncoderError, ModelError.
+    small speech encoder's rate (a named one has its own). The same arguments give the same weights,
+    and torch's global random state is left as it was. Raises EncoderError, ModelError.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -48,11 +45,6 @@ def build_model(
                 text = gram_encoder(config.text.grams, texts, config.text.max_tokens)
             else:
                 text = small_text_encoder(config.text.small, texts, config.text.max_tokens)
-        model = BimodalModel(
+        return BimodalModel(
             speech, text, labels, config.dropout, config.max_clip_s, config.speech.standardise
         )
-        # A tower that was named has learnt already.
-        fresh = isinstance(text, GramEncoder) and not config.text.path
-        if fresh and config.text.grams.start == "regression":
-            start_from_regression(model, texts, truth)
-        return model
