@@ -82,11 +82,13 @@ class Notices:
 
 @dataclass
 class _Caller:
-    """Somebody who says one thing after the other, each once the robot has ended, and hangs up
-    when there is nothing left to say."""
+    """Somebody who says one thing after the other, each once the robot has ended. Who is asked for
+    more says the last thing again, and hangs up then: a busy machine asks for what it has not
+    understood yet."""
 
     client: CallClient
     turns: list[tuple[Any, int]]
+    again: int = 2
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, event: CallEventOut) -> None:
@@ -94,8 +96,11 @@ class _Caller:
             self.asked.set()
         if not isinstance(event, Played) or not event.over or not self.client.silent:
             return
-        if self.turns:
+        if len(self.turns) > 1:
             self.client.say(*self.turns.pop(0))
+        elif self.turns and self.again >= 0:
+            self.again -= 1
+            self.client.say(*self.turns[0])
         else:
             self.client.hang_up()
 
