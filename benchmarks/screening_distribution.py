@@ -13,23 +13,20 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import socket
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 import httpx2
 import psutil
-import uvicorn
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.serving.application import build_app
+from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.metrics import Metrics
 from persona_ray.serving.routes.screening_sets import screening_sets
 from persona_ray.serving.screening.device import Device, Wanted
@@ -83,7 +80,10 @@ def main() -> None:
         folder = Path(name)
         overrides = [f"workspace={folder}", "serving.keys.requests_per_minute=1000000"]
         config = load_config(None, overrides)
-        with open_store(config.store_url) as store, _serving(config, store) as url:
+        with (
+            open_store(config.store_url) as store,
+            served_in_thread(build_app(Sets(config, store), [screening_sets])) as url,
+        ):
             _run(store, url, folder, entries)
 
 
@@ -148,23 +148,6 @@ def _timed(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
-
-
-@contextmanager
-def _serving(config: RunConfig, store: Store) -> Iterator[str]:
-    app = build_app(Sets(config, store), [screening_sets])
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.apps.bundles import choose_category, find_bundle
-from persona_ray.errors import ServiceError
 from persona_ray.serving.screening.models import (
     CATEGORIES,
     EARS,
@@ -25,10 +21,6 @@ from persona_ray.serving.screening.models import (
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.serving.screening.models import Models
-
-_STARTS_S = 60.0
-_ENDS_S = 20.0
-_LOOK_EVERY_S = 0.1
 
 
 class HeldModels(DeployedModels):
@@ -59,34 +51,14 @@ def screening_here(config: RunConfig) -> Iterator[str]:
 
     Raises BundleError, EngineUnavailableError, SynthesisError, ConfigError, ServiceError.
     """
-    import uvicorn
-
     from persona_ray.apps.screening import make_app
     from persona_ray.apps.screening_models import load_models
+    from persona_ray.serving.in_thread import served_in_thread
 
     category = choose_category(config)
     models = load_models(config, PARTS, find_bundle(config, category), category)
     app = make_app(config, HeldModels(models), models.names)
     # Whoever runs it sees what the calls came to; the events are for operators.
     logging.getLogger("persona_ray.serving").setLevel(logging.ERROR)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listening]}, name="screening", daemon=True
-        )
-        thread.start()
-        try:
-            _wait(server, thread)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=_ENDS_S)
-
-
-def _wait(server: Any, thread: threading.Thread) -> None:
-    until = time.monotonic() + _STARTS_S
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > until:
-            raise ServiceError("the screening service did not start in this process")
-        time.sleep(_LOOK_EVERY_S)
+    with served_in_thread(app) as address:
+        yield address

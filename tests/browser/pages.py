@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-from fastapi import FastAPI
-
 from persona_ray.config import RunConfig
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.serving.application import Services, build_app
+from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.local import LocalService
 from persona_ray.serving.models_desk import ModelsDesk
 from persona_ray.serving.routes.annotate import annotate
@@ -62,34 +56,8 @@ def serve(config: RunConfig, store: Store, desk: ModelsDesk) -> Iterator[Served]
     recognizer = PersonalityRecognizer(small_model(), config, Spoken())
     services = Services(config, LocalService(recognizer, version="2"), store)
     routers = (pages, health, recognitions, live_calls, annotate, models(desk))
-    with listening(build_app(services, routers)) as address:
+    with served_in_thread(build_app(services, routers)) as address:
         yield Served(address, services)
-
-
-@contextlib.contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """An application on a free port of this machine; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait(address)
-        yield address
-    finally:
-        server.should_exit = True
-        thread.join(timeout=20)
-
-
-def _wait(address: str) -> None:
-    for _ in range(100):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health"):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing answers at {address}")
 
 
 def pcm_wav(sources: Sequence[Path], target: Path) -> Path:

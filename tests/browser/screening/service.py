@@ -13,6 +13,7 @@ from persona_ray.apps.screening_consequences import StoredConsequences
 from persona_ray.config import RunConfig
 from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.application import build_app
+from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.live.protocol import Sound
 from persona_ray.serving.routes.health import health
 from persona_ray.serving.routes.screening_calls import screening_calls
@@ -25,7 +26,6 @@ from persona_ray.serving.screening.client import CallClient
 from persona_ray.serving.screening.protocol import CallEnded, CallEventOut
 from persona_ray.serving.screening.services import ScreeningServices
 from persona_ray.store import Store
-from tests.browser.pages import listening
 from tests.unit.serving.live.sounds import talk
 from tests.unit.serving.screening.parts import Fakes, services_of
 
@@ -100,7 +100,7 @@ def serve(config: RunConfig, store: Store, fake: Fakes) -> Iterator[Screening]:
     sources = StoredSources(store, config.screening)
     services = replace_parts(services, sources, config)
     token = store.keys.create("li", ["screen", "screening"], requests_per_minute=100_000).token
-    with listening(build_app(services, ROUTERS)) as address:
+    with served_in_thread(build_app(services, ROUTERS)) as address:
         yield Screening(address, services, fake, token)
 
 

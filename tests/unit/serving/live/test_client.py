@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import uvicorn
 from typer.testing import CliRunner
 
 from persona_ray.cli.app import app as commands
 from persona_ray.config import RunConfig
 from persona_ray.errors import RequestError, ServiceLostError
+from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.live.client import LiveClient, live_url, paced
 from persona_ray.serving.live.protocol import Sentence, Sound
 from persona_ray.store import Store
@@ -32,15 +30,8 @@ pytestmark = pytest.mark.usefixtures("loud")
 @pytest.fixture
 def port(config: RunConfig, store: Store) -> Iterator[int]:
     """Of a server on this machine."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        settings = uvicorn.Config(application(config, Listener(), store), log_level="error")
-        server = uvicorn.Server(settings)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join(30)
+    with served_in_thread(application(config, Listener(), store)) as address:
+        yield int(address.rpartition(":")[2])
 
 
 @contextlib.asynccontextmanager

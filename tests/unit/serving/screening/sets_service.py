@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 
 from persona_ray.config import load_config
 from persona_ray.serving.application import Services, build_app
+from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.routes.screening_sets import screening_sets
 from persona_ray.serving.screening.device import Device
 from persona_ray.serving.screening.device_store import DeviceStore
@@ -104,19 +101,8 @@ def serving(store: Store, folder: Path, *overrides: str) -> Iterator[Sets]:
     config = load_config(None, [*named, "serving.keys.requests_per_minute=100000"])
     app = build_app(Services(config, FakeService(), store), [screening_sets])
     key = store.keys.create("ann", ["device"]).token
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        try:
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            yield Sets(url, store, folder, key)
-        finally:
-            server.should_exit = True
-            thread.join(30)
+    with served_in_thread(app) as url:
+        yield Sets(url, store, folder, key)
 
 
 @contextlib.contextmanager
