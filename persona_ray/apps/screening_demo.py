@@ -42,10 +42,11 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """`page` is also a file, `path`."""
+    """`page` is also a file, `path`; the calls are those of the user `user`."""
 
     page: ScreenedPage
     path: Path
+    user: str
 
     @property
     def wrong(self) -> int:
@@ -78,7 +79,7 @@ def run_demo(out: Path, calls: Path, overrides: Sequence[str], progress: Progres
     page = ScreenedPage(rows, models, notes, time.monotonic() - begun)
     body = json.dumps(asdict(page), ensure_ascii=False, indent=1)
     write_whole(config.workspace / "report.json", body)
-    return DemoResult(page, write_screened(page, config.workspace / PAGE))
+    return DemoResult(page, write_screened(page, config.workspace / PAGE), script.user)
 
 
 def _settings(out: Path, overrides: Sequence[str]) -> tuple[RunConfig, list[str]]:

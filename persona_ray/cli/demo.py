@@ -45,7 +45,7 @@ def screening(
     print_calls(result.page)
     typer.echo(f"page: {result.path}")
     serve = f"persona-ray serve --app screening --set workspace={out}"
-    typer.echo(f"the service with these calls: {serve}")
+    typer.echo(f"the service with these calls, of the user '{result.user}': {serve}")
     check(result)
 
 

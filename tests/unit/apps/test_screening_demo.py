@@ -184,10 +184,10 @@ def test_the_page_shows_calls_and_runs_nothing_that_was_said() -> None:
 
 
 def test_a_call_that_went_otherwise_fails_the_demo() -> None:
-    check(DemoResult(ScreenedPage([row()], {}, [], 1.0), Path(PAGE)))
+    check(DemoResult(ScreenedPage([row()], {}, [], 1.0), Path(PAGE), "li"))
     wrong = ScreenedPage([row(), row(call_id="k2", wrong=["outcome passed"])], {}, [], 1.0)
     with pytest.raises(ServiceError, match=r"k2 \(outcome passed\)"):
-        check(DemoResult(wrong, Path(PAGE)))
+        check(DemoResult(wrong, Path(PAGE), "li"))
 
 
 def test_the_shipped_script_has_its_sound(repository: Path) -> None:
