@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from persona_ray.errors import ServiceError
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 _STARTS_S, _ENDS_S, _LOOK_EVERY_S = 60.0, 20.0, 0.02
@@ -40,9 +41,9 @@ def served_in_thread(app: FastAPI, log_level: str = "error") -> Iterator[str]:
             thread.join(_ENDS_S)
 
 
-def _wait(server: object, thread: threading.Thread) -> None:
+def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
     until = time.monotonic() + _STARTS_S
-    while not getattr(server, "started", False):
+    while not server.started:
         if not thread.is_alive() or time.monotonic() > until:
             raise ServiceError("the service did not start in this process")
         time.sleep(_LOOK_EVERY_S)

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from persona_ray.audio.vad import Span
+from persona_ray.config.serving import RolloutConfig
+from persona_ray.errors import RecognitionError
 from persona_ray.inference.clips import (
     CallRecognition,
     ClipInput,
     ClipRecognition,
     SentenceRecognition,
 )
+from persona_ray.serving.rollout.service import RolloutService
+from persona_ray.serving.rollout.verdict import Counts
 from persona_ray.serving.service import Answered, Recording, ServedModel
+from persona_ray.store import Store
 from persona_ray.types import NothingUsable, Recognition
 
 if TYPE_CHECKING:
@@ -88,3 +93,31 @@ class FakeService:
             return self.colours[number % len(self.colours)]
         finally:
             self.under_way -= 1
+
+
+def failing(_number: int) -> Exception:
+    return RecognitionError("the challenger is broken")
+
+
+def run(
+    store: Store,
+    champion: FakeService,
+    challenger: FakeService,
+    use: Callable[[RolloutService], Awaitable[Any]],
+    timeout_s: float = 60.0,
+    **config: float,
+) -> Counts:
+    """What was counted after `use` of a service that knows what the others decided."""
+
+    async def body() -> Counts:
+        service = RolloutService(
+            champion, challenger, store.rollouts, RolloutConfig(**config), timeout_s, seed=7
+        )
+        await service.sync()
+        await use(service)
+        await service.settle()
+        counts = service.ledger.counts
+        await service.close()
+        return counts
+
+    return asyncio.run(body())
