@@ -20,7 +20,7 @@ from rich.table import Table
 
 from persona_ray.config.screening import ReportsConfig
 from persona_ray.inference.screening.reports import judge
-from persona_ray.store.screening_records import Report, ReporterRecord
+from persona_ray.store.screening.records import Report, ReporterRecord
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MOST = 1000

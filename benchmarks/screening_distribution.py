@@ -33,7 +33,7 @@ from persona_ray.serving.screening.device import Device, Wanted
 from persona_ray.serving.screening.device_store import DeviceStore
 from persona_ray.serving.screening.statements import Kind
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_changes import NUMBERS, NewChange, What
+from persona_ray.store.screening.changes import NUMBERS, NewChange, What
 
 _LOOK_UPS = 200
 _POLLS = 100

@@ -143,8 +143,8 @@ class _Printer:
 def _through_a_store(draw: Draw, count: int) -> None:
     from persona_ray.inference.screening.voice_library import VoiceLibrary
     from persona_ray.store import open_store
-    from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
-    from persona_ray.store.screening_voice_tables import VoiceRow
+    from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
+    from persona_ray.store.screening.voice_tables import VoiceRow
 
     now = datetime.now(UTC)
     config = VoiceConfig()

@@ -10,7 +10,7 @@ from persona_ray.inference.screening.records import Outcome, Standing
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.screening.models import VoiceSeen
-from persona_ray.store.screening_voice_records import voice_key
+from persona_ray.store.screening.voice_records import voice_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -141,7 +141,7 @@ def _teach(config: RunConfig, script: CallScript, calls: Path) -> str:
     """What is known before the first call; the user's key."""
     from persona_ray.inference.screening.numbers import normalise
     from persona_ray.store import open_store
-    from persona_ray.store.screening_records import NumberEntry
+    from persona_ray.store.screening.records import NumberEntry
 
     now = datetime.now(UTC)
     with open_store(config.store_url) as store:
@@ -166,7 +166,7 @@ def _mark_voices(config: RunConfig, store: Store, script: CallScript, calls: Pat
     from persona_ray.inference.screening.records import Channel, NotEnoughSpeech, Origin
     from persona_ray.inference.screening.voice_library import build_voice_library
     from persona_ray.inference.screening.voiceprint import build_voiceprinter
-    from persona_ray.store.screening_voice_records import Marking
+    from persona_ray.store.screening.voice_records import Marking
 
     voice = config.screening.voice
     printer = build_voiceprinter(voice, config.vad)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from persona_ray.inference.screening.records import NotEnoughSpeech, Origin
 from persona_ray.serving.screening.models import CATEGORIES, EARS, MOUTH, ROBOT, VOICES, Models
-from persona_ray.store.screening_voice_records import Marking
+from persona_ray.store.screening.voice_records import Marking
 
 if TYPE_CHECKING:
     from pathlib import Path

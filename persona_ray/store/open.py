@@ -25,18 +25,18 @@ from persona_ray.store.keys import KeyRepository
 from persona_ray.store.live_calls import LiveCallRepository
 from persona_ray.store.recognitions import RecognitionRepository
 from persona_ray.store.rollouts import RolloutRepository
-from persona_ray.store.screened_calls import ScreenedCallRepository
-from persona_ray.store.screening_appeals import AppealRepository
-from persona_ray.store.screening_changes import NUMBERS, VOICES, ChangeRepository
-from persona_ray.store.screening_corrections import CorrectionRepository
-from persona_ray.store.screening_forgetting import ForgettingRepository
-from persona_ray.store.screening_notices import NoticeRepository
-from persona_ray.store.screening_numbers import NumberRepository
-from persona_ray.store.screening_records import ReportedSet
-from persona_ray.store.screening_reports import ReportRepository
-from persona_ray.store.screening_rollback import RollbackRepository
-from persona_ray.store.screening_voice_shelf import VoiceShelf
-from persona_ray.store.screening_voices import VoiceRepository
+from persona_ray.store.screening.appeals import AppealRepository
+from persona_ray.store.screening.calls import ScreenedCallRepository
+from persona_ray.store.screening.changes import NUMBERS, VOICES, ChangeRepository
+from persona_ray.store.screening.corrections import CorrectionRepository
+from persona_ray.store.screening.forgetting import ForgettingRepository
+from persona_ray.store.screening.notices import NoticeRepository
+from persona_ray.store.screening.numbers import NumberRepository
+from persona_ray.store.screening.records import ReportedSet
+from persona_ray.store.screening.reports import ReportRepository
+from persona_ray.store.screening.rollback import RollbackRepository
+from persona_ray.store.screening.voice_shelf import VoiceShelf
+from persona_ray.store.screening.voices import VoiceRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.urls import expand_url, printable_url
 

@@ -16,19 +16,19 @@ from persona_ray.errors import RequestError
 from persona_ray.inference.screening.records import Known, Origin, Standing
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.inference.screening.sources import Clock, StoredSources, known, utc_now
-from persona_ray.store.screening_appeals import (
+from persona_ray.store.screening.appeals import (
     AppealDecidedError,
     NotInSetError,
     UnknownAppealError,
 )
-from persona_ray.store.screening_changes import NUMBERS, VOICES
-from persona_ray.store.screening_records import Appeal, Judgement, NumberEntry, Report
-from persona_ray.store.screening_reports import TooManyReportsError, UnknownReportError
+from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.records import Appeal, Judgement, NumberEntry, Report
+from persona_ray.store.screening.reports import TooManyReportsError, UnknownReportError
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
     from persona_ray.store import Store
-    from persona_ray.store.screening_forgetting import DeleteFiles, ForgottenPerson
+    from persona_ray.store.screening.forgetting import DeleteFiles, ForgottenPerson
 
 _DAY_S = 86_400.0
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from persona_ray.store.screening_records import Judgement, Report, ReporterRecord
+from persona_ray.store.screening.records import Judgement, Report, ReporterRecord
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ReportsConfig

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.numbers import caller_number, normalise
 from persona_ray.inference.screening.records import Known, NotListed, Origin, Standing
-from persona_ray.store.screening_changes import SHARED
-from persona_ray.store.screening_records import NumberEntry
+from persona_ray.store.screening.changes import SHARED
+from persona_ray.store.screening.records import NumberEntry
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig

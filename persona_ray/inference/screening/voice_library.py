@@ -27,7 +27,7 @@ from persona_ray.inference.screening.records import (
     VoiceVerdict,
 )
 from persona_ray.inference.screening.voice_scores import surprise
-from persona_ray.store.screening_voice_records import Marking, VoiceEntry, VoiceSample, VoiceState
+from persona_ray.store.screening.voice_records import Marking, VoiceEntry, VoiceSample, VoiceState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from persona_ray.inference.screening.voice_index import Neighbour, VoiceIndex
     from persona_ray.inference.screening.voice_scores import Calibration
     from persona_ray.inference.screening.voiceprint import Voiceprint, Voiceprinter
-    from persona_ray.store.screening_changes import Change
-    from persona_ray.store.screening_voices import VoiceRepository
+    from persona_ray.store.screening.changes import Change
+    from persona_ray.store.screening.voices import VoiceRepository
     from persona_ray.types import Samples
 
 _LOG = logging.getLogger(__name__)

@@ -40,11 +40,11 @@ from persona_ray.serving.screening.schemas import (
 )
 from persona_ray.serving.screening.services import user_of
 from persona_ray.serving.tracing import current_trace_id
-from persona_ray.store.screening_call_records import UnknownCallError
+from persona_ray.store.screening.call_records import UnknownCallError
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screening_call_records import Deleted, ScreenedCall
+    from persona_ray.store.screening.call_records import Deleted, ScreenedCall
 
 _CallId = Annotated[str, Path(max_length=128, description="as the event named it")]
 _User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
@@ -73,7 +73,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         try:
             return await asyncio.to_thread(kept.get, user_id, call_id)
         except UnknownCallError:
-            raise unknown_call(call_id) from None
+            raise unknown_call() from None
 
     @router.post(
         "/events", summary="Hand over a call that comes in", responses={**ERRORS, **CONFLICT}
@@ -140,7 +140,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         try:
             deleted = await asyncio.to_thread(kept.delete, user, call_id)
         except UnknownCallError:
-            raise unknown_call(call_id) from None
+            raise unknown_call() from None
         await desk.delete(deleted)
 
     @router.delete("/calls", summary="Delete all calls of a person", responses=ERRORS)
@@ -225,7 +225,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         try:
             return await asyncio.to_thread(kept.by_ref, ref)
         except UnknownCallError:
-            raise unknown_call("") from None
+            raise unknown_call() from None
 
     @router.get(
         "/files/{ref}/recording",
@@ -240,7 +240,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         call = await opened(ref, "recording", expires, signature)
         path = services.recordings.file(call.recording)
         if path is None:
-            raise unknown_call("")
+            raise unknown_call()
         return FileResponse(path, media_type="audio/ogg", headers=_PRIVATE)
 
     @router.get(

@@ -24,12 +24,12 @@ from persona_ray.serving.screening.set_schemas import (
     history_answer,
     number_answer,
 )
-from persona_ray.store.screening_changes import SHARED, VOICES
+from persona_ray.store.screening.changes import SHARED, VOICES
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
-    from persona_ray.store.screening_records import NumberEntry
-    from persona_ray.store.screening_voice_shelf import ShelvedVoice, VoiceCount
+    from persona_ray.store.screening.records import NumberEntry
+    from persona_ray.store.screening.voice_shelf import ShelvedVoice, VoiceCount
 
 _User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 

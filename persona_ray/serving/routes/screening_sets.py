@@ -34,7 +34,7 @@ from persona_ray.serving.screening.statements import (
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
-    from persona_ray.store.screening_rollback import RolledBack
+    from persona_ray.store.screening.rollback import RolledBack
 
 _WORTH_PACKING = 1024
 _GZIP = b"\x1f\x8b"

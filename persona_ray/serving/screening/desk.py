@@ -32,7 +32,7 @@ from persona_ray.serving.screening.schemas import (
     verdict_body,
 )
 from persona_ray.serving.screening.telling import kept_events
-from persona_ray.store.screening_call_records import (
+from persona_ray.store.screening.call_records import (
     CallEndedError,
     CallExistsError,
     CallSupersededError,
@@ -40,13 +40,13 @@ from persona_ray.store.screening_call_records import (
     StoredVerdict,
     UnknownCallError,
 )
-from persona_ray.store.screening_corrections import UnfinishedCallError
+from persona_ray.store.screening.corrections import UnfinishedCallError
 
 if TYPE_CHECKING:
     from persona_ray.inference.screening.records import Known
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screening_call_records import Deleted, ScreenedCall
-    from persona_ray.store.screening_corrections import Correction
+    from persona_ray.store.screening.call_records import Deleted, ScreenedCall
+    from persona_ray.store.screening.corrections import Correction
     from persona_ray.types import Samples
 
 _NOTHING = np.zeros(0, dtype=np.float32)
@@ -81,7 +81,7 @@ class Desk:
             source = read_source(call.source)
             decision = Policy(self._config.policy, wishes).by_source(source)
         if decision.action in (Action.PASS, Action.REJECT) and not call.ended:
-            await self._conclude_without_line(call, source, wishes, None)
+            await self._conclude(call, self._without_line(call, source, wishes, None))
         return call, decision
 
     async def answer(self, user_id: str, call_id: str, choice: Choice) -> ScreenedCall:
@@ -89,7 +89,7 @@ class Desk:
         try:
             call = await asyncio.to_thread(self._calls.answer, user_id, call_id, choice.value)
         except UnknownCallError:
-            raise unknown_call(call_id) from None
+            raise unknown_call() from None
         except CallEndedError:
             raise RequestError(
                 "screening.ended",
@@ -103,7 +103,8 @@ class Desk:
             # No line will come: whoever asked knows what to do.
             wishes = await self.wishes(user_id)
             source = read_source(call.source)
-            await self._conclude_without_line(call, source, wishes, Choice(call.answer))
+            commands = self._without_line(call, source, wishes, Choice(call.answer))
+            await self._conclude(call, commands)
         return call
 
     async def conclude(
@@ -151,7 +152,7 @@ class Desk:
             made, _ = await asyncio.to_thread(correct, user_id, call_id, category, chosen.value, by)
             call = await asyncio.to_thread(self._calls.get, user_id, call_id)
         except UnknownCallError:
-            raise unknown_call(call_id) from None
+            raise unknown_call() from None
         except UnfinishedCallError:
             raise RequestError(
                 "screening.unfinished",
@@ -254,15 +255,6 @@ class Desk:
                 fix="choose another call_id",
             ) from None
 
-    async def _conclude_without_line(
-        self,
-        call: ScreenedCall,
-        source: Known | NotListed,
-        wishes: Wishes,
-        choice: Choice | None,
-    ) -> None:
-        await self._conclude(call, self._without_line(call, source, wishes, choice))
-
     async def _conclude(self, call: ScreenedCall, commands: Sequence[Command]) -> None:
         """A line that comes later is told what it would have been told."""
         verdict = next(one.verdict for one in commands if isinstance(one, Conclude))
@@ -309,9 +301,8 @@ class Desk:
         return found
 
 
-def unknown_call(call_id: str) -> RequestError:
+def unknown_call() -> RequestError:
     """A call of another user's is not there either."""
-    del call_id
     return RequestError(
         "screening.unknown",
         "there is no such call, or it was too long ago",

@@ -173,10 +173,6 @@ class DeviceStore:
             )
             self._run("DELETE FROM drafts WHERE name = ?", name)
 
-    def drop_draft(self, name: str) -> None:
-        with self._change():
-            self._drop(name)
-
     def _drop(self, name: str) -> None:
         draft = self.draft(name)
         if draft is not None:

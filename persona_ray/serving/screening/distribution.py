@@ -1,6 +1,6 @@
 """Sets and libraries for devices: signed heads, changes since a version, snapshots.
 
-A version is the sequence of the last change in the log (`persona_ray.store.screening_changes`), so
+A version is the sequence of the last change in the log (`persona_ray.store.screening.changes`), so
 that nothing is kept beside the log, and every replica answers alike. Going back to what stood
 earlier is a change like any other (`rollback`): versions never fall.
 
@@ -32,13 +32,13 @@ from persona_ray.serving.screening.statements import (
     link_of,
     plain,
 )
-from persona_ray.store.screening_changes import What
+from persona_ray.store.screening.changes import What
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
     from persona_ray.serving.screening.signing import KeyRing
-    from persona_ray.store.screening_changes import Change, ChangeLog, StreamState
+    from persona_ray.store.screening.changes import Change, ChangeLog, StreamState
 
 # What devices are told of an entry; why it is there, and by whose reports, stays here.
 _TOLD: Mapping[Kind, tuple[str, ...]] = {

@@ -29,7 +29,7 @@ from persona_ray.serving.screening.recordings import Recorder
 from persona_ray.serving.screening.robot_sound import RobotFrames
 from persona_ray.serving.screening.schemas import event_of, read_source
 from persona_ray.serving.screening.telling import kept_event, notice_of
-from persona_ray.store.screening_call_records import CallSupersededError
+from persona_ray.store.screening.call_records import CallSupersededError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.live.endpoint import Cut, Utterance
     from persona_ray.serving.screening.outbox import Outbox
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screening_call_records import ScreenedCall
+    from persona_ray.store.screening.call_records import ScreenedCall
     from persona_ray.types import Samples
 
 # Sound that is long enough to be somebody's voice, not a click: the robot stops.

@@ -14,12 +14,12 @@ from persona_ray.serving.logs import log_exception
 from persona_ray.serving.screening.links import shared_secret
 from persona_ray.serving.screening.schemas import links_of
 from persona_ray.serving.screening.webhooks import Webhooks, check_urls
-from persona_ray.store.screening_call_records import UnknownCallError
+from persona_ray.store.screening.call_records import UnknownCallError
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.desk import Desk
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screening_notices import Delivery
+    from persona_ray.store.screening.notices import Delivery
 
 _LOOK_EVERY_S = 2.0
 _EXPIRE_EVERY_S = 3600.0

@@ -34,7 +34,7 @@ from persona_ray.serving.screening.desk import Desk, unknown_call
 from persona_ray.serving.screening.held import HeldCall
 from persona_ray.serving.screening.outbox import Outbox
 from persona_ray.serving.screening.protocol import CallStarted, read_kept, read_message
-from persona_ray.store.screening_call_records import (
+from persona_ray.store.screening.call_records import (
     CallExistsError,
     CallSupersededError,
     UnknownCallError,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from persona_ray.inference.screening.records import Verdict
     from persona_ray.serving.screening.protocol import CallEventOut, Start
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.store.screening_call_records import ScreenedCall
+    from persona_ray.store.screening.call_records import ScreenedCall
 
 # How soon a line hears of the user's answer.
 _LOOK_EVERY_S = 0.5
@@ -129,7 +129,7 @@ class ScreeningCalls:
                 calls.open, user_id, start.call_id, sound, start.resume_from
             )
         except UnknownCallError:
-            raise unknown_call(start.call_id) from None
+            raise unknown_call() from None
         except CallExistsError:
             raise RequestError(
                 "live.exists",

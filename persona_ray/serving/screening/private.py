@@ -34,11 +34,11 @@ from persona_ray.serving.screening.statements import (
     Signed,
     plain,
 )
-from persona_ray.store.screening_changes import What
+from persona_ray.store.screening.changes import What
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.signing import KeyRing
-    from persona_ray.store.screening_changes import Change, ChangeLog
+    from persona_ray.store.screening.changes import Change, ChangeLog
 
 _PAGE = 1000
 # Changes at once from which on a sorted list is better made anew.

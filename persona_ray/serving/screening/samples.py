@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from persona_ray.store.screening_corrections import CorrectedCall
+    from persona_ray.store.screening.corrections import CorrectedCall
 
 # The dialogues of training call the side that was called so, whoever or whatever spoke.
 _SPEAKERS = {"caller": "caller", "robot": "callee"}

@@ -34,8 +34,8 @@ from persona_ray.serving.screening.fields import CallerNumber, CallTime
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.links import Links
-    from persona_ray.store.screening_call_records import ScreenedCall
-    from persona_ray.store.screening_corrections import Correction
+    from persona_ray.store.screening.call_records import ScreenedCall
+    from persona_ray.store.screening.corrections import Correction
 
 CONNECT = "/v1/screening/calls"
 _EXAMPLE_EVENT: dict[str, JsonValue] = {

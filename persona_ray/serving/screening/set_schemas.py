@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from persona_ray.inference.screening.records import Known, Standing
 from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.fields import Moment
-from persona_ray.store.screening_records import Appeal, HistoryItem, Judgement, Report
+from persona_ray.store.screening.records import Appeal, HistoryItem, Judgement, Report
 
 Number = Annotated[
     str, Field(min_length=1, max_length=40, description="in any form; without country code: here's")

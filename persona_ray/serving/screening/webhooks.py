@@ -30,7 +30,7 @@ from persona_ray.serving.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
-    from persona_ray.store.screening_notices import Delivery, NoticeRepository
+    from persona_ray.store.screening.notices import Delivery, NoticeRepository
 
 HEADER = "persona-ray-signature"
 # A receiver takes nothing older: whoever overhears one cannot send it again for ever.

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from persona_ray.serving.screening import links
-from persona_ray.store.screening_records import NumberEntry
+from persona_ray.store.screening.records import NumberEntry
 from tests.browser.conftest import overflow, until
 from tests.browser.screening.service import Screening
 from tests.unit.serving.screening.parts import DELIVERY, FRAUD, LOANS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from persona_ray.store.screening_records import NumberEntry
+from persona_ray.store.screening.records import NumberEntry
 from tests.browser.screening.service import Screening
 from tests.browser.test_pages_look import check_contrast, check_names
 from tests.unit.serving.screening.parts import LOANS

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from persona_ray.serving.gate import Caller, Gate
-from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
+from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
 from tests.browser.conftest import overflow, until
 from tests.browser.screening.service import Screening
 

@@ -32,7 +32,7 @@ from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.screening.consequences import CorrectedTo
 from persona_ray.serving.screening.models import DeployedModels, VoiceSeen
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_voice_records import voice_key
+from persona_ray.store.screening.voice_records import voice_key
 
 pytestmark = pytest.mark.anyio
 

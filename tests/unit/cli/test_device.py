@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from persona_ray.cli.app import app
 from persona_ray.errors import ConfigError, DistributionError, RequestError
 from persona_ray.store import open_store
-from persona_ray.store.screening_records import NumberEntry
+from persona_ray.store.screening.records import NumberEntry
 from tests.unit.serving.screening.sets_service import Sets, serving
 
 

@@ -15,7 +15,7 @@ from persona_ray.serving.pages.files import page_files
 from persona_ray.serving.routes.pages import pages
 from persona_ray.serving.routes.screening_pages import screening_pages
 from persona_ray.store import Store
-from persona_ray.store.screening_records import Action
+from persona_ray.store.screening.records import Action
 from tests.unit.serving.fakes import FakeService
 
 PATHS = ("/", "/annotate", "/models")

@@ -12,7 +12,7 @@ from persona_ray.config.screening import ScreeningConfig
 from persona_ray.inference.screening.records import Standing
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_changes import NUMBERS
+from persona_ray.store.screening.changes import NUMBERS
 
 VICTIM, FRAUD, OTHER = "+8613800000001", "+8613800000002", "+8613800000003"
 MANY = 64

@@ -20,8 +20,8 @@ from persona_ray.inference.screening.records import (
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_changes import NUMBERS, VOICES
-from persona_ray.store.screening_records import Settled
+from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.records import Settled
 
 CONFIG = ScreeningConfig(
     reports=ReportsConfig(

@@ -23,7 +23,7 @@ from persona_ray.inference.screening.reports import (
     total,
     trust,
 )
-from persona_ray.store.screening_records import Judgement, Report, ReporterRecord
+from persona_ray.store.screening.records import Judgement, Report, ReporterRecord
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RULES = ReportsConfig()

@@ -30,7 +30,7 @@ from persona_ray.inference.screening.voice_scores import (
 )
 from persona_ray.inference.screening.voiceprint import Voiceprint
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_voice_records import Marking, VoiceState
+from persona_ray.store.screening.voice_records import Marking, VoiceState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PHONE = Channel.TELEPHONE

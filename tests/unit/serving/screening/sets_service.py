@@ -18,7 +18,7 @@ from persona_ray.serving.routes.screening_sets import screening_sets
 from persona_ray.serving.screening.device import Device
 from persona_ray.serving.screening.device_store import DeviceStore
 from persona_ray.store import Store
-from persona_ray.store.screening_changes import NUMBERS, SHARED, NewChange, What
+from persona_ray.store.screening.changes import NUMBERS, SHARED, NewChange, What
 from tests.unit.serving.fakes import FakeService
 
 SETS = "/v1/screening/sets"

@@ -19,7 +19,7 @@ from persona_ray.errors import DistributionError
 from persona_ray.serving.screening.device import SHARED, Found, NotFound, Synced, Wanted
 from persona_ray.serving.screening.statements import Kind
 from persona_ray.store import Store
-from persona_ray.store.screening_changes import VOICES
+from persona_ray.store.screening.changes import VOICES
 from tests.unit.serving.screening.sets_service import (
     Sets,
     Tampering,

@@ -16,7 +16,7 @@ from persona_ray.serving.application import build_app
 from persona_ray.serving.routes.screening_forget import screening_forget
 from persona_ray.serving.screening.recordings import Recordings
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_call_records import NewCall
+from persona_ray.store.screening.call_records import NewCall
 from tests.unit.serving.screening.parts import Fakes, key_of, services_of
 
 FORGET, NUMBER = "/v1/screening/forget", "+8613800138000"

@@ -15,10 +15,10 @@ from persona_ray.config.screening import ReportsConfig
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.serving.screening import housekeeping
 from persona_ray.store import Store
-from persona_ray.store.screening_call_records import NewCall, StoredVerdict
-from persona_ray.store.screening_changes import NUMBERS
-from persona_ray.store.screening_records import NumberEntry, Report
-from persona_ray.store.screening_voice_records import VoiceEntry
+from persona_ray.store.screening.call_records import NewCall, StoredVerdict
+from persona_ray.store.screening.changes import NUMBERS
+from persona_ray.store.screening.records import NumberEntry, Report
+from persona_ray.store.screening.voice_records import VoiceEntry
 from tests.unit.serving.screening.parts import Fakes, application
 
 NUMBER = "+8613800138000"

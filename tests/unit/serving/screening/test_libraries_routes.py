@@ -17,7 +17,7 @@ from persona_ray.serving.routes.screening_numbers import screening_numbers
 from persona_ray.serving.routes.screening_pages import screening_pages
 from persona_ray.serving.routes.screening_reports import screening_reports
 from persona_ray.store import Store
-from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
+from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
 from tests.unit.serving.fakes import FakeService
 from tests.unit.serving.screening.parts import key_of
 

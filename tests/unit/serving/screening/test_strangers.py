@@ -22,7 +22,7 @@ from persona_ray.serving.routes.screening_live import screening_live
 from persona_ray.serving.routes.screening_reports import screening_reports
 from persona_ray.serving.screening.recordings import Recorder, Recordings
 from persona_ray.store import Store
-from persona_ray.store.screening_call_tables import ScreenedCallRow
+from persona_ray.store.screening.call_tables import ScreenedCallRow
 from tests.unit.serving.screening.parts import (
     SAID,
     Fakes,

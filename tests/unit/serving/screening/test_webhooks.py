@@ -23,7 +23,7 @@ from persona_ray.serving.screening.webhooks import (
     verify,
 )
 from persona_ray.store import Store
-from persona_ray.store.screening_call_records import NewCall, StoredVerdict
+from persona_ray.store.screening.call_records import NewCall, StoredVerdict
 
 pytestmark = pytest.mark.anyio
 KEY = b"k" * 32

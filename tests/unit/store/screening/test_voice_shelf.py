@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from persona_ray.store import Store
-from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample, VoiceState
+from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample, VoiceState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PRINT = b"\x00\x3c\x00\x00"

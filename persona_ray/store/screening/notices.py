@@ -16,7 +16,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
-from persona_ray.store.screening_call_tables import (
+from persona_ray.store.screening.call_tables import (
     ScreenedCallRow,
     ScreeningDeliveryRow,
     ScreeningNoticeRow,

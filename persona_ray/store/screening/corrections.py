@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database
-from persona_ray.store.screening_call_records import UnknownCallError
-from persona_ray.store.screening_call_tables import (
+from persona_ray.store.screening.call_records import UnknownCallError
+from persona_ray.store.screening.call_tables import (
     ScreenedCallRow,
     ScreeningCorrectionRow,
     ScreeningSettingsRow,
 )
-from persona_ray.store.screening_notices import notify
+from persona_ray.store.screening.notices import notify
 
 
 class UnfinishedCallError(LookupError):

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from persona_ray.store import Store, expand_url, open_store
-from persona_ray.store.screening_call_records import (
+from persona_ray.store.screening.call_records import (
     CallEndedError,
     CallExistsError,
     CallSupersededError,
@@ -19,7 +19,7 @@ from persona_ray.store.screening_call_records import (
     StoredVerdict,
     UnknownCallError,
 )
-from persona_ray.store.screening_corrections import UnfinishedCallError
+from persona_ray.store.screening.corrections import UnfinishedCallError
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 SOUND = {"sample_rate_hz": 8000, "encoding": "mulaw"}

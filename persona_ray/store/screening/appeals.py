@@ -10,9 +10,9 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
-from persona_ray.store.screening_records import Appeal, AppealState, Judge, ReportedSet
-from persona_ray.store.screening_reports import ReportRepository
-from persona_ray.store.screening_tables import AppealRow
+from persona_ray.store.screening.records import Appeal, AppealState, Judge, ReportedSet
+from persona_ray.store.screening.reports import ReportRepository
+from persona_ray.store.screening.tables import AppealRow
 
 
 class UnknownAppealError(LookupError):

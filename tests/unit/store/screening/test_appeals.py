@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from persona_ray.store import Store
-from persona_ray.store.screening_appeals import (
+from persona_ray.store.screening.appeals import (
     AppealDecidedError,
     NotInSetError,
     UnknownAppealError,
 )
-from persona_ray.store.screening_changes import NUMBERS
-from persona_ray.store.screening_records import Appeal, AppealState
-from tests.unit.store.reporting import DAY, HOUR, JUDGE, NOW, NUMBER, listed, record, say
+from persona_ray.store.screening.changes import NUMBERS
+from persona_ray.store.screening.records import Appeal, AppealState
+from tests.unit.store.screening.reporting import DAY, HOUR, JUDGE, NOW, NUMBER, listed, record, say
 
 
 def test_a_granted_appeal_takes_the_number_out_and_keeps_it_out(store: Store) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected, chunks
-from persona_ray.store.screening_call_records import (
+from persona_ray.store.screening.call_records import (
     CallEndedError,
     CallExistsError,
     CallSupersededError,
@@ -26,9 +26,9 @@ from persona_ray.store.screening_call_records import (
     StoredVerdict,
     UnknownCallError,
 )
-from persona_ray.store.screening_call_tables import ScreenedCallRow, ScreeningSettingsRow
-from persona_ray.store.screening_notices import notify
-from persona_ray.store.screening_tables import ReportRow
+from persona_ray.store.screening.call_tables import ScreenedCallRow, ScreeningSettingsRow
+from persona_ray.store.screening.notices import notify
+from persona_ray.store.screening.tables import ReportRow
 
 _UNSYNCHRONISED = {"synchronize_session": False}
 

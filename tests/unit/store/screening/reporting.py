@@ -8,8 +8,8 @@ from typing import Any
 from persona_ray.config.screening import ReportsConfig
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.store import Store
-from persona_ray.store.screening_changes import NUMBERS
-from persona_ray.store.screening_records import Judgement, Report
+from persona_ray.store.screening.changes import NUMBERS
+from persona_ray.store.screening.records import Judgement, Report
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from persona_ray.store import Store
-from persona_ray.store.screening_changes import NUMBERS, VOICES
-from persona_ray.store.screening_records import Action, NumberEntry
-from persona_ray.store.screening_rollback import RolledBack
-from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
+from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.records import Action, NumberEntry
+from persona_ray.store.screening.rollback import RolledBack
+from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

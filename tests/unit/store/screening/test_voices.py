@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_changes import VOICES, What
-from persona_ray.store.screening_records import Judgement
-from persona_ray.store.screening_voice_records import (
+from persona_ray.store.screening.changes import VOICES, What
+from persona_ray.store.screening.records import Judgement
+from persona_ray.store.screening.voice_records import (
     KEPT_SAMPLES,
     Marking,
     VoiceEntry,

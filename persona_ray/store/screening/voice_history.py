@@ -13,8 +13,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import affected
-from persona_ray.store.screening_records import Action, HistoryItem
-from persona_ray.store.screening_voice_tables import VoiceHistoryRow, VoiceRow
+from persona_ray.store.screening.records import Action, HistoryItem
+from persona_ray.store.screening.voice_tables import VoiceHistoryRow, VoiceRow
 
 # Who acts where nobody says so, as in the history of numbers.
 _ACTORS = {"call": "verdict"}

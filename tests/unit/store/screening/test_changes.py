@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_changes import NUMBERS, VOICES, NewChange, StreamState, What
+from persona_ray.store.screening.changes import NUMBERS, VOICES, NewChange, StreamState, What
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database
-from persona_ray.store.screening_changes import (
+from persona_ray.store.screening.changes import (
     NUMBERS,
     SHARED,
     VOICES,
@@ -23,10 +23,10 @@ from persona_ray.store.screening_changes import (
     ChangeRepository,
     StreamState,
 )
-from persona_ray.store.screening_numbers import NumberRepository
-from persona_ray.store.screening_records import NumberEntry
-from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample
-from persona_ray.store.screening_voices import VoiceRepository
+from persona_ray.store.screening.numbers import NumberRepository
+from persona_ray.store.screening.records import NumberEntry
+from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
+from persona_ray.store.screening.voices import VoiceRepository
 
 _PAGE = 1000
 Payload = Mapping[str, Any]

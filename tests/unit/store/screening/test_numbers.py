@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from persona_ray.store import Store
-from persona_ray.store.screening_changes import NUMBERS, What
-from persona_ray.store.screening_records import Action, NumberEntry
+from persona_ray.store.screening.changes import NUMBERS, What
+from persona_ray.store.screening.records import Action, NumberEntry
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -14,10 +14,10 @@ from persona_ray.errors import ServiceError
 from persona_ray.inference.screening.records import Standing
 from persona_ray.inference.screening.reporting import ReportDesk, Whose
 from persona_ray.store import Store
-from persona_ray.store.screening_call_records import NewCall, StoredVerdict
-from persona_ray.store.screening_changes import NUMBERS, VOICES
-from persona_ray.store.screening_records import NumberEntry
-from persona_ray.store.screening_voice_records import VoiceEntry, VoiceSample, voice_key
+from persona_ray.store.screening.call_records import NewCall, StoredVerdict
+from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.records import NumberEntry
+from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample, voice_key
 from persona_ray.store.tables import Base
 from persona_ray.store.urls import expand_url
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, not_, select, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
-from persona_ray.store.screening_records import (
+from persona_ray.store.screening.records import (
     AUTOMATIC,
     Judge,
     Judgement,
@@ -26,8 +26,8 @@ from persona_ray.store.screening_records import (
     Settled,
     rank,
 )
-from persona_ray.store.screening_reporters import meet, records, settle, uncredit
-from persona_ray.store.screening_tables import OutcomeRow, ReporterRow, ReportRow
+from persona_ray.store.screening.reporters import meet, records, settle, uncredit
+from persona_ray.store.screening.tables import OutcomeRow, ReporterRow, ReportRow
 
 _DAY = timedelta(days=1)
 # Reports of each side that are judged: many more than convince anybody.

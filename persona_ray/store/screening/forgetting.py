@@ -16,18 +16,18 @@ from sqlalchemy import ColumnElement, String, cast, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected, chunks
-from persona_ray.store.screened_calls import delete_calls
-from persona_ray.store.screening_call_tables import ScreenedCallRow, ScreeningSettingsRow
-from persona_ray.store.screening_changes import NUMBERS, VOICES
-from persona_ray.store.screening_voice_records import voice_key
-from persona_ray.store.screening_voice_tables import VoiceRow, VoiceSampleRow
+from persona_ray.store.screening.call_tables import ScreenedCallRow, ScreeningSettingsRow
+from persona_ray.store.screening.calls import delete_calls
+from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.voice_records import voice_key
+from persona_ray.store.screening.voice_tables import VoiceRow, VoiceSampleRow
 
 if TYPE_CHECKING:
-    from persona_ray.store.screening_appeals import AppealRepository
-    from persona_ray.store.screening_numbers import NumberRepository
-    from persona_ray.store.screening_records import Judge
-    from persona_ray.store.screening_reports import ReportRepository
-    from persona_ray.store.screening_voices import VoiceRepository
+    from persona_ray.store.screening.appeals import AppealRepository
+    from persona_ray.store.screening.numbers import NumberRepository
+    from persona_ray.store.screening.records import Judge
+    from persona_ray.store.screening.reports import ReportRepository
+    from persona_ray.store.screening.voices import VoiceRepository
 
 # Deletes the recordings at these places of the workspace.
 DeleteFiles = Callable[[Iterable[str]], None]

@@ -10,15 +10,15 @@ import pytest
 
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.store import Store, open_store
-from persona_ray.store.screening_changes import NUMBERS, VOICES
-from persona_ray.store.screening_records import (
+from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.records import (
     Action,
     NumberEntry,
     Report,
     Settled,
 )
-from persona_ray.store.screening_reports import TooManyReportsError, UnknownReportError
-from tests.unit.store.reporting import (
+from persona_ray.store.screening.reports import TooManyReportsError, UnknownReportError
+from tests.unit.store.screening.reporting import (
     DAY,
     HOUR,
     JUDGE,

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import defer
 
 from persona_ray.store.database import Database
-from persona_ray.store.screening_voice_records import VoiceState
-from persona_ray.store.screening_voice_tables import VoiceRow, VoiceSampleRow
+from persona_ray.store.screening.voice_records import VoiceState
+from persona_ray.store.screening.voice_tables import VoiceRow, VoiceSampleRow
 
 
 @dataclass(frozen=True, slots=True)

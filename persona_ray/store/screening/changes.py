@@ -19,7 +19,7 @@ from sqlalchemy import RowMapping, Select, delete, func, insert, select, text, u
 from sqlalchemy.orm import Session, aliased
 
 from persona_ray.store.database import Database, affected, chunks
-from persona_ray.store.screening_tables import ChangeRow, StreamRow
+from persona_ray.store.screening.tables import ChangeRow, StreamRow
 
 NUMBERS = "numbers"
 VOICES = "voices"

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from persona_ray.store import screening_voice_history as history
 from persona_ray.store.database import Database, affected
-from persona_ray.store.screening_changes import (
+from persona_ray.store.screening import voice_history as history
+from persona_ray.store.screening.changes import (
     SHARED,
     VOICES,
     Change,
@@ -26,9 +26,9 @@ from persona_ray.store.screening_changes import (
     StreamState,
     What,
 )
-from persona_ray.store.screening_records import Action, HistoryItem, Judgement, Listed, rank
-from persona_ray.store.screening_tables import StreamRow
-from persona_ray.store.screening_voice_records import (
+from persona_ray.store.screening.records import Action, HistoryItem, Judgement, Listed, rank
+from persona_ray.store.screening.tables import StreamRow
+from persona_ray.store.screening.voice_records import (
     KEPT_SAMPLES,
     Marking,
     VoiceEntry,
@@ -36,7 +36,7 @@ from persona_ray.store.screening_voice_records import (
     VoiceState,
     mean_print,
 )
-from persona_ray.store.screening_voice_tables import VoiceRow, VoiceSampleRow
+from persona_ray.store.screening.voice_tables import VoiceRow, VoiceSampleRow
 
 _BATCH = 500
 # From harmless to worst: a voice that is heard again may only become worse by itself.

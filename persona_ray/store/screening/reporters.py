@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import chunks
-from persona_ray.store.screening_records import ReporterRecord, Settled
-from persona_ray.store.screening_tables import ReporterRow, ReportRow
+from persona_ray.store.screening.records import ReporterRecord, Settled
+from persona_ray.store.screening.tables import ReporterRow, ReportRow
 from persona_ray.store.tables import UtcDateTime
 
 _MEET = text(

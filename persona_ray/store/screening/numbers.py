@@ -15,14 +15,14 @@ from sqlalchemy import Select, delete, insert, or_, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
-from persona_ray.store.screening_changes import (
+from persona_ray.store.screening.changes import (
     NUMBERS,
     SHARED,
     ChangeRepository,
     NewChange,
     What,
 )
-from persona_ray.store.screening_records import (
+from persona_ray.store.screening.records import (
     AUTOMATIC,
     Action,
     HistoryItem,
@@ -31,7 +31,7 @@ from persona_ray.store.screening_records import (
     NumberEntry,
     rank,
 )
-from persona_ray.store.screening_tables import NumberHistoryRow, NumberRow
+from persona_ray.store.screening.tables import NumberHistoryRow, NumberRow
 
 _TIMES = ("expires_at", "listed_at", "changed_at")
 _BATCH = 500

@@ -1,0 +1,1 @@
+"""The tables of screening: calls, numbers, voices, reports, and what changed when."""
