@@ -54,7 +54,7 @@ class Boundary:
             except Exception as error:
                 scope["state"]["error_code"] = "service.failed"
                 log_exception("request failed", error, route=_route(scope))
-                await _last_resort(scope, receive, answer)
+                await _refuse(scope, receive, answer, unexpected())
             self._note(scope, answer.status, time.perf_counter() - begun)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
@@ -103,10 +103,6 @@ class _Answer:
 def _has_zero(scope: Scope) -> bool:
     """A zero character in the address: no text holds one, and not every database takes it."""
     return "\x00" in scope["path"] or b"%00" in scope.get("query_string", b"")
-
-
-async def _last_resort(scope: Scope, receive: Receive, answer: _Answer) -> None:
-    await _refuse(scope, receive, answer, unexpected())
 
 
 async def _refuse(scope: Scope, receive: Receive, answer: _Answer, failure: Failure) -> None:

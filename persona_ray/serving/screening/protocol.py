@@ -18,7 +18,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from persona_ray.inference.screening.records import Channel, Outcome, Speaker, Standing
-from persona_ray.serving.failures import ErrorDetail
 from persona_ray.serving.live.protocol import Ack, Begun, Event, Failed, Finish, Id, Sound, read_as
 from persona_ray.serving.screening.fields import CallerNumber, CallTime
 
@@ -155,13 +154,6 @@ class NoticeEvent(BaseModel):
     call_id: str
     at: datetime
     body: dict[str, object]
-
-
-class ErrorEvent(BaseModel):
-    """Why the line is closed."""
-
-    type: Literal["error"] = "error"
-    error: ErrorDetail
 
 
 def read_message(text: str) -> Start | Finish:

@@ -87,11 +87,6 @@ class Recorder:
             with (folder / name).open("ab") as file:
                 file.truncate(min(file.tell(), position * _SAMPLE_BYTES))
 
-    @property
-    def position(self) -> int:
-        """Samples of the caller so far."""
-        return self._caller_end
-
     def hear(self, samples: Samples) -> None:
         """The caller's next samples (n,)."""
         self._caller.append(samples)
