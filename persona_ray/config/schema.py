@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from persona_ray.config.assist import AssistConfig
 from persona_ray.config.base import Section
 from persona_ray.config.corpus import (
     AnnotationConfig,
@@ -52,6 +53,7 @@ class RunConfig(Section):
     recognition: RecognitionConfig = RecognitionConfig()
     serving: ServingConfig = ServingConfig()
     screening: ScreeningConfig = ScreeningConfig()
+    assist: AssistConfig = AssistConfig()
 
     @property
     def corpus_dir(self) -> Path:

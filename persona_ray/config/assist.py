@@ -1,0 +1,190 @@
+"""Sections of the assistant: what is heard, felt, put before the agent, learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from persona_ray.config.base import Section
+from persona_ray.config.category import CategoryModelConfig, CategoryTrainingConfig
+from persona_ray.config.serving import ScaleConfig
+
+
+class EarsConfig(Section):
+    """When a sentence of a call has ended, and what of it can be trusted."""
+
+    end_gap_s: float = Field(
+        0.5, gt=0.1, le=3, description="silence of a channel that ends a sentence"
+    )
+    guess_gap_s: float = Field(
+        0.25, gt=0, le=3, description="silence after which recognition begins, in case it has ended"
+    )
+    baseline_s: float = Field(
+        6.0, gt=0, description="speech of a speaker on which a baseline rests fully"
+    )
+    overlap: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a sentence that the other side talks over; its tone "
+        "counts for nothing then",
+    )
+    echo: float = Field(
+        0.6,
+        gt=0,
+        le=1,
+        description="likeness to the agent's channel from which the customer's "
+        "channel holds the agent's voice",
+    )
+
+
+class EmotionModelConfig(CategoryModelConfig):
+    """The model: it reads a keyword in its context, and how both sound in words."""
+
+
+class EmotionConfig(Section):
+    """Emotion of keywords and sentences: a lexicon and a trained model."""
+
+    lexicon: Path | None = Field(None, description="YAML file; empty: the shipped one")
+    lexicon_weight: float = Field(0.4, ge=0, le=1, description="of the lexicon's probabilities")
+    model_weight: float = Field(0.6, ge=0, le=1, description="of the model's probabilities")
+    bundle: str = Field("", description="folder or registry address; empty: the champion")
+    name: str = Field("emotion", description="of the registered model")
+    conversations: tuple[str, ...] = Field(
+        (), description="files of conversations with planted or labelled emotions (JSON lines)"
+    )
+    test: float = Field(0.2, gt=0, lt=0.5, description="share of customers that is judged by")
+    dev: float = Field(0.1, gt=0, lt=0.5, description="share that says when to stop")
+    salt: str = Field("emotion", description="changes which customers fall where")
+    model: EmotionModelConfig = EmotionModelConfig()
+    training: CategoryTrainingConfig = CategoryTrainingConfig()
+
+    @model_validator(mode="after")
+    def _weights_make_one(self) -> Self:
+        if abs(self.lexicon_weight + self.model_weight - 1) > 1e-6:
+            raise ValueError(
+                f"lexicon_weight {self.lexicon_weight:g} + model_weight {self.model_weight:g} must "
+                "be 1"
+            )
+        return self
+
+
+class RankerConfig(Section):
+    """The target model: which script fits what was said and how."""
+
+    bundle: str = Field("", description="folder or registry address; empty: the champion")
+    name: str = Field("script-ranker", description="of the registered model")
+    conversations: tuple[str, ...] = Field(
+        (), description="files of conversations with what followed (JSON lines)"
+    )
+    test: float = Field(0.2, gt=0, lt=0.5, description="share of customers that is judged by")
+    dev: float = Field(0.1, gt=0, lt=0.5, description="share that says when to stop")
+    salt: str = Field("ranker", description="changes which customers fall where")
+    width: int = Field(128, ge=8, description="of the vectors of both towers")
+    hidden: int = Field(256, ge=8, description="units of each tower's hidden layer")
+    epochs: int = Field(20, ge=1, description="passes over the training pairs, at most")
+    batch: int = Field(64, ge=2, description="pairs of one update: the others are its negatives")
+    hard_negatives: int = Field(4, ge=0, description="of each pair")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's")
+    temperature: float = Field(0.07, gt=0, description="of the contrastive loss")
+    seed: int = Field(7, ge=0, description="of weights and batches")
+
+
+class ChoiceConfig(Section):
+    """From candidates to what is shown."""
+
+    candidates: int = Field(8, ge=1, le=50, description="scripts that are ranked for a decision")
+    shown: int = Field(3, ge=1, le=5, description="of them on the device: one large, others small")
+    scene_bonus: float = Field(0.5, ge=0, description="for a script written for this very step")
+    relation_bonus: float = Field(0.5, ge=0, description="for one written for this relation")
+    emotion_bonus: float = Field(0.5, ge=0, description="for one written for this emotion")
+    colour_bonus: float = Field(0.5, ge=0, description="for one written for this colour")
+    repeated: float = Field(1.0, ge=0, description="taken off for each time it was shown before")
+    least: float = Field(
+        0.0, description="score below which nothing is pushed: a gap of the library"
+    )
+    explore: float = Field(
+        0.05, ge=0, le=0.5, description="share of pushes drawn evenly from the candidates"
+    )
+    temperature: float = Field(0.2, gt=0, description="of the softmax that the others follow")
+
+
+class PushConfig(Section):
+    """What reaches a device or a customer."""
+
+    expires_s: float = Field(8.0, gt=0, description="after the sentence's end it is too late")
+    per_minute: int = Field(10, ge=1, description="pushes to one call in a minute, at most")
+    same_again_s: float = Field(60.0, ge=0, description="within it the same script is not repeated")
+    webhook: str = Field("", description="URL of the channel that reaches customers; empty: none")
+    webhook_timeout_s: float = Field(3.0, gt=0, description="for one try")
+    webhook_tries: int = Field(2, ge=1, le=10, description="until it counts as failed")
+
+
+class FeedbackConfig(Section):
+    """What agents and calls say of pushes: 0 to 100."""
+
+    ratings: dict[Literal["excellent", "good", "fair", "poor"], float] = Field(
+        {"excellent": 80.0, "good": 65.0, "fair": 50.0, "poor": 10.0},
+        description="points of an agent's word",
+    )
+    actions: dict[Literal["used", "edited", "dismissed"], float] = Field(
+        {"used": 70.0, "edited": 62.0, "dismissed": 20.0},
+        description="points of what was done, where nothing was said",
+    )
+    outcomes: dict[Literal["agreed", "callback", "declined", "hung_up"], float] = Field(
+        {"agreed": 20.0, "callback": 10.0, "declined": -5.0, "hung_up": -15.0},
+        description="added for what the call came to",
+    )
+    threshold: float = Field(
+        60.0, ge=0, le=100, description="above it a pair is a sample, below it a negative"
+    )
+    late_s: float = Field(
+        86_400.0, gt=0, description="after the call feedback is kept, but no longer counted"
+    )
+
+
+class RetrainingConfig(Section):
+    """When the ranker is trained anew, and when the new one may answer."""
+
+    after_samples: int = Field(200, ge=1, description="new samples that make it due")
+    after_days: float = Field(7.0, gt=0, description="days that make it due, with any new sample")
+    held_out: float = Field(0.3, gt=0, lt=1, description="share of customers that judge only")
+    least_samples: int = Field(100, ge=10, description="held-out pushes that a release needs")
+    mood_harm: float = Field(
+        0.02, ge=0, description="by which the customers' mood may fall, -1 to 1"
+    )
+    clip: float = Field(20.0, gt=1, description="largest importance weight")
+
+
+class AssistPartsConfig(Section):
+    """Which models live together, and how many replicas."""
+
+    layout: Literal["whole", "split"] = Field(
+        "split", description="split: each in its own deployment; whole: all in one"
+    )
+    ears: ScaleConfig = ScaleConfig()
+    advisor: ScaleConfig = ScaleConfig()
+    whole: ScaleConfig = ScaleConfig()
+
+
+class AssistConfig(Section):
+    """The assistant of a sales agent."""
+
+    steps: tuple[str, ...] = Field(
+        ("opening", "needs", "offer", "objection", "closing"), description="of a call, in order"
+    )
+    library: str = Field(
+        "",
+        description="YAML or CSV file of scripts; empty: the store's current version, or else "
+        "the shipped one",
+    )
+    ears: EarsConfig = EarsConfig()
+    emotion: EmotionConfig = EmotionConfig()
+    ranker: RankerConfig = RankerConfig()
+    choice: ChoiceConfig = ChoiceConfig()
+    push: PushConfig = PushConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
+    parts: AssistPartsConfig = AssistPartsConfig()

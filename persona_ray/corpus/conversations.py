@@ -1,0 +1,149 @@
+"""Conversations of agents with customers, to learn emotion and answers from: a JSON line each.
+
+    {"id": "a-17", "customer": "u-3", "colour": "red", "product": "credit_card",
+     "campaign": "", "outcome": "agreed",
+     "turns": [{"speaker": "customer", "text": "...", "step": "offer", "relation": "objection",
+                "emotion": "annoyed", "tone": {"pitch_st": 1.5, "level_db": 4.0, ...},
+                "keywords": [{"start": 0, "end": 2, "emotion": "annoyed"}], "fits": ["S-104"]},
+               {"speaker": "agent", "text": "...", "script": "S-104", "score": 80}]}
+
+Of a turn, only speaker and text must be there: what was not labelled is left out, and what is
+learned from it is left out, too. `tone` as `conversation.Tone`; `fits` are the scripts that answer
+a customer's turn (planted truth, for judging); `score`, 0 to 100, is what came of the agent's
+script. A file whose name ends in .gz is compressed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ValidationError as PydanticError
+
+from persona_ray.conversation import Emotion, Outcome, Relation, Speaker, Tone
+from persona_ray.errors import CorpusError
+from persona_ray.files import write_whole
+
+Name = Annotated[str, StringConstraints(max_length=200)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Marked(_Row):
+    """Characters `start` to `end` of a turn that show an emotion."""
+
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    emotion: Emotion
+
+
+class ConversationTurn(_Row):
+    """What one side said. None and empty: not labelled."""
+
+    speaker: Speaker
+    text: str = Field(min_length=1, max_length=2000)
+    step: Name = ""
+    relation: Relation | None = None
+    emotion: Emotion | None = None
+    tone: Tone | None = None
+    keywords: tuple[Marked, ...] = ()
+    fits: tuple[Name, ...] = ()
+    script: Name = ""
+    score: float | None = Field(None, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _keywords_are_inside(self) -> ConversationTurn:
+        for mark in self.keywords:
+            if not mark.start < mark.end <= len(self.text):
+                raise ValueError(
+                    f"keyword {mark.start}-{mark.end} lies outside of {len(self.text)} characters"
+                )
+        return self
+
+
+class Conversation(_Row):
+    """One call. `customer` empty: its own id stands for the customer."""
+
+    id: str = Field(min_length=1, max_length=200)
+    customer: Name = ""
+    colour: Name = ""
+    product: Name = ""
+    campaign: Name = ""
+    outcome: Outcome | None = None
+    turns: tuple[ConversationTurn, ...] = Field(min_length=1, max_length=1000)
+
+    @property
+    def person(self) -> str:
+        """Who is in one split only."""
+        return self.customer or self.id
+
+
+def read_conversations(files: Iterable[Path]) -> list[Conversation]:
+    """Of all files, in order. Raises CorpusError that names file and line: for a line that is no
+    conversation, an id that stands twice, and files without any."""
+    found: list[Conversation] = []
+    places: dict[str, str] = {}
+    named = []
+    for file in files:
+        named.append(str(file))
+        for number, line in enumerate(_lines(file), 1):
+            if not line.strip():
+                continue
+            place = f"{file}, line {number}"
+            one = _conversation(line, place)
+            if one.id in places:
+                raise CorpusError(f"{place}: id '{one.id}' stands in {places[one.id]} too")
+            places[one.id] = place
+            found.append(one)
+    if not found:
+        raise CorpusError(f"no conversation in {', '.join(named) or 'no file'}")
+    return found
+
+
+def write_conversations(path: Path, conversations: Iterable[Conversation]) -> int:
+    """Whole or not at all; the same conversations give the same bytes. How many they were."""
+    lines = [_as_json(one) for one in conversations]
+    content = "".join(f"{line}\n" for line in lines).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    return len(lines)
+
+
+def _as_json(one: Conversation) -> str:
+    row = one.model_dump(mode="json", exclude_defaults=True)
+    for turn, said in zip(row["turns"], one.turns, strict=True):
+        if said.tone is not None:
+            turn["tone"] = {name: _short(value) for name, value in asdict(said.tone).items()}
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _short(value: float) -> float:
+    return value if isinstance(value, bool) else round(value, 3)
+
+
+def _conversation(line: str, place: str) -> Conversation:
+    try:
+        return Conversation.model_validate(json.loads(line))
+    except PydanticError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CorpusError(f"{place}: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{place} is no JSON object: {error}") from None
+
+
+def _lines(file: Path) -> Iterator[str]:
+    try:
+        content = file.read_bytes()
+        text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{file} cannot be read: {error}") from None
+    # str.splitlines takes other marks for the end of a line, too.
+    yield from text.split("\n")

@@ -1,0 +1,1 @@
+"""The service that assists agents: lines of calls, devices of agents, feedback."""
