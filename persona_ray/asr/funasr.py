@@ -112,7 +112,10 @@ def timed_words(result: object, name: str) -> list[Word]:
     first = result[0] if isinstance(result, Sequence) and result else None
     text = first.get("text") if isinstance(first, Mapping) else None
     if not isinstance(first, Mapping) or not isinstance(text, str):
-        raise RecognitionError(f"{name} returned no text but {str(result)[:120]}")
+        raise RecognitionError(
+            f"{name} returned no text in its {type(result).__name__}: choose a model that "
+            "recognises speech, such as paraformer-zh"
+        )
     if not _WORD.search(text):
         return []
     times = first.get("timestamp")
@@ -124,9 +127,8 @@ def timed_words(result: object, name: str) -> list[Word]:
     if len(tokens) != len(times):
         tokens = _TOKEN.findall(text)
     if len(tokens) != len(times):
-        raise RecognitionError(
-            f"{name} returned {len(times)} times for {len(tokens)} words: {text[:60]}"
-        )
+        # What was said is nobody's business who reads of the failure.
+        raise RecognitionError(f"{name} returned {len(times)} times for {len(tokens)} words")
     return [
         Word(word, float(start_ms) / 1000, float(end_ms) / 1000)
         for word, (start_ms, end_ms) in zip(_spaced(tokens), times, strict=True)
