@@ -35,7 +35,8 @@ from persona_ray.config.screening import ScreeningConfig
 from persona_ray.inference.screening.call import ScreeningCall
 from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import Outcome, Speaker, Standing, VoiceMatch
-from persona_ray.inference.screening.session import verdict_so_far
+from persona_ray.inference.screening.session import end_so_far
+from persona_ray.inference.screening.steps import Conclude
 
 # All calls ring within this time.
 _STARTS_WITHIN_S = 1.0
@@ -74,7 +75,9 @@ async def _replaced(
     phone.call = None
     await asyncio.sleep(1.0)
     if kept is not None and rng.random() < 0.3:
-        phone.concluded(verdict_so_far(kept, config, ReasonCode.SERVICE_FAILED))
+        last = end_so_far(kept, config, ReasonCode.SERVICE_FAILED)[-1]
+        assert isinstance(last, Conclude)
+        phone.concluded(last.verdict)
         return
     phone.call = ScreeningCall(found.case.event, parts, phone, config, kept=kept)
     await phone.call.run()

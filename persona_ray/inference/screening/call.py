@@ -145,10 +145,6 @@ class ScreeningCall:
     def caller_left(self) -> None:
         self._put(steps.CallerLeft(self.now_s))
 
-    def break_off(self, why: ReasonCode) -> None:
-        """End the call now, with the verdict so far: the service stops."""
-        self._put(steps.BrokenOff(self.now_s, why))
-
     # --- the mind ------------------------------------------------------------------------------
 
     async def run(self) -> Verdict:

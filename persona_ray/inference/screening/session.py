@@ -36,7 +36,7 @@ from persona_ray.inference.screening.steps import Command, Input, Part
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
     from persona_ray.inference.screening.policy import Wishes
-    from persona_ray.inference.screening.records import CallEvent, Verdict
+    from persona_ray.inference.screening.records import CallEvent
 
 
 class Session(Hearing):
@@ -202,19 +202,16 @@ class Session(Hearing):
             self._respond()
 
 
-def verdict_so_far(
+def end_so_far(
     kept: Mapping[str, Any],
     config: ScreeningConfig,
     why: ReasonCode,
     wishes: Wishes | None = None,
-    models: Mapping[str, str] | None = None,
-) -> Verdict:
-    """Of a call that nobody goes on with, from its last `dump`. Raises RequestError where another
-    release left it."""
-    session, begun = Session.resume(kept, config, wishes, models)
-    last = [*begun, *session.feed(steps.BrokenOff(session.now_s, why))][-1]
-    assert isinstance(last, steps.Conclude)
-    return last.verdict
+) -> tuple[Command, ...]:
+    """What is to be done about a call that nobody goes on with, from its last `dump`: the last is
+    `Conclude`. Raises RequestError where another release left it."""
+    session, begun = Session.resume(kept, config, wishes)
+    return (*begun, *session.feed(steps.BrokenOff(session.now_s, why)))
 
 
 _HANDLERS: dict[type[Any], str] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from persona_ray.errors import RequestError
 from persona_ray.inference.screening.policy import Action, Decision, Policy, Wishes, standing_of
 from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import CallEvent, NotListed, Standing, Verdict
-from persona_ray.inference.screening.session import Session
+from persona_ray.inference.screening.session import Session, end_so_far
 from persona_ray.inference.screening.steps import (
     BrokenOff,
     Choice,
@@ -266,12 +267,9 @@ class Desk:
         wishes = await self.wishes(call.user_id)
         kept = call.checkpoint.get("session")
         if kept:
-            try:
-                session, commands = Session.resume(kept, self._config, wishes)
-            except RequestError:
-                # Another release left it.
-                return self._without_line(call, read_source(call.source), wishes, None)
-            return [*commands, *session.feed(BrokenOff(0.0, ReasonCode.LINE_LOST))]
+            # What another release left is as good as nothing.
+            with suppress(RequestError):
+                return end_so_far(kept, self._config, ReasonCode.LINE_LOST, wishes)
         return self._without_line(call, read_source(call.source), wishes, None)
 
     def _without_line(

@@ -12,7 +12,6 @@ from benchmarks.screening_fakes import RATE_HZ
 from persona_ray.config.screening import DialogueConfig, ScreeningConfig
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.call import ScreeningCall
-from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import (
     Known,
     Origin,
@@ -194,7 +193,7 @@ def test_another_replica_goes_on_from_what_was_kept() -> None:
         await asyncio.sleep(9.0)
         call.utterance(sound(2.0))
         await asyncio.sleep(3.0)
-        call.break_off(ReasonCode.SERVICE_FAILED)
+        call.caller_left()
 
     _, phone, _ = play(talks)
     middle = [state for state in phone.states if state["phase"] == "talking"][-1]

@@ -16,7 +16,7 @@ from persona_ray.inference.screening.records import (
     Standing,
     VoiceMatch,
 )
-from persona_ray.inference.screening.session import Session, verdict_so_far
+from persona_ray.inference.screening.session import Session, end_so_far
 from persona_ray.inference.screening.steps import Choice, Command, Part
 from tests.unit.inference.screening.played import ABNORMAL_VOICE, CALL, Played, kinds, known
 
@@ -130,7 +130,9 @@ def test_an_utterance_that_died_with_its_replica_is_listened_for_again() -> None
 def test_the_verdict_of_a_call_that_nobody_goes_on_with() -> None:
     play = Played().picked_up()
     play.says("喂")
-    verdict = verdict_so_far(play.session.dump(), play.config, ReasonCode.LINE_LOST)
+    last = end_so_far(play.session.dump(), play.config, ReasonCode.LINE_LOST)[-1]
+    assert isinstance(last, steps.Conclude)
+    verdict = last.verdict
     assert verdict.outcome is Outcome.BROKEN_OFF
     assert verdict.reasons == (Reason(ReasonCode.LINE_LOST),)
     assert [turn.text for turn in verdict.turns] == ["请讲", "喂"]
@@ -154,4 +156,6 @@ def test_a_call_that_has_ended_gives_its_verdict_once_more() -> None:
     session, (again,) = Session.resume(kept, play.config, None, {"voice": "ge2e 1"})
     assert again == steps.Conclude(before)
     assert session.feed(steps.CallerLeft(99.0)) == ()
-    assert verdict_so_far(kept, play.config, ReasonCode.LINE_LOST).outcome is Outcome.CALLER_LEFT
+    (once_more,) = end_so_far(kept, play.config, ReasonCode.LINE_LOST)
+    assert isinstance(once_more, steps.Conclude)
+    assert once_more.verdict.outcome is Outcome.CALLER_LEFT
