@@ -8,14 +8,13 @@ is a clip still to be annotated.
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from persona_ray.config.corpus import AnnotationConfig
 from persona_ray.corpus.annotation.labels import parse_label
 from persona_ray.corpus.annotation.parsed import ParsedFile, Problems, parse_place, parse_time
+from persona_ray.corpus.sheets import SheetError, SheetRow, decode, guard, read_rows, unguard
 from persona_ray.errors import AnnotationError
 from persona_ray.store import Annotation
 from persona_ray.types import ClipInfo
@@ -24,18 +23,7 @@ COLUMNS = (
     "clip_id", "call_id", "start_s", "end_s", "annotator", "label", "note", "created_at",
     "text", "scene", "facts",
 )  # fmt: skip
-# Spreadsheets run what begins with these as a formula; an apostrophe keeps it text.
-_FORMULA = ("=", "+", "-", "@", "\t")
-_DELIMITERS = (",", ";", "\t")
 _PLACES = ({"clip_id"}, {"call_id", "start_s", "end_s"})
-
-
-class _Row(NamedTuple):
-    """`number` counts as a spreadsheet does: the header is row 1."""
-
-    number: int
-    cells: dict[str, str]
-    too_many: bool
 
 
 def read_csv(path: Path, config: AnnotationConfig, annotator: str = "") -> ParsedFile:
@@ -48,7 +36,7 @@ def read_csv(path: Path, config: AnnotationConfig, annotator: str = "") -> Parse
     problems = Problems(path)
     annotations: dict[tuple[str, str], tuple[int, Annotation]] = {}
     blank = 0
-    for row in _rows(path, _decode(path), need_annotator=not annotator):
+    for row in _rows(path, need_annotator=not annotator):
         if not row.cells["label"].strip():
             blank += 1
             continue
@@ -98,15 +86,15 @@ def _row(info: ClipInfo, item: Annotation | None) -> dict[str, str]:
         "end_s": f"{info.end_s:.3f}",
         "annotator": item.annotator if item else "",
         "label": item.label if item else "",
-        "note": _guard(item.note) if item else "",
+        "note": guard(item.note) if item else "",
         "created_at": item.created_at.isoformat() if item and item.created_at else "",
-        "text": _guard(info.text),
-        "scene": _guard(info.scene),
-        "facts": _guard(facts_text(info)),
+        "text": guard(info.text),
+        "scene": guard(info.scene),
+        "facts": guard(facts_text(info)),
     }
 
 
-def _annotation(row: _Row, config: AnnotationConfig, annotator: str, source: str) -> Annotation:
+def _annotation(row: SheetRow, config: AnnotationConfig, annotator: str, source: str) -> Annotation:
     cells = row.cells
     if row.too_many:
         raise AnnotationError(
@@ -123,68 +111,24 @@ def _annotation(row: _Row, config: AnnotationConfig, annotator: str, source: str
         call_id=place.call_id,
         start_s=place.start_s,
         end_s=place.end_s,
-        note=_unguard(cells.get("note", "").strip()),
+        note=unguard(cells.get("note", "").strip()),
         source=source,
         created_at=parse_time(cells.get("created_at", "")),
     )
 
 
-def _decode(path: Path) -> str:
+def _rows(path: Path, need_annotator: bool) -> Iterator[SheetRow]:
+    needed = {"label", "annotator"} if need_annotator else {"label"}
+
+    def fits(header: Collection[str]) -> bool:
+        return needed <= set(header) and any(place <= set(header) for place in _PLACES)
+
+    words = f"the columns clip_id (or call_id, start_s, end_s) and {', '.join(sorted(needed))}"
     try:
         data = path.read_bytes()
     except OSError as error:
         raise AnnotationError(f"{path} cannot be read: {error.strerror or error}") from None
-    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "gb18030"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise AnnotationError(f"{path} is no text in UTF-8 or GB18030: save it as CSV in UTF-8")
-
-
-def _rows(path: Path, text: str, need_annotator: bool) -> Iterator[_Row]:
-    if not text.strip():
-        raise AnnotationError(f"{path} is empty")
-    needed = {"label", "annotator"} if need_annotator else {"label"}
-    for delimiter in _DELIMITERS:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        try:
-            header = [cell.strip().lower() for cell in next(reader)]
-        except csv.Error:
-            continue
-        if needed <= set(header) and any(place <= set(header) for place in _PLACES):
-            yield from _body(path, header, reader)
-            return
-    raise AnnotationError(
-        f"{path} needs the columns clip_id (or call_id, start_s, end_s) and "
-        f"{', '.join(sorted(needed))}; it begins with: {text.strip().splitlines()[0][:100]}"
-    )
-
-
-def _body(path: Path, header: Sequence[str], reader: Iterator[list[str]]) -> Iterator[_Row]:
-    number = 1
-    while True:
-        number += 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise AnnotationError(f"{path}, row {number}: {error}") from None
-        if any(cell.strip() for cell in cells):
-            # Spreadsheets leave out empty cells at the end.
-            padded = [*cells, *[""] * (len(header) - len(cells))]
-            too_many = any(cell.strip() for cell in cells[len(header) :])
-            yield _Row(number, dict(zip(header, padded, strict=False)), too_many)
-
-
-def _guard(text: str) -> str:
-    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
-
-
-def _unguard(text: str) -> str:
-    guarded = text.startswith("'") and text.lstrip("'").startswith(_FORMULA)
-    return text[1:] if guarded else text
+    try:
+        yield from read_rows(decode(data), fits, words)
+    except SheetError as error:
+        raise AnnotationError(f"{path} {error}") from None
