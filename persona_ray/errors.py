@@ -20,6 +20,7 @@
     │   └── LeakageError          one customer or one text stands in two splits
     ├── StoreError                the product's own database cannot be opened
     ├── AnnotationError           an annotation file or label is wrong
+    ├── LibraryError              a library of scripts is wrong: every mistake with its place
     ├── ModelError                a model cannot be built or fed
     │   ├── EncoderError          an encoder folder cannot be loaded or does not fit
     │   └── BundleError           a bundle is damaged or its contract does not fit
@@ -161,6 +162,14 @@ class AnnotationError(PersonaRayError):
     """An annotation file or label is wrong."""
 
     exit_code = 3
+
+
+class LibraryError(PersonaRayError):
+    """A library of scripts is wrong, or not there. `mistakes` are all that were found."""
+
+    def __init__(self, message: str, mistakes: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join([message, *mistakes]))
+        self.mistakes = mistakes
 
 
 class ModelError(PersonaRayError):
