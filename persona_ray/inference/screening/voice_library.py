@@ -27,6 +27,7 @@ from persona_ray.inference.screening.records import (
     VoiceVerdict,
 )
 from persona_ray.inference.screening.voice_scores import surprise
+from persona_ray.store.screening.records import lasts
 from persona_ray.store.screening.voice_records import Marking, VoiceEntry, VoiceSample, VoiceState
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class VoiceLibrary:
 
         def stands(voice_id: str) -> bool:
             known = self._known.get(voice_id)
-            return known is not None and (known.expires_at is None or known.expires_at > now)
+            return known is not None and lasts(known.expires_at, now)
 
         found = self._index.search(vector, _NEAREST)
         return [neighbour for neighbour in found if stands(neighbour.voice_id)]

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, or_, select
+from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
@@ -29,9 +29,10 @@ from persona_ray.store.screening.records import (
     Judgement,
     Listed,
     NumberEntry,
+    lasts,
     rank,
 )
-from persona_ray.store.screening.tables import NumberHistoryRow, NumberRow
+from persona_ray.store.screening.tables import NumberHistoryRow, NumberRow, lasting
 
 _TIMES = ("expires_at", "listed_at", "changed_at")
 _BATCH = 500
@@ -49,7 +50,9 @@ class NumberRepository:
         """The user's own entry, else the shared one; None where neither stands now. What a machine
         put into the user's own set is behind what an operator said for all."""
         query = select(NumberRow).where(
-            NumberRow.number == number, NumberRow.owner.in_([user, SHARED]), _stands(now)
+            NumberRow.number == number,
+            NumberRow.owner.in_([user, SHARED]),
+            lasting(NumberRow.expires_at, now),
         )
         with self._database.read() as session:
             found = [_entry(row) for row in session.scalars(query)]
@@ -63,7 +66,7 @@ class NumberRepository:
         """What stands in the set of `owner` now, whatever stands in others."""
         query = select(NumberRow).where(NumberRow.owner == owner, NumberRow.number == number)
         with self._database.read() as session:
-            row = session.scalar(query.where(_stands(now)))
+            row = session.scalar(query.where(lasting(NumberRow.expires_at, now)))
             return None if row is None else _entry(row)
 
     def page(
@@ -71,7 +74,7 @@ class NumberRepository:
     ) -> list[NumberEntry]:
         """Entries of one owner that stand now, behind number `after`, in their order."""
         query = select(NumberRow).where(
-            NumberRow.owner == owner, NumberRow.number > after, _stands(now)
+            NumberRow.owner == owner, NumberRow.number > after, lasting(NumberRow.expires_at, now)
         )
         if standing:
             query = query.where(NumberRow.standing == standing)
@@ -87,7 +90,7 @@ class NumberRepository:
     def enter(self, session: Session, entry: NumberEntry, actor: str, now: datetime) -> NumberEntry:
         """As `put`, in the caller's transaction."""
         row = session.get(NumberRow, (entry.owner, entry.number))
-        if row is not None and not _standing(row, now):
+        if row is not None and not lasts(row.expires_at, now):
             self._drop(session, row, "expiry", Action.EXPIRED, "its time was over", now)
             row = None
         if row is not None and rank(row.origin) > rank(entry.origin):
@@ -138,7 +141,7 @@ class NumberRepository:
         numbers = [row.number for row in rows]
         for row in rows:
             before = _before(session, row, since)
-            if before is None or not _lasts(before, now):
+            if before is None or not lasts(before.expires_at, now):
                 self._drop(session, row, actor, Action.ROLLED_BACK, reason, now)
             else:
                 self._write(session, row, before, actor, Action.ROLLED_BACK, now, reason)
@@ -174,7 +177,7 @@ class NumberRepository:
     def listed(self, session: Session, key: str, now: datetime) -> Listed | None:
         """See ReportedSet."""
         row = session.get(NumberRow, (SHARED, key))
-        if row is None or not _standing(row, now):
+        if row is None or not lasts(row.expires_at, now):
             return None
         return Listed(row.origin, row.standing, row.category, row.listed_at, row.expires_at)
 
@@ -271,14 +274,6 @@ class NumberRepository:
         session.execute(insert(NumberHistoryRow), [values])
 
 
-def _stands(now: datetime) -> Any:
-    return or_(NumberRow.expires_at.is_(None), NumberRow.expires_at > now)
-
-
-def _standing(row: NumberRow, now: datetime) -> bool:
-    return row.expires_at is None or row.expires_at > now
-
-
 def _renews_little(before: Listed, judgement: Judgement) -> bool:
     """Each report prolongs an entry; devices need not fetch it for that every time."""
     same = (before.standing, before.category) == (judgement.standing, judgement.category)
@@ -287,10 +282,6 @@ def _renews_little(before: Listed, judgement: Judgement) -> bool:
     if before.expires_at is None or judgement.expires_at is None:
         return before.expires_at == judgement.expires_at
     return judgement.expires_at - before.expires_at < _RENEWAL
-
-
-def _lasts(entry: NumberEntry, now: datetime) -> bool:
-    return entry.expires_at is None or entry.expires_at > now
 
 
 def _history(owner: str, number: str) -> Select[NumberHistoryRow]:

@@ -49,6 +49,11 @@ class NumberEntry:
         }
 
 
+def lasts(expires_at: datetime | None, now: datetime) -> bool:
+    """Whether an entry of a set or library stands at `now`; None: until somebody takes it out."""
+    return expires_at is None or expires_at > now
+
+
 class Action(StrEnum):
     """What was done to an entry."""
 

@@ -78,7 +78,7 @@ class ReportRepository:
             return self._apply(session, report.kind, report.key, judge, report.at)
 
     def retract(self, report_id: str, reporter: str, judge: Judge, now: datetime) -> Judgement:
-        """Take a report back: the set becomes what it were without it. Of a report that had helped
+        """Take a report back: the set becomes what it was without it. Of a report that had helped
         to list, that goes on its person's record. Raises UnknownReportError."""
         with self._database.write() as session:
             row = session.get(ReportRow, report_id)

@@ -24,7 +24,7 @@ from persona_ray.store.screening.changes import (
     StreamState,
 )
 from persona_ray.store.screening.numbers import NumberRepository
-from persona_ray.store.screening.records import NumberEntry
+from persona_ray.store.screening.records import NumberEntry, lasts
 from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
 from persona_ray.store.screening.voices import VoiceRepository
 
@@ -104,7 +104,7 @@ class RollbackRepository:
         touched = {change.key for change in self._since(kind, version, state.sequence)}
         then = self._stood(kind, version, touched)
         present = self._stood(kind, state.sequence, touched)
-        lasting = {key: payload for key, payload in then.items() if _lasts(payload, now)}
+        lasting = {key: payload for key, payload in then.items() if lasts(_time(payload), now)}
         return [
             _Difference(key, lasting.get(key), present.get(key))
             for key in sorted(touched)
@@ -131,11 +131,6 @@ def _check(kind: str, version: int, state: StreamState) -> None:
             f"{kind} cannot go back to version {version}: choose one from {state.floor} to "
             f"{state.sequence}"
         )
-
-
-def _lasts(payload: Payload, now: datetime) -> bool:
-    expires_at = _time(payload)
-    return expires_at is None or expires_at > now
 
 
 def _time(payload: Payload) -> datetime | None:

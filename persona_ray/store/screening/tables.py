@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, Integer, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, ColumnElement, Index, Integer, String, Text, or_
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from persona_ray.store.tables import Base, UtcDateTime
+
+
+def lasting(
+    expires_at: InstrumentedAttribute[datetime | None], now: datetime
+) -> ColumnElement[bool]:
+    """`records.lasts` of a column."""
+    return or_(expires_at.is_(None), expires_at > now)
 
 
 class StreamRow(Base):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import defer
 
 from persona_ray.store.database import Database
+from persona_ray.store.screening.tables import lasting
 from persona_ray.store.screening.voice_records import VoiceState
 from persona_ray.store.screening.voice_tables import VoiceRow, VoiceSampleRow
 
@@ -51,7 +52,7 @@ class VoiceShelf:
         row, voices = VoiceRow, func.count()
         query = (
             select(row.standing, row.category, voices, func.min(row.expires_at))
-            .where(row.state == VoiceState.LISTED, _stands(now))
+            .where(row.state == VoiceState.LISTED, lasting(VoiceRow.expires_at, now))
             .group_by(row.standing, row.category)
             .order_by(voices.desc(), row.standing, row.category)
         )
@@ -69,7 +70,7 @@ class VoiceShelf:
             .where(VoiceSampleRow.voice_id == row.voice_id)
             .scalar_subquery()
         )
-        query = select(row, calls).where(row.voice_id > after, _stands(now))
+        query = select(row, calls).where(row.voice_id > after, lasting(VoiceRow.expires_at, now))
         # The voiceprints stay where they are.
         query = query.options(defer(row.voiceprint))
         if category:
@@ -92,7 +93,3 @@ def _shelved(row: VoiceRow, calls: int) -> ShelvedVoice:
         changed_at=row.changed_at,
         expires_at=row.expires_at,
     )
-
-
-def _stands(now: datetime) -> ColumnElement[bool]:
-    return or_(VoiceRow.expires_at.is_(None), VoiceRow.expires_at > now)

@@ -1,9 +1,8 @@
 """The voice libraries: one entry for each person's voice, made of what single calls added.
 
-Every change of a listed voice goes
-into the log of changes in the same transaction; a voice that is set aside for an operator is not in
-the log. Who compares before adding says which sequence it compared at (`seen`): where the log has
-moved on, nothing is written, and it compares again.
+Every change of a listed voice goes into the log of changes in the same transaction; a voice that is
+set aside for an operator is not in the log. Who compares before adding says which sequence it
+compared at (`seen`): where the log has moved on, nothing is written, and it compares again.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected
@@ -26,8 +25,8 @@ from persona_ray.store.screening.changes import (
     StreamState,
     What,
 )
-from persona_ray.store.screening.records import Action, HistoryItem, Judgement, Listed, rank
-from persona_ray.store.screening.tables import StreamRow
+from persona_ray.store.screening.records import Action, HistoryItem, Judgement, Listed, lasts, rank
+from persona_ray.store.screening.tables import StreamRow, lasting
 from persona_ray.store.screening.voice_records import (
     KEPT_SAMPLES,
     Marking,
@@ -63,7 +62,7 @@ class VoiceRepository:
     ) -> list[VoiceEntry]:
         """Voices that stand now, behind id `after`, in the order of ids."""
         query = select(*VoiceRow.__table__.columns).where(
-            VoiceRow.voice_id > after, VoiceRow.state == state, _stands(now)
+            VoiceRow.voice_id > after, VoiceRow.state == state, lasting(VoiceRow.expires_at, now)
         )
         with self._database.read() as session:
             rows = session.execute(query.order_by(VoiceRow.voice_id).limit(limit))
@@ -232,8 +231,7 @@ class VoiceRepository:
     def listed(self, session: Session, key: str, now: datetime) -> Listed | None:
         """See ReportedSet."""
         row = session.get(VoiceRow, key)
-        gone = row is None or (row.expires_at is not None and row.expires_at <= now)
-        if row is None or gone or row.state != VoiceState.LISTED:
+        if row is None or row.state != VoiceState.LISTED or not lasts(row.expires_at, now):
             return None
         return Listed(row.origin, row.standing, row.category, row.created_at, row.expires_at)
 
@@ -303,10 +301,6 @@ def _moved(session: Session, seen: int | None) -> bool:
         return False
     query = select(StreamRow.sequence).where(StreamRow.kind == VOICES, StreamRow.owner == SHARED)
     return (session.scalar(query) or 0) != seen
-
-
-def _stands(now: datetime) -> Any:
-    return or_(VoiceRow.expires_at.is_(None), VoiceRow.expires_at > now)
 
 
 def _samples(session: Session, voice_id: str) -> list[VoiceSample]:
