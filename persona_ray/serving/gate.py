@@ -69,6 +69,10 @@ class Caller:
     name: str
     scopes: frozenset[str]
 
+    def allows(self, scope: str) -> bool:
+        """Whether it may do what `scope` names."""
+        return scope in self.scopes or "admin" in self.scopes
+
 
 _ANYONE = Caller("", "", frozenset(SCOPES))
 

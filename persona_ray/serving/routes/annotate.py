@@ -167,7 +167,7 @@ def annotate(services: Services) -> APIRouter:
 def _who(caller: Caller, asked: str | None) -> str:
     """Whose labels they are. Raises RequestError for a name that is not the caller's to use."""
     who = asked or caller.name
-    if "admin" not in caller.scopes and who != caller.name:
+    if not caller.allows("admin") and who != caller.name:
         raise RequestError(
             "annotation.annotator",
             f"this key labels as '{caller.name}', not as '{who}'",

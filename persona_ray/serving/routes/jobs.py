@@ -137,7 +137,7 @@ def jobs(services: Services) -> APIRouter:
     async def own(job_id: str, caller: Caller = admitted) -> Job:
         """The job, if it is the caller's; others are not even known to be there."""
         job = await asyncio.to_thread(store.get, job_id)
-        if job is None or (job.owner != caller.key_id and "admin" not in caller.scopes):
+        if job is None or (job.owner != caller.key_id and not caller.allows("admin")):
             raise RequestError(
                 "job.unknown",
                 "there is no such job, or it is over for long",

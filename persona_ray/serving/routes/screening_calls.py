@@ -19,7 +19,7 @@ from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.screening.desk import Desk, unknown_call
-from persona_ray.serving.screening.fields import in_utc
+from persona_ray.serving.screening.fields import ForUser, in_utc
 from persona_ray.serving.screening.housekeeping import housekeeping
 from persona_ray.serving.screening.samples import sample_line
 from persona_ray.serving.screening.schemas import (
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from persona_ray.store.screening.call_records import Deleted, ScreenedCall
 
 _CallId = Annotated[str, Path(max_length=128, description="as the event named it")]
-_User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 _Ref = Annotated[str, Path(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 _PRIVATE = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"}
 
@@ -102,7 +101,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
 
     @router.get("/calls", summary="The inbox", responses=ERRORS)
     async def inbox(
-        user_id: _User = "",
+        user_id: ForUser = "",
         before: Annotated[str, Query(max_length=256, description="`next` of a page")] = "",
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         category: Annotated[str, Query(max_length=64)] = "",
@@ -120,7 +119,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
 
     @router.get("/calls/{call_id}", summary="One call", responses={**ERRORS, **UNKNOWN})
     async def one(
-        call_id: _CallId, user_id: _User = "", caller: Caller = reads
+        call_id: _CallId, user_id: ForUser = "", caller: Caller = reads
     ) -> CallScreenedAnswer:
         """With its transcript and everything that the verdict rests on."""
         user = user_of(caller, user_id)
@@ -134,7 +133,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         summary="Delete a call",
         responses={**ERRORS, **UNKNOWN},
     )
-    async def delete(call_id: _CallId, user_id: _User = "", caller: Caller = reads) -> None:
+    async def delete(call_id: _CallId, user_id: ForUser = "", caller: Caller = reads) -> None:
         """With recording, transcript and corrections; one that goes on is broken off."""
         user = user_of(caller, user_id)
         try:
@@ -145,7 +144,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
 
     @router.delete("/calls", summary="Delete all calls of a person", responses=ERRORS)
     async def forget(
-        user_id: _User = "",
+        user_id: ForUser = "",
         number: Annotated[
             str, Query(max_length=40, description="of a caller; with the scope operator")
         ] = "",
@@ -153,7 +152,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
     ) -> ForgottenAnswer:
         """All of a user's, with the settings, or all that a number made, whomever they were for."""
         if number:
-            await _operator(caller)
+            _check_operator(caller)
             wanted = _shown(number, services.config.screening.region)
             deleted = await asyncio.to_thread(kept.forget_number, wanted)
         else:
@@ -200,7 +199,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         return StreamingResponse(iter(lines), media_type="application/x-ndjson", headers=_PRIVATE)
 
     @router.get("/settings", summary="What a user wants", responses=ERRORS)
-    async def settings(user_id: _User = "", caller: Caller = reads) -> SettingsAnswer:
+    async def settings(user_id: ForUser = "", caller: Caller = reads) -> SettingsAnswer:
         return await _settings(user_of(caller, user_id))
 
     @router.put("/settings", summary="Choose what gets through", responses=ERRORS)
@@ -274,8 +273,8 @@ def _shown(number: str, region: str) -> str:
     return found
 
 
-async def _operator(caller: Caller) -> None:
-    if not caller.scopes & {"operator", "admin"}:
+def _check_operator(caller: Caller) -> None:
+    if not caller.allows("operator"):
         raise RequestError(
             "key.scope",
             "calls by number are an operator's",

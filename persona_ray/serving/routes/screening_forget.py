@@ -18,8 +18,6 @@ from persona_ray.serving.screening.services import user_of
 if TYPE_CHECKING:
     from persona_ray.serving.screening.services import ScreeningServices
 
-_OPERATORS = frozenset({"operator", "admin"})
-
 
 class PersonNamed(Strict):
     """Who is to be forgotten, in the body: addresses of requests go into logs."""
@@ -59,7 +57,7 @@ def screening_forget(services: ScreeningServices) -> APIRouter:
 def _name(asked: PersonNamed, caller: Caller) -> str:
     if asked.by is Whose.USER:
         return user_of(caller, asked.name)
-    if not caller.scopes & _OPERATORS:
+    if not caller.allows("operator"):
         raise RequestError(
             "key.scope",
             "the key has not the scope 'operator'",

@@ -16,7 +16,8 @@ from persona_ray.inference.screening.sources import StoredSources, known
 from persona_ray.serving.documents import ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.schemas import Strict
-from persona_ray.serving.screening.services import user_of
+from persona_ray.serving.screening.fields import ForUser
+from persona_ray.serving.screening.services import operator_of, user_of
 from persona_ray.serving.screening.set_schemas import (
     HistoryAnswer,
     Number,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from persona_ray.serving.application import Common
     from persona_ray.store.screening.records import NumberEntry
     from persona_ray.store.screening.voice_shelf import ShelvedVoice, VoiceCount
-
-_User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 
 
 class NumberAsked(Strict):
@@ -105,7 +104,7 @@ def screening_libraries(services: Common) -> APIRouter:
 
     @router.post("/numbers/inspect", summary="What the sets say of a number")
     async def inspect(
-        asked: NumberAsked, user_id: _User = "", caller: Caller = owns
+        asked: NumberAsked, user_id: ForUser = "", caller: Caller = owns
     ) -> EntriesAnswer:
         """One's own entry with its history, and the shared one; operators have the history of that
         at /v1/screening/shared/inspect."""
@@ -154,7 +153,7 @@ def screening_libraries(services: Common) -> APIRouter:
     )
     async def remove(asked: VoiceRemoval, caller: Caller = operates) -> None:
         """It was harmless: those who reported it count for less. It goes with its samples."""
-        actor, now = caller.name or "operator", datetime.now(UTC)
+        actor, now = operator_of(caller), datetime.now(UTC)
 
         def take_out() -> bool:
             # First: the history is to hold this reason, not what the reports come to then.

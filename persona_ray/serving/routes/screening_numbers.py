@@ -13,7 +13,8 @@ from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.inference.screening.sources import StoredSources, known
 from persona_ray.serving.documents import ERRORS
 from persona_ray.serving.gate import Caller
-from persona_ray.serving.screening.services import user_of
+from persona_ray.serving.screening.fields import ForUser
+from persona_ray.serving.screening.services import operator_of, user_of
 from persona_ray.serving.screening.set_schemas import (
     Confirmation,
     InspectionAnswer,
@@ -35,7 +36,6 @@ from persona_ray.serving.screening.set_schemas import (
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
 
-_User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 _Limit = Annotated[int, Query(ge=1, le=500)]
 
 
@@ -49,7 +49,7 @@ def screening_numbers(services: Common) -> APIRouter:
 
     @router.get("/numbers", summary="One's own sets of numbers")
     async def own(
-        user_id: _User = "",
+        user_id: ForUser = "",
         after: Annotated[str, Query(max_length=40)] = "",
         limit: _Limit = 100,
         standing: Standing | None = None,
@@ -65,7 +65,7 @@ def screening_numbers(services: Common) -> APIRouter:
         )
 
     @router.put("/numbers", summary="Put a number into one's own sets")
-    async def put(asked: OwnNumber, user_id: _User = "", caller: Caller = owns) -> NumberAnswer:
+    async def put(asked: OwnNumber, user_id: ForUser = "", caller: Caller = owns) -> NumberAnswer:
         """Allow it (normal), be asked (abnormal) or reject it (illegal), whatever others say."""
         user = user_of(caller, user_id)
         found = await asyncio.to_thread(
@@ -81,7 +81,7 @@ def screening_numbers(services: Common) -> APIRouter:
         return number_answer(found)
 
     @router.post("/numbers/remove", summary="Take a number out of one's own sets", status_code=204)
-    async def remove(asked: NumberName, user_id: _User = "", caller: Caller = owns) -> None:
+    async def remove(asked: NumberName, user_id: ForUser = "", caller: Caller = owns) -> None:
         """Also where it is not in them."""
         user = user_of(caller, user_id)
         await asyncio.to_thread(sources.remove, user, asked.number, asked.reason)
@@ -94,7 +94,7 @@ def screening_numbers(services: Common) -> APIRouter:
             asked.kind,
             asked.key,
             asked.standing,
-            _actor(caller),
+            operator_of(caller),
             category=asked.category,
             name=asked.name,
             reason=asked.reason,
@@ -130,12 +130,8 @@ def screening_numbers(services: Common) -> APIRouter:
     @router.post("/shared/undo", summary="Undo automatic entries since a time")
     async def undo(asked: Undoing, caller: Caller = operates) -> UndoneAnswer:
         """Shared numbers are again what they were, and the reports since are void."""
-        actor = _actor(caller)
+        actor = operator_of(caller)
         found = await asyncio.to_thread(desk.roll_back, asked.since, actor, asked.reason)
         return UndoneAnswer(numbers=len(found))
 
     return router
-
-
-def _actor(caller: Caller) -> str:
-    return caller.name or "operator"

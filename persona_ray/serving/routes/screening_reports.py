@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
-from persona_ray.serving.screening.services import user_of
+from persona_ray.serving.screening.fields import ForUser
+from persona_ray.serving.screening.services import operator_of, user_of
 from persona_ray.serving.screening.set_schemas import (
     AppealAnswer,
     AppealDecision,
@@ -26,8 +27,6 @@ from persona_ray.serving.screening.set_schemas import (
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
 
-_ANYONES = frozenset({"operator", "admin"})
-_User = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 _Id = Annotated[str, Path(max_length=64)]
 
 
@@ -42,7 +41,7 @@ def screening_reports(services: Common) -> APIRouter:
 
     @router.post("/reports", summary="Report a number or voice", status_code=201)
     async def report(
-        asked: ReportRequest, user_id: _User = "", caller: Caller = owns
+        asked: ReportRequest, user_id: ForUser = "", caller: Caller = owns
     ) -> ReportAnswer:
         """One report of a person counts for each key: a further one replaces it. What comes of it
         for the shared sets is not told: who attacks them shall not see how far he is."""
@@ -60,7 +59,7 @@ def screening_reports(services: Common) -> APIRouter:
 
     @router.get("/reports", summary="One's own reports")
     async def reports(
-        user_id: _User = "",
+        user_id: ForUser = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         caller: Caller = owns,
     ) -> ReportsAnswer:
@@ -72,7 +71,7 @@ def screening_reports(services: Common) -> APIRouter:
     @router.delete(
         "/reports/{report_id}", summary="Take a report back", status_code=204, responses=UNKNOWN
     )
-    async def retract(report_id: _Id, user_id: _User = "", caller: Caller = owns) -> None:
+    async def retract(report_id: _Id, user_id: ForUser = "", caller: Caller = owns) -> None:
         """The shared sets are as if it had not been made."""
         await asyncio.to_thread(desk.retract, report_id, user_of(caller, user_id))
 
@@ -80,7 +79,7 @@ def screening_reports(services: Common) -> APIRouter:
         "/appeals", summary="Say that a shared entry is wrong", status_code=201, responses=UNKNOWN
     )
     async def appeal(
-        asked: AppealRequest, user_id: _User = "", caller: Caller = owns
+        asked: AppealRequest, user_id: ForUser = "", caller: Caller = owns
     ) -> AppealAnswer:
         """An operator decides. One who has appealed already gets his open appeal."""
         person = user_of(caller, user_id)
@@ -98,7 +97,7 @@ def screening_reports(services: Common) -> APIRouter:
 
     @router.get("/appeals/own", summary="One's own appeals, and what became of them")
     async def own_appeals(
-        user_id: _User = "",
+        user_id: ForUser = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         caller: Caller = owns,
     ) -> AppealsAnswer:
@@ -116,7 +115,7 @@ def screening_reports(services: Common) -> APIRouter:
         appeal_id: _Id, asked: AppealDecision, caller: Caller = operates
     ) -> AppealAnswer:
         """Granted, the entry goes, and those who reported it count for less."""
-        actor = caller.name or "operator"
+        actor = operator_of(caller)
         decided = await asyncio.to_thread(
             desk.decide, appeal_id, asked.granted, actor, asked.reason
         )
@@ -127,4 +126,4 @@ def screening_reports(services: Common) -> APIRouter:
 
 def _device(caller: Caller) -> str:
     """A key is a device's, but not one that speaks for many."""
-    return "" if caller.scopes & _ANYONES else caller.key_id
+    return "" if caller.allows("operator") else caller.key_id

@@ -19,7 +19,7 @@ from persona_ray.serving.gate import Caller
 from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.distribution import Distributor, Library
 from persona_ray.serving.screening.private import PrivateLookUp
-from persona_ray.serving.screening.services import user_of
+from persona_ray.serving.screening.services import operator_of, user_of
 from persona_ray.serving.screening.signing import KeyRing, keys_folder
 from persona_ray.serving.screening.statements import (
     Bucket,
@@ -230,7 +230,7 @@ def screening_sets(services: Common) -> APIRouter:
         kind: Kind, asked: RollbackRequest, caller: Caller = operates
     ) -> RollbackAnswer:
         """Of what is shared, as new changes: the version grows, and devices follow."""
-        actor, now = caller.name or "operator", datetime.now(UTC)
+        actor, now = operator_of(caller), datetime.now(UTC)
         store = services.store.screening_rollback
 
         def work() -> RolledBack:

@@ -1,10 +1,12 @@
-"""What several messages of clients have: times, and what a network says of a caller."""
+"""What several requests and messages of clients have: times, whose they are, and what a network
+says of a caller."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
 # Clocks of phones and switches may be ahead of ours by this much.
@@ -25,6 +27,8 @@ def _has_come(at: datetime) -> datetime:
     return at
 
 
+# For which user something is asked (`services.user_of`).
+ForUser = Annotated[str, Query(max_length=128, description="whose; with the scope operator")]
 # Any moment, and that of a call that comes in.
 Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 CallTime = Annotated[Moment, AfterValidator(_has_come)]

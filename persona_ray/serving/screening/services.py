@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from persona_ray.serving.service import ServedModel
     from persona_ray.store import Store
 
-_ANYONES = frozenset({"operator", "admin"})
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -77,7 +75,7 @@ class ScreeningServices:
 def user_of(caller: Caller, user_id: str) -> str:
     """Whom a caller acts for: the user whose id is its key's name; with the scope `operator` the
     one that is named. Raises RequestError: 403 for another's, 422 where none is named."""
-    if caller.scopes & _ANYONES:
+    if caller.allows("operator"):
         found = user_id or caller.name
         if not found:
             raise RequestError(
@@ -96,3 +94,8 @@ def user_of(caller: Caller, user_id: str) -> str:
             fix="leave user_id out, or use a key with the scope 'operator'",
         )
     return caller.name
+
+
+def operator_of(caller: Caller) -> str:
+    """Who stands in histories for what an operator does."""
+    return caller.name or "operator"
