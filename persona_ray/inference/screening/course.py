@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Course:
-    """What a session does of itself; `Session` adds what it does upon inputs."""
+    """What a session does of itself; `InputCourse` adds what it does upon inputs."""
 
     def __init__(
         self,

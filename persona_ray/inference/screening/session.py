@@ -23,13 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.deadlines import Deadline, deadlines
-from persona_ray.inference.screening.hearing import Hearing
+from persona_ray.inference.screening.inputs import InputCourse
 from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.reasons import ReasonCode
-from persona_ray.inference.screening.records import (
-    Outcome,
-    Turn,
-)
+from persona_ray.inference.screening.records import Outcome, Turn
 from persona_ray.inference.screening.state import Phase, SessionState, dump_state, read_state
 from persona_ray.inference.screening.steps import Command, Input, Part
 
@@ -39,8 +36,8 @@ if TYPE_CHECKING:
     from persona_ray.inference.screening.records import CallEvent
 
 
-class Session(Hearing):
-    """Of one call. Made by `begin` or `resume`."""
+class Session(InputCourse):
+    """Of one call. Made by `begin` or `resume`; adds time and the call's own end."""
 
     @classmethod
     def begin(

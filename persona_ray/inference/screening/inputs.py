@@ -1,4 +1,5 @@
-"""What a screened call hears: the user, the caller, and the parts that were asked about him."""
+"""What the session of a screened call does upon its inputs: what the user wants, what the caller
+does, what the parts answer."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from persona_ray.inference.screening.steps import Choice, Part
 _DEAF = 2
 
 
-class Hearing(Course):
+class InputCourse(Course):
     """Inputs of the user, the caller and the parts, and what follows from each."""
 
     # --- before the call is answered -----------------------------------------------------------
