@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.inference.clips import combine
+from persona_ray.serving.live.connection import begun_already
 from persona_ray.serving.live.endpoint import Endpointer
 from persona_ray.serving.live.frames import FrameIntake
 from persona_ray.serving.live.judging import UtteranceJudge
@@ -18,12 +19,14 @@ from persona_ray.serving.live.protocol import (
     AnyEvent,
     Ended,
     Failed,
+    Finish,
     Partial,
     Result,
     RunningColour,
     Sentence,
     Sound,
     Started,
+    read_message,
     read_result,
 )
 from persona_ray.serving.live.state import LiveState, read_state
@@ -162,6 +165,12 @@ class LiveCall:
             self._partials.consider(self._endpointer)
         if heard_s - self._counted_s >= _RECEIVED_EVERY_S:
             self._tell()
+
+    def told(self, message: str) -> bool:
+        """See Conversing."""
+        if not isinstance(read_message(message), Finish):
+            raise begun_already()
+        return True
 
     async def finish(self) -> None:
         """There are no more frames."""

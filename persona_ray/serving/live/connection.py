@@ -19,7 +19,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.websockets import WebSocketDisconnect
 
@@ -27,16 +27,13 @@ from persona_ray.errors import RequestError
 from persona_ray.serving.ending import ENDING
 from persona_ray.serving.failures import Failure, close_of, failure_of, unexpected
 from persona_ray.serving.gate import KEY_AGE_S
-from persona_ray.serving.live.protocol import Failed, Finish, read_message
+from persona_ray.serving.live.outbox import EventT, Outbox
+from persona_ray.serving.live.protocol import Event, Failed
 from persona_ray.serving.logs import log_exception
 from persona_ray.store.live_calls import SupersededError
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
-
-    from persona_ray.serving.live.call import LiveCall
-    from persona_ray.serving.live.outbox import Outbox
-    from persona_ray.serving.live.protocol import AnyEvent
 
 NORMAL = 1000
 TOO_LONG = 413
@@ -87,7 +84,7 @@ class Line:
         data: bytes | None = message.get("bytes")
         return data if data is not None else str(message.get("text", ""))
 
-    async def send(self, event: AnyEvent) -> None:
+    async def send(self, event: Event) -> None:
         """Raises WebSocketDisconnect; RequestError where the client does not read."""
         await self.send_text(event.model_dump_json())
 
@@ -111,7 +108,36 @@ class Line:
             return
 
 
-async def converse(line: Line, call: LiveCall, outbox: Outbox) -> None:
+class Conversing(Protocol):
+    """A call that a line is the ear of: `work` runs beside the others."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it had ended before it was gone on with."""
+        ...
+
+    async def take(self, message: bytes) -> None:
+        """A frame. Raises RequestError."""
+        ...
+
+    def told(self, message: str) -> bool:
+        """A text message; whether it is the end of the call. Raises RequestError."""
+        ...
+
+    async def finish(self) -> None:
+        """There are no more frames."""
+        ...
+
+    async def work(self) -> None:
+        """Until all is settled."""
+        ...
+
+    def cancel(self) -> None:
+        """The connection is over."""
+        ...
+
+
+async def converse(line: Line, call: Conversing, outbox: Outbox[EventT]) -> None:
     """Until the call is over. Raises what ends it otherwise."""
     too_long: RequestError | None = None
     try:
@@ -134,10 +160,10 @@ async def converse(line: Line, call: LiveCall, outbox: Outbox) -> None:
         raise too_long
 
 
-async def part(line: Line, outbox: Outbox | None, seq: int, error: Exception) -> Failure:
+async def part(line: Line, outbox: Outbox[EventT] | None, seq: int, error: Exception) -> Failure:
     """Say why, and close. What waits is sent before, unless the client is too slow for it."""
     failure = _why(error)
-    words: list[AnyEvent] = [
+    words: list[Event] = [
         Failed(
             seq=seq,
             error=failure.detail(),
@@ -156,12 +182,12 @@ async def part(line: Line, outbox: Outbox | None, seq: int, error: Exception) ->
     return failure
 
 
-async def _send(line: Line, outbox: Outbox) -> None:
+async def _send(line: Line, outbox: Outbox[EventT]) -> None:
     while (event := await outbox.get()) is not None:
         await line.send(event)
 
 
-async def _hear(line: Line, call: LiveCall) -> RequestError | None:
+async def _hear(line: Line, call: Conversing) -> RequestError | None:
     """Until the client ends the call. One that is too long is ended where it is too long, by the
     error that is returned."""
     while True:
@@ -176,11 +202,9 @@ async def _hear(line: Line, call: LiveCall) -> RequestError | None:
                 return error
             # Frames that have come already are not to keep other calls waiting.
             await asyncio.sleep(0)
-        elif isinstance(read_message(message), Finish):
+        elif call.told(message):
             await call.finish()
             return None
-        else:
-            raise begun_already()
 
 
 def begun_already() -> RequestError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,10 @@ def frame(number: int, payload: bytes) -> bytes:
 
 def decode(sound: Sound, payload: bytes) -> Samples:
     """The customer's samples (n,) in [-1, 1]. Raises RequestError."""
+    return _decode(sound, payload, (sound.customer_channel,))[0]
+
+
+def _decode(sound: Sound, payload: bytes, channels: Sequence[int]) -> list[Samples]:
     if len(payload) % sound.sample_bytes:
         raise RequestError(
             "live.odd_bytes",
@@ -50,17 +55,23 @@ def decode(sound: Sound, payload: bytes) -> Samples:
         samples = np.frombuffer(payload, dtype="<i2").astype(np.float32) / _FULL
     else:
         samples = (decode_mulaw if sound.encoding == "mulaw" else decode_alaw)(payload)
-    return np.ascontiguousarray(samples[sound.customer_channel :: sound.channels])
+    return [np.ascontiguousarray(samples[channel :: sound.channels]) for channel in channels]
 
 
-class FrameIntake:
-    """One call's frames in order -> its sound at `rate_hz`.
+class ChannelsIntake:
+    """One call's frames in order -> the sound at `rate_hz` of some of their channels.
 
     Goes on with a call at frame `next_frame`, which begins `offset` samples into it.
     """
 
     def __init__(
-        self, sound: Sound, rate_hz: int, longest_s: float, next_frame: int = 1, offset: int = 0
+        self,
+        sound: Sound,
+        rate_hz: int,
+        longest_s: float,
+        channels: Sequence[int],
+        next_frame: int = 1,
+        offset: int = 0,
     ) -> None:
         self.next_frame = next_frame
         self._sound = sound
@@ -69,19 +80,23 @@ class FrameIntake:
         self._end = offset
         # Where frames begin that are not settled, the next one to come included.
         self._begins: deque[tuple[int, int]] = deque([(next_frame, offset)])
-        self._converter = StreamResampler(sound.sample_rate_hz, rate_hz, offset)
+        self._channels = tuple(channels)
+        self._converters = [
+            StreamResampler(sound.sample_rate_hz, rate_hz, offset) for _ in self._channels
+        ]
 
     @property
     def position(self) -> int:
         """Number of the sample that comes out next."""
-        return self._converter.position
+        return self._converters[0].position
 
     @property
     def heard_s(self) -> float:
         return self._end / self._sound.sample_rate_hz
 
-    def take(self, message: bytes) -> Samples | None:
-        """A frame -> samples (n,), or None for one that has come before. Raises RequestError."""
+    def take_all(self, message: bytes) -> list[Samples] | None:
+        """A frame -> samples (n,) of each channel, as many of all; None for a frame that has come
+        before. Raises RequestError."""
         if len(message) < HEADER_BYTES:
             raise RequestError(
                 "live.frame",
@@ -102,8 +117,9 @@ class FrameIntake:
                 status=400,
                 fix="connect again with resume_from, and send all frames after the last ack",
             )
-        samples = decode(self._sound, message[HEADER_BYTES:])
-        if self._end + len(samples) > self._longest_s * self._sound.sample_rate_hz:
+        parts = _decode(self._sound, message[HEADER_BYTES:], self._channels)
+        moments = len(parts[0])
+        if self._end + moments > self._longest_s * self._sound.sample_rate_hz:
             raise RequestError(
                 "live.too_long",
                 f"the call is longer than {self._longest_s:g} s",
@@ -111,16 +127,19 @@ class FrameIntake:
                 fix="end the call and start another, or raise serving.limits.max_call_s",
             )
         self.next_frame += 1
-        self._end += len(samples)
-        if not len(samples):
+        self._end += moments
+        if not moments:
             # Any number of frames without sound is no more to remember than one.
             self._begins.pop()
         self._begins.append((self.next_frame, self._end))
-        return self._converter.push(samples)
+        return [
+            converter.push(samples)
+            for converter, samples in zip(self._converters, parts, strict=True)
+        ]
 
-    def finish(self) -> Samples:
+    def finish_all(self) -> list[Samples]:
         """What is left of the sound at the end of the call."""
-        return self._converter.finish()
+        return [converter.finish() for converter in self._converters]
 
     def settled(self, position: int) -> tuple[int, int]:
         """Sound before sample `position` (at `rate_hz`) is settled -> the last frame that nobody
@@ -133,3 +152,21 @@ class FrameIntake:
     def _first_heard(self, offset: int) -> int:
         """The first sample at `rate_hz` that is right where the line goes on at `offset`."""
         return StreamResampler(self._sound.sample_rate_hz, self._rate_hz, offset).position
+
+
+class FrameIntake(ChannelsIntake):
+    """That of the customer alone."""
+
+    def __init__(
+        self, sound: Sound, rate_hz: int, longest_s: float, next_frame: int = 1, offset: int = 0
+    ) -> None:
+        super().__init__(sound, rate_hz, longest_s, (sound.customer_channel,), next_frame, offset)
+
+    def take(self, message: bytes) -> Samples | None:
+        """As `take_all`, samples (n,)."""
+        found = self.take_all(message)
+        return None if found is None else found[0]
+
+    def finish(self) -> Samples:
+        """As `finish_all`, samples (n,)."""
+        return self.finish_all()[0]

@@ -19,7 +19,7 @@ from persona_ray.store.live_calls import LiveCallExistsError, UnknownLiveCallErr
 if TYPE_CHECKING:
     from persona_ray.serving.application import Services
     from persona_ray.serving.live.connection import Line
-    from persona_ray.serving.live.protocol import Start
+    from persona_ray.serving.live.protocol import AnyEvent, Start
     from persona_ray.store.live_calls import LiveCallRecord
 
 
@@ -34,7 +34,7 @@ class LiveCalls:
 
     async def hold(self, line: Line, owner: str, start: Start) -> None:
         """A call, from its `start` to the end of its connection."""
-        outbox: Outbox | None = None
+        outbox: Outbox[AnyEvent] | None = None
         call: LiveCall | None = None
         self._note(+1)
         try:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from persona_ray.errors import RequestError
-from persona_ray.serving.live.protocol import Ack, Partial
+from persona_ray.serving.live.protocol import Ack, Event, Partial
 
-if TYPE_CHECKING:
-    from persona_ray.serving.live.protocol import AnyEvent
+EventT = TypeVar("EventT", bound=Event)
 
 
-class Outbox:
+class Outbox(Generic[EventT]):
     """At most `size` events. Of partial texts and acknowledgements only the last one waits; where
     results alone are too many, the client is too slow."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._waiting: deque[AnyEvent] = deque()
+        self._waiting: deque[EventT] = deque()
         self._closed = False
         self._changed = asyncio.Event()
 
-    def put(self, event: AnyEvent) -> None:
+    def put(self, event: EventT) -> None:
         """Raises RequestError (429) where results find no room: the client is too slow."""
         passing = isinstance(event, Partial | Ack)
         if passing:
@@ -47,7 +46,7 @@ class Outbox:
         self._closed = True
         self._changed.set()
 
-    async def get(self) -> AnyEvent | None:
+    async def get(self) -> EventT | None:
         """The next event; None where there are none and none will come."""
         while not self._waiting:
             if self._closed:
@@ -56,13 +55,13 @@ class Outbox:
             await self._changed.wait()
         return self._waiting.popleft()
 
-    def rest(self) -> list[AnyEvent]:
+    def rest(self) -> list[EventT]:
         """What was not got."""
         rest = list(self._waiting)
         self._waiting.clear()
         return rest
 
-    def _drop(self, kind: type[AnyEvent]) -> None:
+    def _drop(self, kind: type[Event]) -> None:
         for event in self._waiting:
             if isinstance(event, kind):
                 self._waiting.remove(event)

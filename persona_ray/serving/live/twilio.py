@@ -20,12 +20,11 @@ from persona_ray.errors import RequestError
 from persona_ray.serving.failures import misread
 from persona_ray.serving.live.connection import Line
 from persona_ray.serving.live.frames import frame
-from persona_ray.serving.live.protocol import RunningColour, Start
+from persona_ray.serving.live.protocol import Event, RunningColour, Start
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from persona_ray.serving.live.protocol import AnyEvent
 
 _LONGEST_MESSAGE = 65_536
 _FIX = "send Twilio's Media Streams"
@@ -155,7 +154,7 @@ class TwilioLine(Line):
             if isinstance(message, Other) and message.event == "stop":
                 return _END
 
-    async def send(self, event: AnyEvent) -> None:
+    async def send(self, event: Event) -> None:
         """See Line: what `answers` asks for."""
         answers = self._parameters.answers
         if self._gone or answers == "none":

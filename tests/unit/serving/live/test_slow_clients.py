@@ -10,7 +10,7 @@ import pytest
 from persona_ray.errors import RequestError
 from persona_ray.serving.live.connection import Line, converse, part
 from persona_ray.serving.live.outbox import Outbox
-from persona_ray.serving.live.protocol import Ack, Failed, Partial
+from persona_ray.serving.live.protocol import Ack, AnyEvent, Failed, Partial
 
 
 def event(kind: type[Any], seq: int = 0) -> Any:
@@ -24,7 +24,7 @@ def event(kind: type[Any], seq: int = 0) -> Any:
 
 
 def test_partial_texts_give_way_to_results_until_there_is_no_room() -> None:
-    box = Outbox(3)
+    box = Outbox[AnyEvent](3)
     for kind, seq in ((Failed, 1), (Partial, 1), (Ack, 1), (Partial, 2), (Ack, 2)):
         box.put(event(kind, seq))
     box.put(event(Failed, 3))
@@ -57,7 +57,7 @@ class Talkative:
 
     ended = False
 
-    def __init__(self, box: Outbox) -> None:
+    def __init__(self, box: Outbox[AnyEvent]) -> None:
         self.box = box
 
     async def work(self) -> None:
@@ -72,7 +72,7 @@ class Talkative:
 @pytest.mark.anyio
 async def test_a_client_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("persona_ray.serving.live.connection._LAST_WORDS_S", 0.01)
-    socket, box = DeafSocket(), Outbox(8)
+    socket, box = DeafSocket(), Outbox[AnyEvent](8)
     deaf: Any = Line(socket, 60.0)  # type: ignore[arg-type]
     call: Any = Talkative(box)
     with pytest.raises(RequestError, match="8 events wait") as caught:
@@ -83,8 +83,8 @@ async def test_a_client_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.anyio
 async def test_a_line_that_takes_no_event_is_left() -> None:
-    box = Outbox(8)
+    box = Outbox[AnyEvent](8)
     box.put(event(Ack))
-    call: Any = Talkative(Outbox(1000))
+    call: Any = Talkative(Outbox[AnyEvent](1000))
     with pytest.raises(RequestError, match=r"not read for 0\.02 s"):
         await converse(Line(DeafSocket(), 0.02), call, box)  # type: ignore[arg-type]
