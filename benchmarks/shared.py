@@ -18,7 +18,7 @@ from persona_ray.config import RunConfig
 from persona_ray.evaluation.scores import CustomerPrediction, Prediction
 
 if TYPE_CHECKING:
-    from persona_ray.config.pretraining import EngineConfig
+    from persona_ray.config.engine import EngineConfig
     from persona_ray.corpus.dataset import CorpusDataset
     from persona_ray.launch.job import TrainingJob
     from persona_ray.objectives.base import PretrainingTask

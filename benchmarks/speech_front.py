@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import SmallSpeechConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.convolution import Way, way_for
 from persona_ray.models.small import small_speech_encoder

@@ -1,45 +1,15 @@
-"""Sections of continued pretraining: masked words, masked units, and the engine below both."""
+"""Sections of continued pretraining: masked words, masked units."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from persona_ray.config.base import Section
 
 # Units are stored in 16 bits.
 MOST_UNITS = 65_536
-
-
-class EngineConfig(Section):
-    """What carries out the training steps, on any number of workers."""
-
-    kind: Literal["torch", "deepspeed"] = Field(
-        "torch", description="torch: one process, or DistributedDataParallel; deepspeed: ZeRO"
-    )
-    zero_stage: int = Field(
-        0,
-        ge=0,
-        le=3,
-        description="DeepSpeed shares out over the workers: 0 nothing, 1 optimizer state, "
-        "2 gradients too, 3 weights too",
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on GPUs that compute in it, fp32 elsewhere"
-    )
-    activation_checkpointing: bool = Field(
-        False, description="blocks are run again in the backward pass instead of being remembered"
-    )
-
-    @model_validator(mode="after")
-    def _zero_needs_deepspeed(self) -> EngineConfig:
-        if self.kind == "torch" and self.zero_stage:
-            raise ValueError(
-                f"zero_stage {self.zero_stage} needs engine.kind deepspeed; torch keeps whole "
-                "replicas (zero_stage 0)"
-            )
-        return self
 
 
 class _Schedule(Section):
@@ -165,30 +135,3 @@ class PretrainingConfig(Section):
     )
     text: PretrainTextConfig = PretrainTextConfig()
     speech: PretrainSpeechConfig = PretrainSpeechConfig()
-
-
-class TrackingConfig(Section):
-    """MLflow."""
-
-    url: str = Field(
-        "", description="tracking server or store; empty: mlflow.db in the workspace; off: none"
-    )
-    experiment: str = Field("persona-ray", description="MLflow experiment that runs go to")
-    model: str = Field(
-        "persona",
-        pattern=r"^[A-Za-z0-9_.-]+$",
-        description="registered model whose versions the bundles are",
-    )
-    challenger: bool = Field(
-        True, description="finetune registers its bundle as a version with the alias challenger"
-    )
-    cache: str = Field(
-        "",
-        description="folder for bundles fetched from a server; empty: `bundles` in the workspace",
-    )
-
-    @field_validator("url", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: object) -> object:
-        # An unquoted `off` is a truth value in YAML.
-        return "off" if value is False else value

@@ -20,13 +20,15 @@ from persona_ray.config.corpus import (
     StoreConfig,
     VadConfig,
 )
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
-from persona_ray.config.pretraining import EngineConfig, PretrainingConfig, TrackingConfig
+from persona_ray.config.pretraining import PretrainingConfig
 from persona_ray.config.recognition import RecognitionConfig
 from persona_ray.config.screening import ScreeningConfig
 from persona_ray.config.serving import ServingConfig
 from persona_ray.config.space import check_space
 from persona_ray.config.sweep import SweepConfig
+from persona_ray.config.tracking import TrackingConfig
 
 
 class RunConfig(Section):

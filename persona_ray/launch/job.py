@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import ModelConfig, TrainingConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.types import Example, SampleSource
 
 if TYPE_CHECKING:

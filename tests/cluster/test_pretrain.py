@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
 from persona_ray.training.pretrain.curve import CurvePoint

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.launch.job import TrainingJob
 from persona_ray.types import Split
 from tests.unit.training.toys import (

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.objectives.base import MicroBatch
 from persona_ray.training.pretrain.settings import PretrainSettings
 from tests.drills.runs import drive

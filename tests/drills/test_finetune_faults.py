@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.launch.finetune_run import fit_plain
 from persona_ray.training.finetune.history import History
 from tests.drills.nodes import Nodes, cluster, train_workers

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from persona_ray.config import RunConfig
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.objectives.speech_start import EncoderSource, grid_of
 from persona_ray.objectives.speech_task import speech_task

@@ -19,7 +19,7 @@ from torch import nn
 from torch.multiprocessing.spawn import spawn
 
 from persona_ray.config import RunConfig
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.launch.units import prepare_units
 from persona_ray.objectives.base import MicroBatch, PretrainingTask
 from persona_ray.objectives.speech_task import speech_task

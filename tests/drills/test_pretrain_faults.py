@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.launch.pretrain_run import pretrain_plain
 from persona_ray.training.pretrain.curve import Curve
 from tests.drills.nodes import Nodes, cluster, kill, train_workers

@@ -13,7 +13,7 @@ import torch
 from torch import distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.launch.units import prepare_units
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.objectives.speech_task import SpeechTask, speech_task

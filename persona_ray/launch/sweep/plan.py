@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import ModelConfig, TrainingConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.config.space import Values, with_values
 from persona_ray.config.sweep import Distribution, SweepConfig
 from persona_ray.errors import ConfigError, TrainingError

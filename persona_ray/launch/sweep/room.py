@@ -6,8 +6,8 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.config.sweep import SweepConfig
 from persona_ray.errors import ConfigError
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.training.agreement import Agreement
 from persona_ray.training.context import Worker
 from persona_ray.training.engine.base import computes_in

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import TrainingConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.errors import TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.objectives.classification import TERM

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.objectives.base import PretrainingTask
 from persona_ray.training.agreement import Agreement
 from persona_ray.training.checkpoint import put_weights, read_snapshot

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from persona_ray.config import RunConfig, load_config
+from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.config.pretraining import EngineConfig
 from persona_ray.config.sweep import SweepConfig
 from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.launch.sweep.job import sweep

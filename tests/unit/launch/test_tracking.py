@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from persona_ray.config import RunConfig
-from persona_ray.config.pretraining import TrackingConfig
+from persona_ray.config.tracking import TrackingConfig
 from persona_ray.errors import TrackingError
 from persona_ray.launch.tracking import check_tracking, tracked
 from persona_ray.progress import SilentProgress

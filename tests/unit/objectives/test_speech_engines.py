@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from persona_ray.config.pretraining import EngineConfig, PretrainSpeechConfig
+from persona_ray.config.engine import EngineConfig
+from persona_ray.config.pretraining import PretrainSpeechConfig
 from persona_ray.launch.units import prepare_units
 from persona_ray.objectives.speech_task import SpeechTask, speech_task
 from persona_ray.progress import SilentProgress

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.errors import TrainingError
 from persona_ray.training.checkpoint import load_trained
 from persona_ray.training.context import PlainContext

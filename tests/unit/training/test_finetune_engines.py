@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.training.finetune.history import History, Phase
 from persona_ray.training.finetune.outcome import load_finetuned
 from persona_ray.training.finetune.run import fit

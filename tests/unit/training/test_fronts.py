@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from persona_ray.config import load_config
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.training.agreement import Agreement

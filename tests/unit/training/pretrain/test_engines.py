@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from persona_ray.config.pretraining import EngineConfig
+from persona_ray.config.engine import EngineConfig
 from persona_ray.errors import TrainingError
 from persona_ray.training.context import PlainContext
 from persona_ray.training.pretrain.curve import Curve, read_curves, write_curves

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from persona_ray.config.pretraining import EngineConfig, PretrainSpeechConfig, PretrainTextConfig
+from persona_ray.config.engine import EngineConfig
+from persona_ray.config.pretraining import PretrainSpeechConfig, PretrainTextConfig
 from persona_ray.errors import TrainingError
 from persona_ray.training.checkpoint import load_trained
 from persona_ray.training.context import PlainContext
