@@ -1,4 +1,4 @@
-"""The product's own database: annotations, split assignments, colours of the archive."""
+"""The product's own database: a repository for each kind of record, all behind `Store`."""
 
 from persona_ray.store.annotations import Annotation, AnnotationRepository, SaveCounts
 from persona_ray.store.open import Forgotten, Store, open_store

@@ -154,9 +154,9 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         if number:
             _check_operator(caller)
             wanted = _shown(number, services.config.screening.region)
-            deleted = await asyncio.to_thread(kept.forget_number, wanted)
+            deleted = await asyncio.to_thread(kept.delete_of_number, wanted)
         else:
-            deleted = await asyncio.to_thread(kept.forget_user, user_of(caller, user_id))
+            deleted = await asyncio.to_thread(kept.delete_of_user, user_of(caller, user_id))
         await desk.delete(deleted)
         return _forgotten(deleted)
 

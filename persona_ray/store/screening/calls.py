@@ -1,8 +1,8 @@
 """Screened calls: as far as they are settled while they go on, their verdict afterwards.
 
 Sound lies in files; `recording` says where, in the workspace. Whatever deletes rows gives those
-places back, so that their files go too. All of a call goes with its user (`forget_user`), with its
-caller's number (`forget_number`), by itself (`delete`) and after its time (`expire`).
+places back, so that their files go too. All of a call goes with its user's calls, with those of its
+caller's number, by itself and after its time. A person is forgotten in `screening.forgetting`.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class ScreenedCallRepository:
             raise UnknownCallError(call_id)
         return deleted
 
-    def forget_user(self, user_id: str) -> Deleted:
+    def delete_of_user(self, user_id: str) -> Deleted:
         """Delete all calls for a user, with notices and corrections, and the user's settings."""
         deleted = self._delete(ScreenedCallRow.user_id == user_id)
         with self._database.write() as session:
@@ -259,7 +259,7 @@ class ScreenedCallRepository:
         self._database.flush_deleted()
         return deleted
 
-    def forget_number(self, number: str) -> Deleted:
+    def delete_of_number(self, number: str) -> Deleted:
         """Delete all calls that a number made, whomever they were for."""
         return self._delete(ScreenedCallRow.number == number)
 

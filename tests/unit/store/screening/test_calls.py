@@ -232,8 +232,8 @@ def test_calls_go_with_their_user_their_number_and_their_time(
         calls.conclude(call, verdict(webhooks=(URL,)))
     store.screening_corrections.correct("li", "a", "delivery", "normal", "li")
     store.screening_corrections.want("li", ["delivery"])
-    assert calls.forget_number("+8613800138000").recordings == ("a.ogg", "b.ogg")
-    assert calls.forget_user("li").calls == 0
+    assert calls.delete_of_number("+8613800138000").recordings == ("a.ogg", "b.ogg")
+    assert calls.delete_of_user("li").calls == 0
     assert store.screening_corrections.wanted("li") is None
     assert calls.delete("zhao", "d").recordings == ("d.ogg",)
     with pytest.raises(UnknownCallError):
