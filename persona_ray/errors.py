@@ -18,7 +18,7 @@
     ├── SynthesisError            a speech synthesiser is missing or failed
     ├── CorpusError               a corpus folder is missing, damaged or of another make
     │   └── LeakageError          one customer or one text stands in two splits
-    ├── StoreError                the product's own database cannot be opened
+    ├── StoreError                the product's own database cannot be opened, read or written
     ├── AnnotationError           an annotation file or label is wrong
     ├── LibraryError              a library of scripts is wrong: every mistake with its place
     ├── ModelError                a model cannot be built or fed
@@ -46,6 +46,10 @@ class PersonaRayError(Exception):
     """Root of the tree. `exit_code` is what the command line ends with."""
 
     exit_code = 1
+
+    def lines(self) -> list[str]:
+        """What the command line prints: one line, or one more for each of many mistakes."""
+        return [" ".join(str(self).split())]
 
 
 class ConfigError(PersonaRayError):
@@ -153,7 +157,7 @@ class LeakageError(CorpusError):
 
 
 class StoreError(PersonaRayError):
-    """The product's own database cannot be opened, or is of another release."""
+    """The product's own database cannot be opened, read or written, or is of another release."""
 
     exit_code = 3
 
@@ -167,9 +171,14 @@ class AnnotationError(PersonaRayError):
 class LibraryError(PersonaRayError):
     """A library of scripts is wrong, or not there. `mistakes` are all that were found."""
 
+    exit_code = 2
+
     def __init__(self, message: str, mistakes: tuple[str, ...] = ()) -> None:
         super().__init__("\n".join([message, *mistakes]))
         self.mistakes = mistakes
+
+    def lines(self) -> list[str]:
+        return [" ".join(line.split()) for line in str(self).splitlines()]
 
 
 class ModelError(PersonaRayError):
@@ -216,6 +225,9 @@ class RequestError(ServiceError):
         self.field = field
         self.fix = fix
         self.retry_after_s = retry_after_s
+
+    def lines(self) -> list[str]:
+        return [": ".join(part for part in (str(self), self.fix) if part)]
 
 
 class ServiceBusyError(ServiceError):

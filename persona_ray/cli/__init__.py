@@ -19,7 +19,8 @@ def run_entry(entry: Callable[[], object]) -> None:
     try:
         entry()
     except PersonaRayError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        first, *others = error.lines()
+        print("\n".join([f"error: {first}", *others]), file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in _NO_SPACE | _NO_RIGHT | _NO_FOLDER:

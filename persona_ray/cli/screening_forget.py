@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -14,10 +15,13 @@ def forget(
     user: Annotated[str, typer.Option(help="Id of a user: whom calls were for.")] = "",
     number: Annotated[str, typer.Option(help="A number that called.")] = "",
     voice: Annotated[str, typer.Option(help="Id of a voice of the libraries.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigPath = None,
     overrides: Overrides = None,
 ) -> None:
-    """Forget a person: calls with recordings, notices and corrections, numbers, voices, reports,
+    """Forget a person, wherever the person stands.
+
+    That is: calls with recordings, notices and corrections, numbers, voices, reports,
     appeals and their histories. A running service knows at once. Devices are told to remove what
     stood in their sets; that word goes after screening.distribution.keep_versions_days."""
     from persona_ray.inference.screening.reporting import ReportDesk, Whose
@@ -34,6 +38,10 @@ def forget(
     by, name = named[0]
     run = read(config, overrides)
     with open_store(run.store_url) as store:
+        if not yes and sys.stdin.isatty():
+            typer.confirm(
+                f"delete {by.value} {name} from {store.url} for good?", abort=True
+            )
         desk = ReportDesk(store, run.screening)
         done = desk.forget(by, name, Recordings(run.workspace).delete)
     typer.echo(f"forgotten: {done.calls} calls, {done.recordings} recordings, {done.rows} rows")

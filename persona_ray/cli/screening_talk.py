@@ -64,6 +64,7 @@ def _call(robot: DialogueRobot, max_turns: int, max_silences: int, why: bool) ->
     while heard < max_turns:
         text = _asked()
         if text is None:
+            typer.echo("the caller hung up", err=True)
             return
         if not text:
             silences += 1
