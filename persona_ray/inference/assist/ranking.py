@@ -1,0 +1,74 @@
+"""How well each script of a library fits what a customer has just said."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from persona_ray.inference.assist.bm25 import Bm25
+
+if TYPE_CHECKING:
+    from persona_ray.conversation import ScriptLibrary
+    from persona_ray.inference.assist.records import SpeechInformation
+
+Made = TypeVar("Made")
+# Libraries whose side of the ranking is kept: that of now, and those that calls began with.
+_KEPT = 4
+# Share of the most that BM25 can say from which a script counts as written for the sentence, and
+# how much more fitting one is for each share above. On planted conversations (benchmarks/
+# assist_ranking.py).
+_BM25_FITS, _BM25_SLOPE = 0.12, 15.0
+
+
+class ScriptRanker(Protocol):
+    """Seam: whoever says how well scripts fit. Safe to be asked from many threads."""
+
+    @property
+    def name(self) -> str:
+        """The model and its version, as suggestions tell it."""
+        ...
+
+    def targets(
+        self, information: SpeechInformation, library: ScriptLibrary
+    ) -> Mapping[str, float]:
+        """By id, for every script: log-odds that it fits; 0 is as good as nothing. Without regard
+        to its conditions."""
+        ...
+
+
+class PerLibrary(Generic[Made]):
+    """What is made of a library once, kept by its digest."""
+
+    def __init__(self, make: Callable[[ScriptLibrary], Made]) -> None:
+        self._make = make
+        self._kept: OrderedDict[str, Made] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, library: ScriptLibrary) -> Made:
+        with self._lock:
+            if library.digest not in self._kept:
+                self._kept[library.digest] = self._make(library)
+            self._kept.move_to_end(library.digest)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[library.digest]
+
+
+class Bm25Ranker:
+    """By common characters alone, with no training: hears no tone and knows no colour."""
+
+    name = "bm25"
+
+    def __init__(self) -> None:
+        self._indexes = PerLibrary(lambda library: Bm25(tuple(library.scripts.values())))
+
+    def targets(
+        self, information: SpeechInformation, library: ScriptLibrary
+    ) -> Mapping[str, float]:
+        shares = self._indexes(library).shares(information.sentence.text)
+        return {
+            script: _BM25_SLOPE * (share - _BM25_FITS)
+            for script, share in zip(library.scripts, shares, strict=True)
+        }
