@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 _WORDS_PER_MINUTE = 175
 _PITCH = {"female": 60, "male": 35}
 _TIMEOUT_S = 60.0
-
-
 # From release 1.51 on `cmn` reads Mandarin as if it were English letters; the other voice is what
 # `cmn` was before.
 _LANGUAGES = ("cmn-latn-pinyin", "cmn")

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from persona_ray.store.database import Database, affected
+from persona_ray.store.database import Database
 from persona_ray.store.screening.call_tables import (
     ScreenedCallRow,
     ScreeningDeliveryRow,
@@ -27,8 +27,7 @@ WAITING, DONE, GIVEN_UP = "waiting", "done", "given_up"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a user is told of a call: `kind` is ask, screen, verdict or
-    corrected."""
+    """Something that a user is told of a call: `kind` is ask, screen, verdict or corrected."""
 
     number: int
     user_id: str
@@ -161,7 +160,7 @@ class NoticeRepository:
         )
         with self._database.write() as session:
             # Where the lease ran out another process sends it: what that one finds counts.
-            affected(session.execute(update(ScreeningDeliveryRow).where(*mine).values(**values)))
+            session.execute(update(ScreeningDeliveryRow).where(*mine).values(**values))
 
 
 def _notice(row: ScreeningNoticeRow) -> Notice:
