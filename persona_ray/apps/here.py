@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import signal
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -23,6 +21,12 @@ from persona_ray.apps.alias import (
     follow,
 )
 from persona_ray.apps.bundles import choose_bundle, choose_category, may_be_refused
+from persona_ray.apps.lifetime import (
+    answer_what_was_begun,
+    ended_in_time,
+    hushed,
+    interrupted_by_signals,
+)
 from persona_ray.apps.personality import build_for
 from persona_ray.apps.screening import build_for as build_screening
 from persona_ray.errors import ServiceError
@@ -33,14 +37,8 @@ if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.serving.stages import BundleChoice
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
-# How long what was begun may take after that; Serve's replicas are given a minute.
-_END_S = 75.0
-# How long requests may take that were begun when the end was asked for.
-_ANSWER_S = 60.0
-_LOOK_EVERY_S = 0.1
 _WAKE_S = 3600.0
-_INGRESS = "ingress"
+Say = Callable[[str], None]
 
 
 class App(StrEnum):
@@ -50,9 +48,45 @@ class App(StrEnum):
     SCREENING = "screening"
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What it takes to serve an application here.
+
+    `choose` finds its bundle; `chosen_first`: whether that may be refused, so that it is waited for
+    before a cluster starts. `check` raises what replicas would fail of again and again. `start`
+    runs it, and gives what to do while it runs. `key`: what a key for it is made with.
+    """
+
+    choose: Callable[[RunConfig], BundleChoice]
+    chosen_first: Callable[[RunConfig], bool]
+    check: Callable[[RunConfig], None]
+    start: Callable[[RunConfig, BundleChoice, Say], Callable[[], None]]
+    key: str
+
+
+def _plan(app: App) -> _Plan:
+    match app:
+        case App.PERSONALITY:
+            return _Plan(
+                choose=choose_bundle,
+                chosen_first=may_be_refused,
+                check=lambda _: None,
+                start=_personality,
+                key="NAME --scope recognise",
+            )
+        case App.SCREENING:
+            return _Plan(
+                choose=choose_category,
+                chosen_first=lambda _: True,
+                check=_check_robot,
+                start=_screening,
+                key="USER --scope screen --scope screening",
+            )
+
+
 def serve_here(
     config: RunConfig,
-    say: Callable[[str], None],
+    say: Say,
     session: bool = False,
     app: App = App.PERSONALITY,
 ) -> None:
@@ -72,17 +106,16 @@ def serve_here(
         os.environ.setdefault(name, value)
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as cluster:
         # Reading the registry takes as long as starting Ray.
-        screens = app is App.SCREENING
-        choosing = beside.submit(choose_category if screens else choose_bundle, config)
-        if screens or may_be_refused(config):
+        plan = _plan(app)
+        choosing = beside.submit(plan.choose, config)
+        if plan.chosen_first(config):
             choosing.result()
-        if screens:
-            _check_robot(config)
+        plan.check(config)
         cluster.enter_context(connect(config.launch))
         try:
             _start(config, app, choosing.result, say, session)
         finally:
-            with _hushed():
+            with hushed():
                 cluster.close()
 
 
@@ -102,7 +135,7 @@ def _start(
     config: RunConfig,
     app: App,
     choose: Callable[[], BundleChoice],
-    say: Callable[[str], None],
+    say: Say,
     session: bool,
 ) -> None:
     import logging
@@ -111,10 +144,10 @@ def _start(
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     http = {"host": config.serving.host, "port": config.serving.port}
-    with _ended_in_time(), _interrupted_by_signals(), contextlib.ExitStack() as run:
+    with ended_in_time(), interrupted_by_signals(), contextlib.ExitStack() as run:
         try:
             serve.start(proxy_location="HeadOnly", http_options=http)
-            wait = (_personality if app is App.PERSONALITY else _screening)(config, choose(), say)
+            wait = _plan(app).start(config, choose(), say)
             host = f"[{config.serving.host}]" if ":" in config.serving.host else config.serving.host
             address = f"http://{host}:{config.serving.port}"
             say(f"listening on {address} (Ctrl-C ends it)")
@@ -125,12 +158,10 @@ def _start(
         except KeyboardInterrupt:
             say("ending: what was begun is answered first (Ctrl-C again: it is not)")
             with contextlib.suppress(KeyboardInterrupt):
-                _answer_what_was_begun(app)
+                answer_what_was_begun(app)
 
 
-def _personality(
-    config: RunConfig, champion: BundleChoice, say: Callable[[str], None]
-) -> Callable[[], None]:
+def _personality(config: RunConfig, champion: BundleChoice, say: Say) -> Callable[[], None]:
     """The application, running; what to do while it does. Raises ServiceError."""
     challenger = choose_challenger(config, champion)
     say(f"loading {champion.name} {champion.version} ({champion.reference})")
@@ -148,9 +179,7 @@ def _personality(
     return lambda: follow(follower, poll_s, threading.Event())
 
 
-def _screening(
-    config: RunConfig, category: BundleChoice, say: Callable[[str], None]
-) -> Callable[[], None]:
+def _screening(config: RunConfig, category: BundleChoice, say: Say) -> Callable[[], None]:
     """As `_personality`, of the screening application."""
     say(f"loading {category.name} {category.version} ({category.reference})")
     with _starting():
@@ -181,56 +210,6 @@ def _starting() -> Iterator[None]:
         ) from None
 
 
-def _answer_what_was_begun(app: App) -> None:
-    """Serve's own shutdown ends the proxy first, and with it every connection."""
-    from ray import serve
-    from ray.exceptions import RayError
-
-    until = time.monotonic() + _ANSWER_S
-    try:
-        ingress = serve.get_app_handle(app)
-        while time.monotonic() < until:
-            deployment = serve.status().applications[app].deployments[_INGRESS]
-            running = deployment.replica_states.get("RUNNING", 0)
-            # Which replica answers is chance: asked often enough, all have.
-            asked = [ingress.end.remote() for _ in range(running if running < 2 else 4 * running)]
-            left = dict(answer.result(timeout_s=_ANSWER_S) for answer in asked)
-            if len(left) >= running and not any(left.values()):
-                return
-            time.sleep(_LOOK_EVERY_S)
-    except (RayError, RuntimeError, KeyError, TimeoutError):
-        # It did not come up, or is gone.
-        return
-
-
-@contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """Being asked to end is Ctrl-C, however it is asked."""
-    former = {number: signal.signal(number, _interrupt) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _ended_in_time() -> Iterator[None]:
-    """Serve is shut down at the end; where it cannot be, this process ends all the same."""
-    from ray import serve
-
-    try:
-        yield
-    finally:
-        # Where the cluster went before this process, nobody answers any more.
-        late = threading.Timer(_END_S, os._exit, (1,))
-        late.daemon = True
-        late.start()
-        with _hushed():
-            serve.shutdown()
-        late.cancel()
-
-
 @contextlib.contextmanager
 def _session_token(config: RunConfig) -> Iterator[str]:
     """The token of this run's own key, until its end; empty where none is to be made."""
@@ -249,25 +228,9 @@ def _invitation(config: RunConfig, app: App, address: str, token: str) -> list[s
     if not config.serving.keys.required:
         return ["no key is needed on this machine; nobody else is answered"]
     if not token:
-        scopes = {
-            App.PERSONALITY: "NAME --scope recognise",
-            App.SCREENING: "USER --scope screen --scope screening",
-        }
-        return [f"requests need a key: persona-ray keys create {scopes[app]}"]
+        return [f"requests need a key: persona-ray keys create {_plan(app).key}"]
     asked = f"curl -H 'Authorization: Bearer {token}' {address}/v1/... (a key for this run)"
     return [f"open {address}/#key={token}", f"or: {asked}"]
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Ray tells of each of its actors that ends, on either stream."""
-    nowhere = io.StringIO()
-    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        yield
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _check_port(config: RunConfig) -> None:
