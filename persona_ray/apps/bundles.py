@@ -24,18 +24,14 @@ def choose_bundle(config: RunConfig, reference: str = "") -> BundleChoice:
 
     Raises BundleError, RegistryError, TrackingError.
     """
-    reference = reference or config.serving.bundle
-    if not reference:
-        champion = _champion(config)
-        if champion is not None:
-            return _registered(config, champion)
-        if not config.bundle_dir.exists():
-            raise BundleError(
-                f"nothing to serve: the registry has no champion and {config.bundle_dir} is no "
-                "bundle; train one (`persona-ray run`), or name one: --set serving.bundle=FOLDER"
-            )
-        reference = str(config.bundle_dir)
-    return _named(config, reference, config.tracking.model)
+    return _chosen(
+        config,
+        config.tracking.model,
+        reference or config.serving.bundle,
+        config.bundle_dir,
+        f"nothing to serve: the registry has no champion and {config.bundle_dir} is no bundle; "
+        "train one (`persona-ray run`), or name one: --set serving.bundle=FOLDER",
+    )
 
 
 def choose_category(config: RunConfig) -> BundleChoice:
@@ -43,26 +39,30 @@ def choose_category(config: RunConfig) -> BundleChoice:
     Raises as `choose_bundle` does."""
     from persona_ray.launch.category import BUNDLE, FOLDER
 
-    name, reference = config.screening.category.name, config.screening.bundle
-    if not reference:
-        champion = _champion(config, name)
-        if champion is not None:
-            return _registered(config, champion)
-        folder = config.workspace / FOLDER / BUNDLE
-        if not folder.exists():
-            raise BundleError(
-                f"no category model: the registry has no champion of '{name}' and {folder} is no "
-                "bundle; train one (`persona-ray screening train`), or name one: --set "
-                "screening.bundle=FOLDER"
-            )
-        reference = str(folder)
-    return _named(config, reference, name)
+    name, folder = config.screening.category.name, config.workspace / FOLDER / BUNDLE
+    return _chosen(
+        config,
+        name,
+        config.screening.bundle,
+        folder,
+        f"no category model: the registry has no champion of '{name}' and {folder} is no "
+        "bundle; train one (`persona-ray screening train`), or name one: --set "
+        "screening.bundle=FOLDER",
+    )
 
 
-def _named(config: RunConfig, reference: str, model: str) -> BundleChoice:
+def _chosen(config: RunConfig, model: str, reference: str, folder: Path, none: str) -> BundleChoice:
+    """That of `reference`, else the champion of `model`, else the one in `folder`. `none` says that
+    there is none, and how to get one."""
     if reference.startswith(SCHEME):
         return _registered(config, _version(config, reference))
-    folder = Path(reference).absolute()
+    if not reference:
+        champion = _champion(config, model)
+        if champion is not None:
+            return _registered(config, champion)
+        if not folder.exists():
+            raise BundleError(none)
+    folder = Path(reference or folder).absolute()
     manifest.verify(folder)
     digest = manifest.digest(folder)
     kept = _kept(config, folder, digest)
@@ -120,7 +120,7 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _champion(config: RunConfig, model: str = "") -> Version | None:
+def _champion(config: RunConfig, model: str) -> Version | None:
     from persona_ray.launch.registry import Registry
     from persona_ray.launch.tracking import has_store
 
