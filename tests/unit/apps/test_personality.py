@@ -85,7 +85,7 @@ def test_what_cannot_be_served_is_refused_before_ray_starts(
     if where == "beside a registry":
         config = load_config(None, [f"workspace={tmp_path}"])
         local_database(config).touch()
-        monkeypatch.setattr("persona_ray.apps.bundles._champion", lambda _: None)
+        monkeypatch.setattr("persona_ray.apps.bundles._champion", lambda *_: None)
     if where != "nowhere":
         folder = Path(str(updates.get("bundle", bundle(config.bundle_dir))))
         (folder / "head.safetensors").write_bytes(b"half")
