@@ -45,8 +45,8 @@ class NotHeard:
 @dataclass(frozen=True, slots=True)
 class KeywordEmotion:
     """A word or phrase of a sentence that carries emotion: characters `start` to `end` of its
-    text. `lexicon`, `model` and `combined` are distributions; `strength` is the lexicon's, 0 to 1,
-    after words of degree and negation."""
+    text. `lexicon`, `model` and `combined` are distributions, `model` empty where there is none;
+    `strength` is the lexicon's, 0 to 1, after words of degree and negation."""
 
     text: str
     start: int
@@ -59,8 +59,8 @@ class KeywordEmotion:
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """Emotion of a sentence. `lexicon` and `model` are what each part alone says; `combined` is
-    weighted. `valence` -1 to 1: expected over `combined`."""
+    """Emotion of a sentence. `lexicon` and `model` are what each part alone says, `model` empty
+    where there is none; `combined` is weighted. `valence` -1 to 1: expected over `combined`."""
 
     combined: Probabilities
     lexicon: Probabilities
