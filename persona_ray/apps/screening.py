@@ -67,6 +67,7 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
     del config
     from persona_ray.serving.routes.health import health
     from persona_ray.serving.routes.screening_calls import screening_calls
+    from persona_ray.serving.routes.screening_files import screening_files
     from persona_ray.serving.routes.screening_forget import screening_forget
     from persona_ray.serving.routes.screening_libraries import screening_libraries
     from persona_ray.serving.routes.screening_live import screening_live
@@ -79,6 +80,7 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
         health,
         screening_live,
         screening_calls,
+        screening_files,
         screening_sets,
         screening_numbers,
         screening_libraries,

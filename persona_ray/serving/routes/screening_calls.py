@@ -1,16 +1,15 @@
-"""Screened calls over REST: events, the inbox, answers, corrections, links, settings."""
+"""Screened calls over REST: events, the inbox, answers, corrections, settings."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import APIRouter, Depends, FastAPI, Path, Query
+from fastapi.responses import StreamingResponse
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.numbers import caller_number, normalise
@@ -18,6 +17,7 @@ from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
 from persona_ray.serving.gate import Caller
+from persona_ray.serving.routes.screening_files import PRIVATE
 from persona_ray.serving.screening.desk import Desk, unknown_call
 from persona_ray.serving.screening.fields import ForUser, in_utc
 from persona_ray.serving.screening.housekeeping import housekeeping
@@ -47,12 +47,10 @@ if TYPE_CHECKING:
     from persona_ray.store.screening.call_records import Deleted, ScreenedCall
 
 _CallId = Annotated[str, Path(max_length=128, description="as the event named it")]
-_Ref = Annotated[str, Path(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
-_PRIVATE = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"}
 
 
 def screening_calls(services: ScreeningServices) -> APIRouter:
-    """/v1/screening/events, /calls, /settings and the files of signed links."""
+    """/v1/screening/events, /calls, /corrections and /settings."""
     desk, gate = Desk(services), services.gate
     kept, corrections = services.store.screened_calls, services.store.screening_corrections
 
@@ -196,7 +194,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         """Dialogues in the format of training, one a line, with their lineage."""
         found = await asyncio.to_thread(lambda: list(corrections.samples()))
         lines = [line for line in map(sample_line, found) if line]
-        return StreamingResponse(iter(lines), media_type="application/x-ndjson", headers=_PRIVATE)
+        return StreamingResponse(iter(lines), media_type="application/x-ndjson", headers=PRIVATE)
 
     @router.get("/settings", summary="What a user wants", responses=ERRORS)
     async def settings(user_id: ForUser = "", caller: Caller = reads) -> SettingsAnswer:
@@ -216,46 +214,6 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
             chosen=chosen is not None,
             categories={name: Standing(one) for name, one in policy.categories.items()},
         )
-
-    link_errors = errors(422, said={403: "not one of our links", 410: "the link is over"})
-
-    async def opened(ref: str, what: str, expires: int, signature: str) -> ScreenedCall:
-        services.links.check(what, ref, expires, signature)
-        try:
-            return await asyncio.to_thread(kept.by_ref, ref)
-        except UnknownCallError:
-            raise unknown_call() from None
-
-    @router.get(
-        "/files/{ref}/recording",
-        summary="A recording, by its signed link",
-        response_class=FileResponse,
-        responses={200: {"content": {"audio/ogg": {}}}, **link_errors, **UNKNOWN},
-    )
-    async def recording(
-        ref: _Ref, expires: int, signature: Annotated[str, Query(max_length=128)]
-    ) -> FileResponse:
-        """No key is asked for: the link is one."""
-        call = await opened(ref, "recording", expires, signature)
-        path = services.recordings.file(call.recording)
-        if path is None:
-            raise unknown_call()
-        return FileResponse(path, media_type="audio/ogg", headers=_PRIVATE)
-
-    @router.get(
-        "/files/{ref}/transcript",
-        summary="A transcript, by its signed link",
-        response_class=Response,
-        responses={200: {"content": {"application/json": {}}}, **link_errors, **UNKNOWN},
-    )
-    async def transcript(
-        ref: _Ref, expires: int, signature: Annotated[str, Query(max_length=128)]
-    ) -> Response:
-        """No key is asked for: the link is one."""
-        call = await opened(ref, "transcript", expires, signature)
-        turns = (call.verdict or {}).get("turns", [])
-        body = json.dumps({"turns": turns}, ensure_ascii=False)
-        return Response(body, media_type="application/json", headers=_PRIVATE)
 
     return router
 

@@ -17,6 +17,7 @@ from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.live.protocol import Sound
 from persona_ray.serving.routes.health import health
 from persona_ray.serving.routes.screening_calls import screening_calls
+from persona_ray.serving.routes.screening_files import screening_files
 from persona_ray.serving.routes.screening_libraries import screening_libraries
 from persona_ray.serving.routes.screening_live import screening_live
 from persona_ray.serving.routes.screening_numbers import screening_numbers
@@ -33,6 +34,7 @@ ROUTERS = (
     health,
     screening_live,
     screening_calls,
+    screening_files,
     screening_numbers,
     screening_libraries,
     screening_reports,
