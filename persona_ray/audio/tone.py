@@ -1,4 +1,7 @@
-"""How a clip sounds: how far speech stands out from its background, and how high the voice is."""
+"""How a clip sounds: how far speech stands out from its background, and how high the voice is.
+
+Frames are of 40 ms, one each 20 ms.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ if TYPE_CHECKING:
 
     from persona_ray.types import Samples
 
-_FRAME_S, _HOP_S = 0.04, 0.02
+FRAME_S, HOP_S = 0.04, 0.02
 # Levels below this (dBFS) are digital silence.
-_FLOOR_DB = -100.0
+FLOOR_DB = -100.0
+# What is so much quieter than the loudest frames is no speech.
+BELOW_LOUDEST_DB = 25.0
 _PITCH_HZ = (70.0, 400.0)
-# A frame is voiced where it repeats itself at least so well and is not much below the loudest.
-_REPEATS, _BELOW_LOUDEST_DB = 0.6, 25.0
+# A frame is voiced where it repeats itself at least so well.
+_REPEATS = 0.6
 _VOICED_FRAMES = 5
 
 
@@ -26,35 +31,47 @@ def level_range_db(samples: Samples, rate_hz: int) -> float | None:
     In a clip that holds a sentence and its short pauses: about the ratio of speech to noise, from
     below. None for less than ten frames.
     """
-    frames = _frames(samples, rate_hz)
-    if len(frames) < 10:
+    levels = levels_db(frames_of(samples, rate_hz))
+    if len(levels) < 10:
         return None
-    levels = _levels_db(frames)
     return float(np.quantile(levels, 0.9) - np.quantile(levels, 0.1))
 
 
 def pitch_hz(samples: Samples, rate_hz: int) -> float | None:
-    """The median pitch of voiced frames, by autocorrelation; None where hardly any is voiced."""
-    frames = _frames(samples, rate_hz)
+    """The median pitch of voiced frames; None where hardly any is voiced."""
+    frames = frames_of(samples, rate_hz)
     if len(frames) == 0:
         return None
-    levels = _levels_db(frames)
-    frames = frames[levels > max(levels.max() - _BELOW_LOUDEST_DB, _FLOOR_DB + 1)]
+    levels = levels_db(frames)
+    loud = levels > max(levels.max() - BELOW_LOUDEST_DB, FLOOR_DB + 1)
+    track = pitch_track(frames[loud], rate_hz)
+    voiced = track[track > 0]
+    return float(np.median(voiced)) if len(voiced) >= _VOICED_FRAMES else None
+
+
+def pitch_track(frames: NDArray[np.float64], rate_hz: int) -> NDArray[np.float64]:
+    """(frames,): the pitch in Hz of (frames, samples of a frame), by autocorrelation; 0 where none
+    is voiced. The lag is read between samples, by a parabola through the peak."""
     if len(frames) == 0:
-        return None
+        return np.zeros(0)
     frames = frames - frames.mean(axis=1, keepdims=True)
-    size = 2 * frames.shape[1]
+    width = frames.shape[1]
+    size = 2 * width
     power = np.abs(np.fft.rfft(frames, size)) ** 2
-    repeats = np.fft.irfft(power, size)[:, : frames.shape[1]]
+    repeats = np.fft.irfft(power, size)[:, :width]
     # Longer lags overlap less.
-    overlap = 1 - np.arange(frames.shape[1]) / frames.shape[1]
+    overlap = 1 - np.arange(width) / width
     repeats = repeats / np.maximum(repeats[:, :1], 1e-12) / overlap
     first, last = (int(rate_hz / hz) for hz in reversed(_PITCH_HZ))
-    lags = _first_peak(repeats[:, first : min(last, frames.shape[1] * 3 // 4) + 1])
-    voiced = lags >= 0
-    if voiced.sum() < _VOICED_FRAMES:
-        return None
-    return float(rate_hz / (first + np.median(lags[voiced])))
+    repeats = repeats[:, first : min(last, width * 3 // 4) + 1]
+    lags = _first_peak(repeats)
+    voiced = np.flatnonzero(lags >= 0)
+    before, at, after = (repeats[voiced, lags[voiced] + step] for step in (-1, 0, 1))
+    bend = before - 2 * at + after
+    shift = np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=bend < 0)
+    found = np.zeros(len(frames))
+    found[voiced] = rate_hz / (first + lags[voiced] + shift)
+    return found
 
 
 def _first_peak(repeats: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -68,9 +85,9 @@ def _first_peak(repeats: NDArray[np.float64]) -> NDArray[np.int64]:
     return found
 
 
-def _frames(samples: Samples, rate_hz: int) -> NDArray[np.float64]:
-    """(frames, samples of a frame)."""
-    size, hop = round(_FRAME_S * rate_hz), round(_HOP_S * rate_hz)
+def frames_of(samples: Samples, rate_hz: int) -> NDArray[np.float64]:
+    """(frames, samples of a frame) of samples (n,); none for less than a frame."""
+    size, hop = round(FRAME_S * rate_hz), round(HOP_S * rate_hz)
     if len(samples) < size:
         return np.zeros((0, size))
     windows = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), size)
@@ -78,7 +95,8 @@ def _frames(samples: Samples, rate_hz: int) -> NDArray[np.float64]:
     return found
 
 
-def _levels_db(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+def levels_db(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(frames,): the power of each frame, in dB of full scale, from -100 on."""
     power = np.mean(frames**2, axis=1)
-    found: NDArray[np.float64] = np.maximum(10 * np.log10(np.maximum(power, 1e-20)), _FLOOR_DB)
+    found: NDArray[np.float64] = np.maximum(10 * np.log10(np.maximum(power, 1e-20)), FLOOR_DB)
     return found

@@ -32,11 +32,11 @@ class EarsConfig(Section):
         "counts for nothing then",
     )
     echo: float = Field(
-        0.6,
+        0.4,
         gt=0,
         le=1,
-        description="likeness to the agent's channel from which the customer's "
-        "channel holds the agent's voice",
+        description="share of a channel's power that follows from the other's, from which on it "
+        "holds the other's voice",
     )
 
 
