@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.config.screening import PolicyConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.inference.screening.early import EarlyRule
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from persona_ray.launch.versions import Action, Alias, Change
 from persona_ray.models.lineage import Lineage
 
 if TYPE_CHECKING:
-    from persona_ray.config.screening import PolicyConfig
+    from persona_ray.config.screening_policy import PolicyConfig
     from persona_ray.evaluation.paired import Paired
     from persona_ray.inference.screening.categories import CategoryReader
     from persona_ray.launch.versions import Version

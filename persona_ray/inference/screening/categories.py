@@ -13,7 +13,7 @@ from persona_ray.inference.screening.records import CategoryJudgement, Speaker
 from persona_ray.types import Modality
 
 if TYPE_CHECKING:
-    from persona_ray.config.screening import PolicyConfig
+    from persona_ray.config.screening_policy import PolicyConfig
     from persona_ray.inference.judge import Judge
     from persona_ray.inference.screening.records import Turn
 

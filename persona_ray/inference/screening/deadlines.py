@@ -10,7 +10,8 @@ from persona_ray.inference.screening.steps import Part
 from persona_ray.inference.screening.turns import LONGEST_TALK_S, STUCK_S
 
 if TYPE_CHECKING:
-    from persona_ray.config.screening import DialogueConfig, PolicyConfig
+    from persona_ray.config.screening import DialogueConfig
+    from persona_ray.config.screening_policy import PolicyConfig
 
 # Whoever asks the parts gives up after `part_s` and says so; where nothing is said, this is added.
 _GRACE_S = 1.0

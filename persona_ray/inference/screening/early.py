@@ -33,7 +33,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persona_ray.config.screening import PolicyConfig
+    from persona_ray.config.screening_policy import PolicyConfig
 
 # Log-odds beyond which nothing changes, the step between those that are computed, and the nodes of
 # Gauss-Hermite quadrature: thresholds to three digits.

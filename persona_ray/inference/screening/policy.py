@@ -19,7 +19,7 @@ from persona_ray.inference.screening.records import (
 )
 
 if TYPE_CHECKING:
-    from persona_ray.config.screening import PolicyConfig
+    from persona_ray.config.screening_policy import PolicyConfig
 
 
 class Action(StrEnum):

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from persona_ray.config import RunConfig, load_config
-from persona_ray.config.screening import PolicyConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.corpus.dialogues import Dialogue, Said, Side, deal, write_dialogues
 from persona_ray.errors import BundleError, ConfigError, TrainingError
 from persona_ray.inference.screening.categories import (

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from persona_ray.cli.app import app
-from persona_ray.config.screening import PolicyConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.corpus.dialogues import read_dialogues
 from persona_ray.errors import ConfigError
 from persona_ray.synth.dialogues.composing import CALLEE, CALLER, CallDialogue, compose

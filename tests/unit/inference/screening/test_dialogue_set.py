@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_ray.config.screening import PolicyConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.errors import ConfigError
 from persona_ray.inference.screening.dialogue.dialogue_set import (
     DialogueSet,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.early_costs import FIXED, costs, early, fixed, simulate
-from persona_ray.config.screening import PolicyConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.inference.screening.early import EarlyRule, boundaries, log_odds
 
 

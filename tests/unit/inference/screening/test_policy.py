@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_ray.config.screening import PolicyConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.inference.screening.early import Step
 from persona_ray.inference.screening.policy import (
     Action,

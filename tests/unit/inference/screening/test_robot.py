@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_ray.config.screening import DialogueConfig, PolicyConfig
+from persona_ray.config.screening import DialogueConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.errors import ConfigError
 from persona_ray.inference.screening.records import (
     CategoryJudgement,

@@ -16,7 +16,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from persona_ray.config.screening import DialogueConfig, PolicyConfig, ScreeningConfig
+from persona_ray.config.screening import DialogueConfig, ScreeningConfig
+from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.inference.screening import steps
 from persona_ray.inference.screening.policy import illegal_probability
 from persona_ray.inference.screening.reasons import ReasonCode
