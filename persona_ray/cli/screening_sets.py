@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from persona_ray.cli.options import ConfigPath, Overrides, read
 from persona_ray.errors import ConfigError
+from persona_ray.serving.screening.statements import Kind
 
 app = typer.Typer(
     no_args_is_help=True,
     help="What devices fetch: versions, the key that signs, going back to an earlier version.",
 )
-
-
-class KindName(StrEnum):
-    """What a library holds."""
-
-    NUMBERS = "numbers"
-    VOICES = "voices"
 
 
 @app.command()
@@ -53,14 +46,14 @@ def versions(config: ConfigPath = None, overrides: Overrides = None) -> None:
     from persona_ray.store import open_store
 
     with open_store(read(config, overrides).store_url) as store:
-        for kind in KindName:
+        for kind in Kind:
             state = store.changes.state(kind)
             typer.echo(f"{kind}: version {state.sequence}, kept from {state.floor} on")
 
 
 @app.command()
 def rollback(
-    kind: Annotated[KindName, typer.Argument(help="numbers or voices.")],
+    kind: Annotated[Kind, typer.Argument(help="numbers or voices.")],
     version: Annotated[int, typer.Argument(min=0, help="Of `versions`; what stood then.")],
     reason: Annotated[str, typer.Option(help="For the history of each entry.")],
     config: ConfigPath = None,
@@ -74,7 +67,7 @@ def rollback(
     with open_store(read(config, overrides).store_url) as store:
         back = store.screening_rollback
         try:
-            to = back.numbers if kind is KindName.NUMBERS else back.voices
+            to = back.numbers if kind is Kind.NUMBERS else back.voices
             done = to(version, getpass.getuser(), reason, now)
         except ValueError as error:
             raise ConfigError(f"{error}: `persona-ray screening sets versions`") from None

@@ -19,7 +19,6 @@ from persona_ray.serving.screening.set_schemas import (
     Confirmation,
     InspectionAnswer,
     KeyName,
-    Library,
     NumberAnswer,
     NumberName,
     NumbersAnswer,
@@ -32,6 +31,7 @@ from persona_ray.serving.screening.set_schemas import (
     number_answer,
     tally_answer,
 )
+from persona_ray.serving.screening.statements import Kind
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
@@ -110,7 +110,7 @@ def screening_numbers(services: Common) -> APIRouter:
             tally = desk.tally(asked.kind, asked.key)
             history = (
                 store.numbers.history("", sources.number(asked.key))
-                if asked.kind is Library.NUMBERS
+                if asked.kind is Kind.NUMBERS
                 else store.voices.history(asked.key)
             )
             items = [history_answer(item) for item in history]
@@ -120,7 +120,7 @@ def screening_numbers(services: Common) -> APIRouter:
 
     @router.get("/shared/reported", summary="What most persons report and nobody has decided")
     async def reported(
-        kind: Library = Library.NUMBERS, limit: _Limit = 50, caller: Caller = operates
+        kind: Kind = Kind.NUMBERS, limit: _Limit = 50, caller: Caller = operates
     ) -> ReportedAnswer:
         """For operators to look at first."""
         del caller

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -12,6 +11,7 @@ from pydantic import BaseModel, Field
 from persona_ray.inference.screening.records import Known, Standing
 from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.fields import Moment
+from persona_ray.serving.screening.statements import Kind
 from persona_ray.store.screening.records import Appeal, HistoryItem, Judgement, Report
 
 Number = Annotated[
@@ -19,13 +19,6 @@ Number = Annotated[
 ]
 Key = Annotated[str, Field(min_length=1, max_length=128, description="a number, or a voice's id")]
 Reason = Annotated[str, Field("", max_length=500, description="for the history")]
-
-
-class Library(StrEnum):
-    """What is reported and appealed against."""
-
-    NUMBERS = "numbers"
-    VOICES = "voices"
 
 
 class NumberName(Strict):
@@ -47,7 +40,7 @@ class OwnNumber(NumberName):
 class KeyName(Strict):
     """A number or voice."""
 
-    kind: Library = Library.NUMBERS
+    kind: Kind = Kind.NUMBERS
     key: Key
 
 

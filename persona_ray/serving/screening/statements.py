@@ -24,7 +24,7 @@ Payload = dict[str, str | int | bool | None]
 
 
 class Kind(StrEnum):
-    """What a library holds."""
+    """What a library holds, and a report is about."""
 
     NUMBERS = "numbers"
     VOICES = "voices"
