@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
 
 if TYPE_CHECKING:
     from persona_ray.corpus.pipeline import CorpusSummary
@@ -20,9 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="From a call archive to the custome
 def build(
     config: ConfigPath = None,
     overrides: Overrides = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
-    ] = False,
+    fresh: Fresh = False,
 ) -> None:
     """Read calls, recognise the customer's channel, cut sentences.
 

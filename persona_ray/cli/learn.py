@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
-
-Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
-]
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
 
 
 def run(config: ConfigPath = None, overrides: Overrides = None, fresh: Fresh = False) -> None:

@@ -25,6 +25,10 @@ Overrides = Annotated[
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one key: training.epochs=3."),
 ]
 
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
+]
+
 
 def read(config: Path | None, overrides: list[str] | None) -> RunConfig:
     """The run configuration of a command's two options."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from persona_ray.cli.learn import Fresh
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
 
 
 def train(
@@ -19,9 +19,7 @@ def train(
             help="Labelled dialogues (JSON lines: id, category, turns); may be given many times.",
         ),
     ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
-    ] = False,
+    fresh: Fresh = False,
     promote: Annotated[
         bool,
         typer.Option("--promote", help="Make it champion, better than the present one or not."),

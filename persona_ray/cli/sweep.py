@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli.learn import Fresh
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
 
 
 def sweep(
