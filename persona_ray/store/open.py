@@ -19,6 +19,12 @@ from sqlalchemy.orm import Session
 
 from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.annotations import AnnotationRepository
+from persona_ray.store.assist.calls import AssistCallRepository
+from persona_ray.store.assist.feedback import FeedbackRepository
+from persona_ray.store.assist.libraries import ScriptLibraryRepository
+from persona_ray.store.assist.pushes import PushRepository
+from persona_ray.store.assist.samples import SampleRepository
+from persona_ray.store.assist.suggestions import SuggestionRepository
 from persona_ray.store.database import Database
 from persona_ray.store.jobs import JobRepository
 from persona_ray.store.keys import KeyRepository
@@ -52,6 +58,7 @@ class Forgotten:
     recognitions: int
     live_calls: int
     job_calls: int
+    assist_calls: int
 
 
 class Store:
@@ -83,6 +90,12 @@ class Store:
         self.forgetting = ForgettingRepository(
             database, self.numbers, self.voices, self.reports, self.appeals
         )
+        self.script_libraries = ScriptLibraryRepository(database)
+        self.assist_calls = AssistCallRepository(database)
+        self.suggestions = SuggestionRepository(database)
+        self.pushes = PushRepository(database)
+        self.feedback = FeedbackRepository(database)
+        self.samples = SampleRepository(database)
 
     @property
     def url(self) -> str:
@@ -102,6 +115,7 @@ class Store:
                 recognitions=self.recognitions.forget(session, customer_id, call_ids),
                 live_calls=self.live_calls.forget(session, customer_id, call_ids),
                 job_calls=self.jobs.forget(session, call_ids),
+                assist_calls=self.assist_calls.forget(session, customer_id, call_ids),
             )
         self._database.flush_deleted()
         return forgotten

@@ -23,7 +23,7 @@ from persona_ray.store.urls import expand_url
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PRINT = b"\x00\x3c\x00\x00"
-# The other application's, and what belongs to operators: a key is revoked, and kept for logs.
+# Other applications', and what belongs to operators: a key is revoked, and kept for logs.
 OTHERS = {
     "annotations",
     "split_assignments",
@@ -106,7 +106,7 @@ def rows(url: str) -> dict[str, list[str]]:
     found = {}
     with engine.connect() as connection:
         for table in Base.metadata.sorted_tables:
-            if table.name not in OTHERS:
+            if table.name not in OTHERS and not table.name.startswith("assist_"):
                 every = connection.execute(select(table)).tuples()
                 found[table.name] = sorted(json.dumps(list(row), default=str) for row in every)
     engine.dispose()

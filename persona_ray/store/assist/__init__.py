@@ -1,0 +1,1 @@
+"""What assistance keeps: script libraries, calls, suggestions, pushes, feedback, samples."""
