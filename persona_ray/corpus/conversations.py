@@ -16,6 +16,7 @@ script. A file whose name ends in .gz is compressed.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from pydantic import ValidationError as PydanticError
 from persona_ray.conversation import Emotion, Outcome, Relation, Speaker, Tone
 from persona_ray.errors import CorpusError
 from persona_ray.files import write_whole
+from persona_ray.types import Split
 
 Name = Annotated[str, StringConstraints(max_length=200)]
 
@@ -114,6 +116,26 @@ def write_conversations(path: Path, conversations: Iterable[Conversation]) -> in
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return len(lines)
+
+
+def by_split(
+    conversations: Iterable[Conversation], test: float, dev: float, salt: str
+) -> dict[Split, list[Conversation]]:
+    """By customer: `test` and `dev` are shares. By a hash of who it is, so that none moves when
+    others are added."""
+    found: dict[Split, list[Conversation]] = {split: [] for split in Split}
+    for one in conversations:
+        digest = hashlib.sha256(f"{salt}\0{one.person}".encode()).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        dealt = Split.DEV if place < test + dev else Split.TRAIN
+        found[Split.TEST if place < test else dealt].append(one)
+    return found
+
+
+def fingerprint(conversations: Iterable[Conversation]) -> str:
+    """SHA-256 of all that they say and are labelled with, whatever the order."""
+    lines = sorted(map(_as_json, conversations))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _as_json(one: Conversation) -> str:
