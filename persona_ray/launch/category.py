@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
 from persona_ray.corpus.dialogues import Dialogue, deal, fingerprint, prefix, read_dialogues
-from persona_ray.errors import ConfigError, TrainingError
+from persona_ray.errors import ConfigError
 from persona_ray.evaluation.categories import ALL, CategoryReport
 from persona_ray.launch.category_promotion import register
-from persona_ray.launch.cluster import connected
-from persona_ray.launch.encoders import content
-from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
-from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
-from persona_ray.launch.lineage import lineage_of
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.text_model import TextTraining, trained
+from persona_ray.launch.tracking import check_tracking
 from persona_ray.progress import Progress
 from persona_ray.types import Example, Split
-
-if TYPE_CHECKING:
-    from persona_ray.training.finetune.history import EpochResult
-    from persona_ray.types import Samples
 
 STAGE = "category training"
 # In the workspace.
 FOLDER, BUNDLE, REPORT = "category", "bundle", "report.html"
-
-
-class NoAudio:
-    """A source for examples that are only read."""
-
-    sample_rate_hz = 8000
-
-    def samples(self, clip_id: str) -> Samples:
-        raise KeyError(clip_id)
-
-    def digest(self, clip_id: str) -> str:
-        raise KeyError(clip_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,62 +98,27 @@ def _train(
         split: [dialogue for dialogue in dialogues if splits[dialogue.id] is split]
         for split in Split
     }
-    job = _job(config, by_split)
-    data = fingerprint(dialogues)
-    folder = config.workspace / "training" / f"category-{_identity(job, data)}"
-    if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
+    work = TextTraining(
+        name="category",
+        stage=STAGE,
+        model=section.model,
+        training=section.training,
+        examples={split: _examples(part, split) for split, part in by_split.items()},
+        data=fingerprint(dialogues),
+        splits={"test": section.test, "dev": section.dev, "salt": section.salt},
+    )
+    labels = work.labels("category", "dialogue", "screening.category.salt")
+    bundle = config.workspace / FOLDER / BUNDLE
     started = time.perf_counter()
-    parameters = {"model": section.model, "training": section.training, "engine": config.engine}
-    with (
-        tracked(config, STAGE, folder, parameters, {"data": data}) as tracker,
-        progress.stage(STAGE, total=job.training.epochs) as stage,
-    ):
-
-        def tell(result: EpochResult) -> None:
-            from persona_ray.training.finetune.outcome import metrics_of
-
-            figures = metrics_of(result)
-            stage.advance(1, loss=result.loss)
-            tracker.metrics(result.epoch, figures)
-
-        fit = fit_plain if config.launch.backend == "plain" else fit_on_ray
-        with connected(config.launch):
-            tuned = fit(job, config.launch, folder, tell)
-        bundle = config.workspace / FOLDER / BUNDLE
-        _write(config, tuned, bundle, data)
+    with trained(config, progress, work, labels, bundle, fresh) as tracker:
         seconds = time.perf_counter() - started
-        report = _judged(config, bundle, by_split, data, seconds, baseline)
+        report = _judged(config, bundle, by_split, work.data, seconds, baseline)
         page = _written(report, config.workspace / FOLDER / REPORT)
         tracker.text("category.html", page.read_text(encoding="utf-8"))
         tracker.text("category.json", report.model_dump_json(indent=1))
     test = by_split[Split.TEST]
     registered, why = register(config, bundle, test, tracker.run_id, promote)
-    # The bundle is whole: what a rerun would go on from is no longer needed.
-    shutil.rmtree(folder, ignore_errors=True)
     return CategoryResult(bundle, report, page, registered, why)
-
-
-def _job(config: RunConfig, by_split: Mapping[Split, Sequence[Dialogue]]) -> TrainingJob:
-    """Raises TrainingError where a category has no dialogue in a split."""
-    section = config.screening.category
-    labels = tuple(sorted({d.category for part in by_split.values() for d in part}))
-    for split in (Split.TRAIN, Split.TEST):
-        lacking = sorted(set(labels) - {dialogue.category for dialogue in by_split[split]})
-        if lacking:
-            raise TrainingError(
-                f"category '{lacking[0]}' has no dialogue in the {split} split: give more of it, "
-                "or change screening.category.salt"
-            )
-    return TrainingJob(
-        model=section.model,
-        training=section.training,
-        labels=labels,
-        train=_examples(by_split[Split.TRAIN], Split.TRAIN),
-        dev=_examples(by_split[Split.DEV], Split.DEV),
-        source=NoAudio(),
-        engine=config.engine,
-    )
 
 
 def _examples(dialogues: Sequence[Dialogue], split: Split) -> tuple[Example, ...]:
@@ -185,30 +128,6 @@ def _examples(dialogues: Sequence[Dialogue], split: Split) -> tuple[Example, ...
         for dialogue in dialogues
         for turns in sorted({1, len(dialogue.caller)})
     )
-
-
-def _identity(job: TrainingJob, data: str) -> str:
-    return job.fingerprint(f"{data} {content(job.model.text.path)}")
-
-
-def _write(config: RunConfig, tuned: Finetuned, bundle: Path, data: str) -> None:
-    from persona_ray.models.bundle import contract_of, save_bundle
-    from persona_ray.training.finetune.outcome import metrics_of
-
-    section, history = config.screening.category, tuned.history
-    best = section.training.keep == "best" and history.best is not None
-    kept = history.best if best and history.best is not None else history.last
-    model = tuned.model(best=best)
-    described = {
-        "model": section.model.model_dump(mode="json"),
-        "training": section.training.model_dump(mode="json"),
-        "splits": {"test": section.test, "dev": section.dev, "salt": section.salt},
-    }
-    contract = contract_of(model, data, metrics_of(kept), described)
-    if kept.dev is not None:
-        contract = contract.with_temperature(kept.dev.temperature)
-    job = tuned.job
-    save_bundle(model, bundle, contract, lineage_of([*job.train, *job.dev], section.model))
 
 
 def _judged(
