@@ -24,7 +24,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one key: training.epochs=3."),
 ]
-
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
 ]

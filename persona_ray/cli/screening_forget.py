@@ -39,9 +39,7 @@ def forget(
     run = read(config, overrides)
     with open_store(run.store_url) as store:
         if not yes and sys.stdin.isatty():
-            typer.confirm(
-                f"delete {by.value} {name} from {store.url} for good?", abort=True
-            )
+            typer.confirm(f"delete {by.value} {name} from {store.url} for good?", abort=True)
         desk = ReportDesk(store, run.screening)
         done = desk.forget(by, name, Recordings(run.workspace).delete)
     typer.echo(f"forgotten: {done.calls} calls, {done.recordings} recordings, {done.rows} rows")
