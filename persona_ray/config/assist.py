@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -84,11 +85,27 @@ class RankerConfig(Section):
     salt: str = Field("ranker", description="changes which customers fall where")
     width: int = Field(128, ge=8, description="of the vectors of both towers")
     hidden: int = Field(256, ge=8, description="units of each tower's hidden layer")
+    longest_gram: int = Field(
+        4, ge=1, le=8, description="characters of the longest n-gram of a sentence that is read"
+    )
+    gram_dropout: float = Field(
+        0.5, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
+    )
+    unknown: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        description="share of mood, tone, colour and the like that is left out in training, so "
+        "that a call of which it is not known is none that the model never met",
+    )
     epochs: int = Field(20, ge=1, description="passes over the training pairs, at most")
     batch: int = Field(64, ge=2, description="pairs of one update: the others are its negatives")
     hard_negatives: int = Field(4, ge=0, description="of each pair")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's")
-    temperature: float = Field(0.07, gt=0, description="of the contrastive loss")
+    temperature: float = Field(0.07, gt=0, description="of the contrastive loss, at first")
+    outcome_weight: float = Field(
+        0.5, ge=0, description="of the loss that what went badly adds, beside the contrastive one"
+    )
     seed: int = Field(7, ge=0, description="of weights and batches")
 
 
@@ -119,9 +136,21 @@ class PushConfig(Section):
     expires_s: float = Field(8.0, gt=0, description="after the sentence's end it is too late")
     per_minute: int = Field(10, ge=1, description="pushes to one call in a minute, at most")
     same_again_s: float = Field(60.0, ge=0, description="within it the same script is not repeated")
+    channel: Literal["device", "customer"] = Field(
+        "device", description="whom pushes are for: the agent's devices, or customers by `webhook`"
+    )
     webhook: str = Field("", description="URL of the channel that reaches customers; empty: none")
+    webhook_private: bool = Field(
+        False, description="it may be at a private address, such as 10.0.0.5 or 127.0.0.1"
+    )
     webhook_timeout_s: float = Field(3.0, gt=0, description="for one try")
     webhook_tries: int = Field(2, ge=1, le=10, description="until it counts as failed")
+
+    @model_validator(mode="after")
+    def _customers_are_reached(self) -> Self:
+        if self.channel == "customer" and not self.webhook:
+            raise ValueError("channel 'customer' needs the URL of a webhook: set webhook")
+        return self
 
 
 class FeedbackConfig(Section):
@@ -145,6 +174,28 @@ class FeedbackConfig(Section):
     late_s: float = Field(
         86_400.0, gt=0, description="after the call feedback is kept, but no longer counted"
     )
+
+    @model_validator(mode="after")
+    def _better_is_more(self) -> Self:
+        _falling("ratings", self.ratings, ("excellent", "good", "fair", "poor"), 0, 100)
+        _falling("actions", self.actions, ("used", "edited", "dismissed"), 0, 100)
+        best_first = ("agreed", "callback", "declined", "hung_up")
+        _falling("outcomes", self.outcomes, best_first, -100, 100)
+        return self
+
+
+def _falling(
+    name: str, points: Mapping[str, float], best_first: Sequence[str], least: float, most: float
+) -> None:
+    missing = [one for one in best_first if one not in points]
+    if missing:
+        raise ValueError(f"{name} says nothing of '{missing[0]}': name all of {best_first}")
+    given = [points[one] for one in best_first]
+    if given != sorted(given, reverse=True) or given[0] > most or given[-1] < least:
+        raise ValueError(
+            f"{name} must fall from '{best_first[0]}' to '{best_first[-1]}', within {least:g} to "
+            f"{most:g}: {given}"
+        )
 
 
 class RetrainingConfig(Section):
@@ -171,6 +222,17 @@ class AssistPartsConfig(Section):
     whole: ScaleConfig = ScaleConfig()
 
 
+class AssistRecordsConfig(Section):
+    """What is kept of an assisted call."""
+
+    keep_days: float = Field(
+        180.0, gt=0, description="transcripts, suggestions, feedback and the samples made of them"
+    )
+    missed_s: float = Field(
+        3600.0, gt=0, description="how far back a device that comes again is told what it missed"
+    )
+
+
 class AssistConfig(Section):
     """The assistant of a sales agent."""
 
@@ -189,4 +251,5 @@ class AssistConfig(Section):
     push: PushConfig = PushConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     retraining: RetrainingConfig = RetrainingConfig()
+    records: AssistRecordsConfig = AssistRecordsConfig()
     parts: AssistPartsConfig = AssistPartsConfig()
