@@ -1,6 +1,7 @@
 """What a verdict or a correction changes beside the call: sets of numbers, voice libraries.
 
-The application says who does it (`apps.screening`); a call ends all the same where it fails.
+The application says who does it (`apps.screening_consequences`); a call ends all the same where
+it fails.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class CorrectedTo:
 
 
 class Consequences(Protocol):
-    """Both may be asked twice of the same call, and change nothing more then."""
+    """Each may be asked twice of the same call, and changes nothing more then."""
 
     async def of_verdict(self, verdict: Verdict, speech: Samples, rate_hz: int) -> None:
         """A call has ended. `speech` (n,): what the caller said, empty where nothing was heard."""
