@@ -80,12 +80,12 @@ class Store:
         self.numbers = NumberRepository(database, self.changes)
         self.voices = VoiceRepository(database, self.changes)
         self.voice_shelf = VoiceShelf(database)
-        self.screening_rollback = RollbackRepository(
-            database, self.changes, self.numbers, self.voices
-        )
         # What reports may change.
         reported: dict[str, ReportedSet] = {NUMBERS: self.numbers, VOICES: self.voices}
         self.reports = ReportRepository(database, reported)
+        self.screening_rollback = RollbackRepository(
+            database, self.changes, self.numbers, self.voices, self.reports
+        )
         self.appeals = AppealRepository(database, reported, self.reports)
         self.forgetting = ForgettingRepository(
             database, self.numbers, self.voices, self.reports, self.appeals

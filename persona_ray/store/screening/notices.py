@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database
@@ -153,10 +153,7 @@ class NoticeRepository:
         mine = (
             ScreeningDeliveryRow.notice_id == delivery.notice.number,
             ScreeningDeliveryRow.url == delivery.url,
-            or_(
-                ScreeningDeliveryRow.lease == delivery.lease,
-                ScreeningDeliveryRow.state != WAITING,
-            ),
+            ScreeningDeliveryRow.lease == delivery.lease,
         )
         with self._database.write() as session:
             # Where the lease ran out another process sends it: what that one finds counts.

@@ -7,9 +7,9 @@ devices follow. What was forgotten for a person is not in the log, and stays for
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -25,6 +25,7 @@ from persona_ray.store.screening.changes import (
 )
 from persona_ray.store.screening.numbers import NumberRepository
 from persona_ray.store.screening.records import NumberEntry, lasts
+from persona_ray.store.screening.reports import ReportRepository
 from persona_ray.store.screening.voice_records import VoiceEntry, VoiceSample
 from persona_ray.store.screening.voices import VoiceRepository
 
@@ -58,20 +59,24 @@ class RollbackRepository:
         changes: ChangeRepository,
         numbers: NumberRepository,
         voices: VoiceRepository,
+        reports: ReportRepository,
     ) -> None:
         self._database = database
         self._changes = changes
         self._numbers = numbers
         self._voices = voices
+        self._reports = reports
 
     def numbers(self, version: int, actor: str, reason: str, now: datetime) -> RolledBack:
         """Put back what the shared numbers were at `version`, all in one transaction. What has
-        expired since is left out. Raises ValueError for a version that cannot be gone back to."""
+        expired since is left out; reports on what leaves the set are void, or the next one would
+        list it again. Raises ValueError for a version that cannot be gone back to."""
         with self._database.write() as session:
             # Nobody else writes meanwhile: what is read here is what stands.
             differences = self._differences(NUMBERS, version, now)
             for difference in differences:
                 self._put_number(session, difference, actor, reason, now)
+            self._void(session, NUMBERS, differences, now)
         return RolledBack(self._changes.state(NUMBERS).sequence, len(differences))
 
     def voices(self, version: int, actor: str, reason: str, now: datetime) -> RolledBack:
@@ -85,7 +90,15 @@ class RollbackRepository:
                 entry = _voice(difference.key, difference.then)
                 sample = VoiceSample(f"version {version}", entry.voiceprint, 1.0)
                 self._voices.put(entry, [sample], None, now, actor, reason)
+            with self._database.write() as session:
+                self._void(session, VOICES, [difference], now)
         return RolledBack(self._changes.state(VOICES).sequence, len(differences))
+
+    def _void(
+        self, session: Session, kind: str, differences: Sequence[_Difference], now: datetime
+    ) -> None:
+        gone = [one.key for one in differences if one.then is None]
+        self._reports.void(session, kind, gone, datetime.min.replace(tzinfo=UTC), now)
 
     def _put_number(
         self, session: Session, difference: _Difference, actor: str, reason: str, now: datetime

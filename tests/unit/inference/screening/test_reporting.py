@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -226,6 +227,23 @@ def test_an_attack_is_rolled_back_and_does_not_come_again_by_the_same_reports(
     assert desk.roll_back(began, "op", "an attack") == [NUMBER]
     assert call(sources, NUMBER) == NotListed()
     assert desk.report(NUMBERS, NUMBER, "zoe", "prize_fraud").judgement.persons == 1
+
+
+def test_an_operators_version_does_not_come_undone_by_one_more_report(
+    tmp_path: Path, clock: Time
+) -> None:
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        sources, desk = StoredSources(store, CONFIG, clock), ReportDesk(store, CONFIG, clock)
+        meet(store, clock, "ann", "bob", "eve")
+        before = store.changes.state(NUMBERS).sequence
+        for person in ("ann", "bob", "eve"):
+            desk.report(NUMBERS, NUMBER, person, "prize_fraud")
+            clock.passes(hours=1)
+        assert isinstance(call(sources, NUMBER), Known)
+        store.screening_rollback.numbers(before, "op", "an attack", clock())
+        assert call(sources, NUMBER) == NotListed()
+        assert desk.report(NUMBERS, NUMBER, "zoe", "prize_fraud").judgement.persons == 1
+        assert call(sources, NUMBER) == NotListed()
 
 
 def test_what_has_expired_is_tidied_away(

@@ -200,6 +200,18 @@ async def test_two_replicas_send_it_once(store: Store, receive: Callable[..., Re
     assert len(receiver.got) == 1
 
 
+def test_a_sender_whose_time_ran_out_changes_nothing(store: Store) -> None:
+    due(store, "http://127.0.0.1:9/")
+    now = datetime.now(UTC)
+    late = store.screening_notices.claim(now, 1)
+    other = store.screening_notices.claim(now + timedelta(seconds=2), 1)
+    assert late is not None
+    assert other is not None
+    store.screening_notices.delivered(other, "204")
+    store.screening_notices.give_up(late, "no answer")
+    assert state(store)[0] == "done"
+
+
 @pytest.mark.parametrize("url", ["ftp://a/b", "nothing", "https://me:secret@example.com/"])
 def test_addresses_are_checked_at_the_start(url: str) -> None:
     config = load_config(None, [f"screening.webhooks=[{url!r}]"])
