@@ -71,6 +71,43 @@ def dialogues(
 
 
 @app.command()
+def conversations(
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON lines to write; .gz: compressed.")],
+    count: Annotated[int, typer.Option(min=1, help="Calls.")] = 1500,
+    seed: Annotated[int, typer.Option(min=0, help="Another number: other calls.")] = 7,
+    part: Annotated[
+        str,
+        typer.Option(help="all, or train or test: two parts without a wording in common."),
+    ] = "all",
+    overrides: Overrides = None,
+) -> None:
+    """Write invented calls of agents with customers (Chinese) whose moods and tastes are planted.
+
+    Of each customer's sentence: step, relation, mood, the words that carry it, how it sounds beside
+    the speaker's own baseline, which scripts of the library fit. Of each agent's: the script and
+    what came of it, 0 to 100. Moods show in words, in tone or in both; what suits depends on
+    product, topic, mood and personality colour. The emotion model and the ranker of scripts learn
+    from it (`--part train`) and are judged on wordings never seen (`--part test`). The same
+    arguments write the same bytes. `--set library=FILE` takes another library of scripts; it must
+    have every topic and style of the shipped one.
+    """
+    from persona_ray.config.assist import AssistConfig
+    from persona_ray.errors import ConfigError
+    from persona_ray.inference.assist.library import load_library
+    from persona_ray.synth.assist.composing import compose
+    from persona_ray.synth.assist.world import World
+    from persona_ray.synth.assist.writing import write_planted
+    from persona_ray.synth.dialogues.scenes import Part
+
+    if part not in list(Part):
+        raise ConfigError(f"--part {part}: must be {', '.join(Part)}")
+    settings = load_section(AssistConfig, None, overrides or ())
+    world = World(load_library(settings.library, settings.steps).scripts, Part(part))
+    written = write_planted(compose(world, count, seed, part), out)
+    Console().print(f"{out}: {written} calls")
+
+
+@app.command()
 def callers(
     folder: Annotated[Path, typer.Argument(help="Folder with calls.yaml.")] = Path("demo/calls"),
     overrides: Overrides = None,

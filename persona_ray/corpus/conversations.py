@@ -39,11 +39,12 @@ class _Row(BaseModel):
 
 
 class Marked(_Row):
-    """Characters `start` to `end` of a turn that show an emotion."""
+    """Characters `start` to `end` of a turn that show an emotion, and how they sound."""
 
     start: int = Field(ge=0)
     end: int = Field(gt=0)
     emotion: Emotion
+    tone: Tone | None = None
 
 
 class ConversationTurn(_Row):

@@ -1,0 +1,1 @@
+"""Invented calls of agents with customers whose moods, tones and tastes are planted."""
