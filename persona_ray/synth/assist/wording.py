@@ -83,9 +83,7 @@ def _read(name: str) -> dict[str, Any]:
 def load_wording(part: Part) -> Wording:
     """The packaged texts of `part`."""
     told, moods = _read("topics"), _read("moods")
-    unclear = {
-        one["text"]: tuple(Emotion(mood) for mood in one["moods"]) for one in _unclear(moods)
-    }
+    unclear = {one["text"]: tuple(map(Emotion, one["moods"])) for one in moods["ambiguous"]}
     return Wording(
         products=told["products"],
         topics={
