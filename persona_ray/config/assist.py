@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,9 @@ class EmotionConfig(Section):
     conversations: tuple[str, ...] = Field(
         (), description="files of conversations with planted or labelled emotions (JSON lines)"
     )
+    judged_by: tuple[str, ...] = Field(
+        (), description="files that only judge; empty: a share of the customers does"
+    )
     test: float = Field(0.2, gt=0, lt=0.5, description="share of customers that is judged by")
     dev: float = Field(0.1, gt=0, lt=0.5, description="share that says when to stop")
     salt: str = Field("emotion", description="changes which customers fall where")
@@ -79,6 +82,9 @@ class RankerConfig(Section):
     name: str = Field("script-ranker", description="of the registered model")
     conversations: tuple[str, ...] = Field(
         (), description="files of conversations with what followed (JSON lines)"
+    )
+    judged_by: tuple[str, ...] = Field(
+        (), description="files of conversations that nothing is learned from: judged by alone"
     )
     test: float = Field(0.2, gt=0, lt=0.5, description="share of customers that is judged by")
     dev: float = Field(0.1, gt=0, lt=0.5, description="share that says when to stop")
@@ -185,7 +191,7 @@ class FeedbackConfig(Section):
 
 
 def _falling(
-    name: str, points: Mapping[str, float], best_first: Sequence[str], least: float, most: float
+    name: str, points: Mapping[Any, float], best_first: Sequence[str], least: float, most: float
 ) -> None:
     missing = [one for one in best_first if one not in points]
     if missing:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from persona_ray.conversation import Emotion, Relation, Scene, Script, Speaker, Tone
-    from persona_ray.types import Word
+# The log reads these records back by their annotations (`journal.py`).
+from persona_ray.conversation import Emotion, Relation, Scene, Script, Speaker, Tone
+from persona_ray.types import Word
 
 # A probability for every emotion, summing to 1.
-Probabilities = Mapping["Emotion", float]
+Probabilities = Mapping[Emotion, float]
 
 
 @dataclass(frozen=True, slots=True)
