@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_ray.evaluation.off_policy import Decision, judge_policy
+from persona_ray.evaluation.off_policy import Decision, compare_policies, judge_policy
 
 ACTIONS = ("a", "b", "c")
 
@@ -115,3 +116,19 @@ def test_a_choice_that_could_not_be_made_is_refused() -> None:
         judge_policy([row])
     with pytest.raises(ValueError, match="no decision"):
         judge_policy([])
+
+
+def test_two_policies_are_compared_on_the_same_decisions() -> None:
+    model = dict.fromkeys(ACTIONS, 0.4)
+    second = sampled(600, 3, model)
+    # The first one does what was logged.
+    first = [replace(one, target=one.logging) for one in second]
+    gain = compare_policies(first, second, resamples=300)
+    alone = [judge_policy(rows, resamples=300).doubly_robust for rows in (first, second)]
+    assert gain.value == pytest.approx(alone[1].value - alone[0].value)
+    assert gain.interval is not None
+    # b, which the second takes, is right 0.6 of the time.
+    assert gain.interval[0] > 0
+    assert compare_policies(second, second).interval == (0, 0)
+    with pytest.raises(ValueError, match="the same decisions"):
+        compare_policies(first, second[:-1])
