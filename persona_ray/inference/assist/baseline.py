@@ -4,11 +4,11 @@ beside that.
 Nobody is known at the beginning, and who begins angry must not be taken for calm. So the baseline
 of each feature starts from that of people at large, and moves towards the median of what the
 speaker said (`own` of it) the more was said, but never wholly. And a difference counts the less
-(`gain`) the less is known of where the speaker's baseline lies:
+(`gain`) the less was heard of a feature in which speakers differ from each other:
 
     own      = sure * between^2 / (between^2 + call^2)
     baseline = usual + own * (median of the speaker - usual)
-    gain     = within^2 / (within^2 + (1 - own) * between^2)
+    gain     = within^2 / (within^2 + (1 - sure) * between^2)
 
 `between`: how much speakers differ from each other; `within`: sentences of one speaker; `call`:
 one speaker from one call to the next, in mood or on another line. This is the shrinkage of a random
@@ -99,9 +99,10 @@ class Baseline:
         ]
         if not said:
             return people.usual, within / (within + between)
-        own = self.sure * between / (between + call)
+        sure = self.sure
+        own = sure * between / (between + call)
         baseline = people.usual + own * (_weighted_median(said) - people.usual)
-        return baseline, within / (within + (1 - own) * between)
+        return baseline, within / (within + (1 - sure) * between)
 
     def dump(self) -> list[list[float | None]]:
         """For `read`, as JSON has it."""
@@ -115,7 +116,8 @@ class Baseline:
         """The baseline that `dump` gave. ValueError for anything else."""
         found = cls(baseline_s)
         for speech_s, *features in kept:
-            named = dict(zip(_PEOPLE, features, strict=True))
+            numbers = (None if one is None else float(one) for one in features)
+            named = dict(zip(_PEOPLE, numbers, strict=True))
             found._said.append(_Said(float(speech_s), named))
         return found
 

@@ -28,7 +28,7 @@ _LEAST_CHARACTERS = 5
 _YES_CHARACTERS = 4
 # Turns that are looked back on: for repetition, and for the topic.
 _BACK, _TOPIC_BACK = 12, 4
-_NEGATIONS = ("不", "没", "别")
+_NEGATIONS = ("不", "没", "别", "不太", "不算", "没有")
 
 
 class RelationWords(BaseModel):
