@@ -183,6 +183,32 @@ class Gate:
             )
 
 
+def acting_for(caller: Caller, named: str, code: str, who: str) -> str:
+    """Whom a caller acts for: whose id is its key's name; with the scope `operator` whoever is
+    `named`. `who` is the word for them. Raises RequestError with `code`: 403 for another's, 422
+    where nobody is named."""
+    field = f"{who}_id"
+    if caller.allows("operator"):
+        found = named or caller.name
+        if not found:
+            raise RequestError(
+                code,
+                f"no {who} is named",
+                field=field,
+                fix=f"name the {who} whom the call is for: {field}=...",
+            )
+        return found
+    if named and named != caller.name:
+        raise RequestError(
+            code,
+            f"the key is another {who}'s",
+            status=403,
+            field=field,
+            fix=f"leave {field} out, or use a key with the scope 'operator'",
+        )
+    return caller.name
+
+
 def chosen_subprotocol(connection: HTTPConnection) -> str | None:
     """What to accept a WebSocket with: `persona-ray` where the client offers it."""
     return SUBPROTOCOL if SUBPROTOCOL in _offered(connection) else None

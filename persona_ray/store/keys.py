@@ -31,6 +31,7 @@ SCOPES = (
     "screen",
     "screening",
     "device",
+    "assist",
     "operator",
     "admin",
 )

@@ -100,7 +100,8 @@ class TurnHeard(Event):
     keywords: tuple[KeywordFelt, ...] = ()
     timings_s: dict[str, float] = Field(
         default_factory=dict,
-        description="after the sentence's end: ended (silence that shows it), hearing, feeling",
+        description="each stage's, after the end of what was said: ended (the silence that shows "
+        "it), hearing, feeling",
     )
 
 
@@ -127,7 +128,8 @@ class Pushed(Event):
     expires_in_s: float
     timings_s: dict[str, float] = Field(
         default_factory=dict,
-        description="after the sentence's end: ended, hearing, feeling, choosing, sent",
+        description="each stage's, after the end of what was said: ended, hearing, feeling, "
+        "choosing, and on the call's own line sent; they sum to the time since",
     )
 
 
@@ -138,6 +140,15 @@ class NotPushed(Event):
     type: Literal["no_push"] = "no_push"
     turn_seq: int
     reason: str
+
+
+class CallBegan(Event):
+    """What devices are told of a call's beginning."""
+
+    type: Literal["began"] = "began"
+    call_id: str
+    customer_id: str
+    scene: dict[str, str]
 
 
 class Unheard(Event):
@@ -159,8 +170,9 @@ class CallEnded(Event):
     pushes: int
 
 
-Kept = TurnHeard | Pushed | NotPushed | Unheard | CallEnded
-AnyEvent = CallStarted | Kept | Ack | Failed
+# An `error` event with times is what could not be judged; the call goes on.
+Kept = TurnHeard | Pushed | NotPushed | Unheard | Failed | CallEnded
+AnyEvent = CallStarted | Kept | Ack
 _INCOMING: TypeAdapter[Start | SceneChanged | ColourKnown | Finish] = TypeAdapter(
     Annotated[Start | SceneChanged | ColourKnown | Finish, Field(discriminator="type")]
 )

@@ -166,7 +166,7 @@ class LiveCall:
         if heard_s - self._counted_s >= _RECEIVED_EVERY_S:
             self._tell()
 
-    def told(self, message: str) -> bool:
+    async def told(self, message: str) -> bool:
         """See Conversing."""
         if not isinstance(read_message(message), Finish):
             raise begun_already()

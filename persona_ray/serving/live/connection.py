@@ -120,7 +120,7 @@ class Conversing(Protocol):
         """A frame. Raises RequestError."""
         ...
 
-    def told(self, message: str) -> bool:
+    async def told(self, message: str) -> bool:
         """A text message; whether it is the end of the call. Raises RequestError."""
         ...
 
@@ -202,9 +202,20 @@ async def _hear(line: Line, call: Conversing) -> RequestError | None:
                 return error
             # Frames that have come already are not to keep other calls waiting.
             await asyncio.sleep(0)
-        elif call.told(message):
+        elif await call.told(message):
             await call.finish()
             return None
+
+
+def start_first(said: str) -> RequestError:
+    """Something else as the first message."""
+    return RequestError(
+        "live.message",
+        f"{said} before start",
+        status=400,
+        field="type",
+        fix="send start first, wait for started, then send frames",
+    )
 
 
 def begun_already() -> RequestError:

@@ -169,6 +169,16 @@ class Endpointer:
             return 0.0
         return finder.heard_s - finder.start_s
 
+    @property
+    def quiet_s(self) -> float:
+        """Silence after what has been said of the utterance that goes on; 0 while somebody speaks,
+        and where nothing was said."""
+        finder = self._finder
+        if finder.start_s is not None and finder.quiet_since_s is None:
+            return 0.0
+        spans = self._with_open()
+        return finder.heard_s - spans[-1].end_s if spans else 0.0
+
     def _with_open(self) -> list[Span]:
         finder = self._finder
         if finder.start_s is not None:

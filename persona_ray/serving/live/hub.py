@@ -13,6 +13,7 @@ from persona_ray.errors import RequestError, StoreError
 from persona_ray.serving.live.call import LiveCall
 from persona_ray.serving.live.connection import NORMAL, converse, part
 from persona_ray.serving.live.outbox import Outbox
+from persona_ray.serving.live.room import Room
 from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.store.live_calls import LiveCallExistsError, UnknownLiveCallError
 
@@ -29,24 +30,23 @@ class LiveCalls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._voice = VoiceActivity(services.config.vad)
-        self._count = 0
+        self._room = Room(services.config.serving.limits.max_live_calls, services.metrics)
         self._expiries: set[asyncio.Task[None]] = set()
 
     async def hold(self, line: Line, owner: str, start: Start) -> None:
         """A call, from its `start` to the end of its connection."""
         outbox: Outbox[AnyEvent] | None = None
         call: LiveCall | None = None
-        self._note(+1)
         try:
-            self._check_room()
-            record = await self._open(owner, start)
-            replay = record.results if start.resume_from is not None else 0
-            # What is told again does not wait for a slow client: it is there already.
-            outbox = Outbox(self._services.config.serving.live.send_queue + 2 * replay + 2)
-            seen = start.resume_from or 0
-            call = await LiveCall.begin(record, self._services, self._voice, outbox.put, seen)
-            await converse(line, call, outbox)
-            await line.close(NORMAL)
+            with self._room.taken():
+                record = await self._open(owner, start)
+                replay = record.results if start.resume_from is not None else 0
+                # What is told again does not wait for a slow client: it is there already.
+                outbox = Outbox(self._services.config.serving.live.send_queue + 2 * replay + 2)
+                seen = start.resume_from or 0
+                call = await LiveCall.begin(record, self._services, self._voice, outbox.put, seen)
+                await converse(line, call, outbox)
+                await line.close(NORMAL)
             _log(call, "")
         except WebSocketDisconnect:
             _log(call, "live.gone")
@@ -54,19 +54,7 @@ class LiveCalls:
             failure = await part(line, outbox, 0 if call is None else call.seq, error)
             _log(call, failure.code)
         finally:
-            self._note(-1)
             self._expire_later()
-
-    def _check_room(self) -> None:
-        most = self._services.config.serving.limits.max_live_calls
-        if self._count > most:
-            raise RequestError(
-                "service.busy",
-                f"this replica holds {most} live calls, as many as it takes",
-                status=503,
-                fix="connect again: another replica may have room",
-                retry_after_s=1.0,
-            )
 
     async def _open(self, owner: str, start: Start) -> LiveCallRecord:
         await self._expire()
@@ -119,10 +107,6 @@ class LiveCalls:
             task.cancel()
         task = asyncio.create_task(wait())
         self._expiries = {task}
-
-    def _note(self, change: int) -> None:
-        self._count += change
-        self._services.metrics.live_calls(self._count)
 
 
 def unknown_call(call_id: str, field: str) -> RequestError:

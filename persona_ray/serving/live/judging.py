@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from persona_ray.errors import PersonaRayError, ServiceBusyError
 from persona_ray.serving.answers import rounded
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # A full service is asked again after so many seconds, then after twice as many, ...
 _BUSY_WAIT_S, _TRIES = 0.25, 6
 
+T = TypeVar("T")
+
 
 class UtteranceJudge:
     """Of one live call. Its results have no number yet: `seq` is 0."""
@@ -37,27 +40,21 @@ class UtteranceJudge:
         try:
             answered = await self._ask(utterance)
         except Exception as error:
-            return [_failed(utterance, error)]
+            return [failed_stretch(utterance, error)]
         self._services.metrics.stages(answered.timings_s)
         results = [found.result for found in answered.result]
         self._services.metrics.answers(results, answered.model)
         return [self._sentence(found, utterance, answered) for found in answered.result]
 
     async def _ask(self, utterance: Utterance) -> Answered[list[SentenceRecognition]]:
-        wait_s = _BUSY_WAIT_S
-        for left in reversed(range(_TRIES)):
-            try:
-                # All of a call is one model's, as far as a rollout can see to it.
-                with live_call(self._call):
-                    return await self._services.personality.utterance(
-                        utterance.samples, utterance.sample_rate_hz, utterance.speech
-                    )
-            except ServiceBusyError:
-                if left == 0:
-                    raise
-            await asyncio.sleep(wait_s)
-            wait_s *= 2
-        raise AssertionError("the last try returns or raises")
+        personality = self._services.personality
+        # All of a call is one model's, as far as a rollout can see to it.
+        with live_call(self._call):
+            return await patiently(
+                lambda: personality.utterance(
+                    utterance.samples, utterance.sample_rate_hz, utterance.speech
+                )
+            )
 
     def _sentence(
         self,
@@ -78,7 +75,23 @@ class UtteranceJudge:
         )
 
 
-def _failed(utterance: Utterance, error: Exception) -> Failed:
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` gives; a full service is asked again for a while. Raises ServiceBusyError, and
+    what `ask` raises."""
+    wait_s = _BUSY_WAIT_S
+    for left in reversed(range(_TRIES)):
+        try:
+            return await ask()
+        except ServiceBusyError:
+            if left == 0:
+                raise
+        await asyncio.sleep(wait_s)
+        wait_s *= 2
+    raise AssertionError("the last try returns or raises")
+
+
+def failed_stretch(utterance: Utterance, error: Exception) -> Failed:
+    """An error in the place of what was said."""
     failure = failure_of(error)
     if failure is None or not isinstance(error, PersonaRayError):
         log_exception("utterance failed", error)

@@ -81,14 +81,19 @@ def read_state(kept: Mapping[str, Any], config: RunConfig) -> LiveState:
     except ValidationError:
         state = None
     if state is None or state.heard_by != _heard_by(config):
-        raise RequestError(
-            "live.changed",
-            "the service was changed since the call began, in how it listens",
-            status=409,
-            field="resume_from",
-            fix="start a new call",
-        )
+        raise changed_meanwhile()
     return state
+
+
+def changed_meanwhile() -> RequestError:
+    """What was kept of a call is of no use to this release or configuration."""
+    return RequestError(
+        "live.changed",
+        "the service was changed since the call began, in how it listens",
+        status=409,
+        field="resume_from",
+        fix="start a new call",
+    )
 
 
 def _heard_by(config: RunConfig) -> dict[str, float]:

@@ -14,7 +14,7 @@ from persona_ray.errors import RequestError
 from persona_ray.serving.documents import ERRORS
 from persona_ray.serving.failures import websocket_only
 from persona_ray.serving.gate import Caller, chosen_subprotocol
-from persona_ray.serving.live.connection import Line, part
+from persona_ray.serving.live.connection import Line, part, start_first
 from persona_ray.serving.live.hub import LiveCalls, unknown_call
 from persona_ray.serving.live.protocol import Start, read_message
 from persona_ray.serving.routes.twilio import twilio
@@ -87,16 +87,8 @@ def live_calls(services: Services) -> APIRouter:
 async def _start(line: Line) -> Start:
     message = await line.receive()
     if isinstance(message, bytes):
-        raise RequestError(
-            "live.message",
-            "a frame before start",
-            status=400,
-            field="type",
-            fix="send start first, wait for started, then send frames",
-        )
+        raise start_first("a frame")
     start = read_message(message)
     if not isinstance(start, Start):
-        raise RequestError(
-            "live.message", "end before start", status=400, field="type", fix="send start first"
-        )
+        raise start_first("end")
     return start

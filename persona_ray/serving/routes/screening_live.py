@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from persona_ray.errors import RequestError
 from persona_ray.serving.failures import websocket_only
 from persona_ray.serving.gate import chosen_subprotocol
-from persona_ray.serving.live.connection import NORMAL, Line, part
+from persona_ray.serving.live.connection import NORMAL, Line, part, start_first
 from persona_ray.serving.screening.desk import Desk
 from persona_ray.serving.screening.hub import CallLine, ScreeningCalls
 from persona_ray.serving.screening.protocol import (
@@ -117,21 +117,15 @@ async def _gone(line: Line) -> None:
 async def _start(line: Line) -> Start:
     message = await line.receive()
     if isinstance(message, bytes):
-        raise _start_first("a frame before start")
+        raise start_first("a frame")
     start = read_message(message)
     if not isinstance(start, Start):
-        raise _start_first("end before start")
+        raise start_first("end")
     return start
 
 
 async def _subscription(line: Line) -> Subscribe:
     message = await line.receive()
     if isinstance(message, bytes):
-        raise _start_first("a frame before start")
+        raise start_first("a frame")
     return read_subscription(message)
-
-
-def _start_first(said: str) -> RequestError:
-    return RequestError(
-        "live.message", said, status=400, field="type", fix="send start first, wait for started"
-    )

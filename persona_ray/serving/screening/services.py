@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from persona_ray.errors import RequestError
-from persona_ray.serving.gate import Caller, Gate
+from persona_ray.serving.gate import Caller, Gate, acting_for
 from persona_ray.serving.metrics import Metrics
 from persona_ray.serving.screening.consequences import Consequences, NoConsequences
 from persona_ray.serving.screening.links import Links, shared_secret
@@ -75,25 +74,7 @@ class ScreeningServices:
 def user_of(caller: Caller, user_id: str) -> str:
     """Whom a caller acts for: the user whose id is its key's name; with the scope `operator` the
     one that is named. Raises RequestError: 403 for another's, 422 where none is named."""
-    if caller.allows("operator"):
-        found = user_id or caller.name
-        if not found:
-            raise RequestError(
-                "screening.user",
-                "no user is named",
-                field="user_id",
-                fix="name the user whom the call is for: user_id=...",
-            )
-        return found
-    if user_id and user_id != caller.name:
-        raise RequestError(
-            "screening.user",
-            "the key is another user's",
-            status=403,
-            field="user_id",
-            fix="leave user_id out, or use a key with the scope 'operator'",
-        )
-    return caller.name
+    return acting_for(caller, user_id, "screening.user", "user")
 
 
 def operator_of(caller: Caller) -> str:

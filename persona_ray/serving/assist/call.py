@@ -1,0 +1,395 @@
+"""One assisted call: frames of both channels in, turns and pushes out.
+
+Recognition of a sentence begins before it is sure that it has ended, so that little is left to do
+when it has. Stretches are judged in the order in which they ended, whoever spoke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from persona_ray.conversation import Scene, Speaker
+from persona_ray.errors import RequestError
+from persona_ray.inference.assist.crosstalk import own_speech
+from persona_ray.inference.assist.records import NotHeard
+from persona_ray.serving.assist.arrivals import Arrivals
+from persona_ray.serving.assist.ear import ChannelEar
+from persona_ray.serving.assist.mind import Clock, Considered, Mind
+from persona_ray.serving.assist.protocol import (
+    CallEnded,
+    CallStarted,
+    ColourKnown,
+    Pushed,
+    SceneChanged,
+    read_kept,
+    read_message,
+)
+from persona_ray.serving.assist.scenes import colour_named, scene_named
+from persona_ray.serving.assist.state import AssistState, MindState, read_assist_state
+from persona_ray.serving.live.connection import begun_already
+from persona_ray.serving.live.frames import ChannelsIntake
+from persona_ray.serving.live.judging import failed_stretch, patiently
+from persona_ray.serving.live.protocol import WINDOW_S, Ack, Finish, Sound
+from persona_ray.serving.live.state import LiveState
+from persona_ray.store.assist.records import NewEvent
+
+if TYPE_CHECKING:
+    from persona_ray.audio.vad import VoiceActivity
+    from persona_ray.serving.assist.ear import Caught, Hearing
+    from persona_ray.serving.assist.protocol import AnyEvent, Kept
+    from persona_ray.serving.assist.services import AssistServices
+    from persona_ray.serving.live.endpoint import Checkpoint, Utterance
+    from persona_ray.store.assist.records import AssistCall, NewSuggestion
+    from persona_ray.types import Samples
+
+# Steps that wait; then frames are no longer taken.
+_WAITING = 8
+_RECEIVED_EVERY_S = 5.0
+
+Emit = Callable[["AnyEvent"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A stretch of one channel ended, at `cut_at` of `time.monotonic`; no `utterance`: silence."""
+
+    speaker: Speaker
+    checkpoint: Checkpoint
+    cut_at: float
+    utterance: Utterance | None = None
+    hearing: Hearing | None = None
+    said_until_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """The scene, or what is known of the customer, is another from here on."""
+
+    scene: Scene | None = None
+    colour: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """There is no more."""
+
+
+class AssistedCall:
+    """A call that goes on. `take` and `finish` are its ear, `work` its mind: both run at once.
+
+    `emit` gets events in order and does not wait. Made by `begin`.
+    """
+
+    def __init__(
+        self,
+        record: AssistCall,
+        services: AssistServices,
+        voice: VoiceActivity,
+        emit: Emit,
+        begun: MindState,
+    ) -> None:
+        self.record = record
+        self._services = services
+        self._emit = emit
+        config = services.config
+        sound = Sound.model_validate(dict(record.sound))
+        state = read_assist_state(record.checkpoint, config) if record.checkpoint else None
+        self._settled_frame, self._offset = (state.frame, state.offset) if state else (0, 0)
+        self._channels: dict[Speaker, LiveState] = dict(state.channels) if state else {}
+        self._mind = Mind(services, record, state.mind if state else begun)
+        channels = _channels(sound)
+        self._intake = ChannelsIntake(
+            sound,
+            config.audio.sample_rate_hz,
+            config.serving.limits.max_call_s,
+            tuple(channels.values()),
+            self._settled_frame + 1,
+            self._offset,
+        )
+        self._ears = {
+            speaker: ChannelEar(
+                speaker,
+                voice,
+                config,
+                self._intake.position,
+                self._checkpoint(speaker),
+                partial(self._hear, speaker),
+            )
+            for speaker in channels
+        }
+        self._arrivals = Arrivals(resumed=state is not None)
+        self._seq = 0
+        self._steps: asyncio.Queue[_Ended | _Moved | _Last] = asyncio.Queue(_WAITING)
+        self._told_s = self._counted_s = self._intake.heard_s
+
+    @classmethod
+    async def begin(
+        cls,
+        record: AssistCall,
+        services: AssistServices,
+        voice: VoiceActivity,
+        emit: Emit,
+        begun: MindState,
+        seen: int = 0,
+    ) -> AssistedCall:
+        """The call as far as it is settled; `started` and the events after number `seen` are
+        emitted. `begun`: what is known of one that begins."""
+        call = cls(record, services, voice, emit, begun)
+        seen = min(seen, record.events)
+        emit(
+            CallStarted(
+                seq=seen,
+                call_id=record.call_id,
+                next_frame=call._intake.next_frame,
+                window_s=WINDOW_S,
+            )
+        )
+        if record.events > seen:
+            calls = services.store.assist_calls
+            kept = await asyncio.to_thread(calls.events, record.agent_id, record.call_id, seen)
+            for body in kept:
+                emit(read_kept(body))
+        call._seq = record.events
+        return call
+
+    @property
+    def ended(self) -> bool:
+        """See Conversing."""
+        return self.record.ended
+
+    @property
+    def seq(self) -> int:
+        return self._seq
+
+    @property
+    def heard_s(self) -> float:
+        return self._intake.heard_s
+
+    # --- the ear -------------------------------------------------------------------------------
+
+    async def take(self, message: bytes) -> None:
+        """A frame. Waits where sentences pile up. Raises RequestError."""
+        parts = self._intake.take_all(message)
+        if parts is None:
+            return
+        self._arrivals.came(self._intake.heard_s, time.monotonic())
+        await self._push(parts)
+        customer = self._ears[Speaker.CUSTOMER]
+        customer.consider()
+        agent = self._ears.get(Speaker.AGENT)
+        # What the customer says goes first.
+        if agent is not None and not customer.guessing:
+            agent.consider()
+        if self._intake.heard_s - self._told_s >= _RECEIVED_EVERY_S:
+            self._tell_progress()
+
+    async def told(self, message: str) -> bool:
+        """See Conversing."""
+        said = read_message(message)
+        match said:
+            case Finish():
+                return True
+            case SceneChanged():
+                steps = self._services.config.assist.steps
+                before = self._mind.scene
+                await self._steps.put(_Moved(scene=scene_named(said, steps, before)))
+            case ColourKnown():
+                labels = self._services.config.annotation.labels
+                colour = colour_named(said.probabilities, labels)
+                await self._steps.put(_Moved(colour=colour))
+            case _:
+                raise begun_already()
+        return False
+
+    async def finish(self) -> None:
+        """There are no more frames."""
+        self._count()
+        await self._push(self._intake.finish_all(), over=True)
+        await self._steps.put(_Last())
+
+    def cancel(self) -> None:
+        """See Conversing."""
+        self._count()
+        for ear in self._ears.values():
+            ear.cancel()
+        while not self._steps.empty():
+            step = self._steps.get_nowait()
+            if isinstance(step, _Ended) and step.hearing is not None:
+                step.hearing.cancel()
+
+    async def _push(self, parts: list[Samples], over: bool = False) -> None:
+        """Sound of every channel; `over`: the last."""
+        found = [
+            (ear, cut)
+            for ear, samples in zip(self._ears.values(), parts, strict=True)
+            for cut in [*ear.push(samples), *(ear.finish() if over else ())]
+        ]
+        ended = []
+        for ear, cut in found:
+            step = _Ended(ear.speaker, cut.checkpoint, time.monotonic())
+            if cut.utterance is not None:
+                step = _Ended(
+                    ear.speaker,
+                    cut.checkpoint,
+                    time.monotonic(),
+                    cut.utterance,
+                    ear.ended(cut.utterance),
+                    ear.said_until_s(cut.utterance),
+                )
+            ended.append(step)
+        for step in sorted(ended, key=lambda one: one.said_until_s):
+            await self._steps.put(step)
+
+    async def _hear(self, speaker: Speaker, utterance: Utterance) -> Caught | NotHeard:
+        """What is heard of one channel, without the voice of the other."""
+        config = self._services.config.assist.ears
+        others = [ear for ear in self._ears.values() if ear.speaker is not speaker]
+        other = others[0].beside(utterance) if others else None
+        own = await asyncio.to_thread(own_speech, speaker, utterance, other, config)
+        if isinstance(own, NotHeard):
+            return own
+        ears = self._services.parts.ears
+        heard = await patiently(lambda: ears.hear(own.samples, own.sample_rate_hz, own.speech))
+        return own, heard
+
+    # --- the mind ------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Judge and settle what ends, in order, until all is settled. Raises StoreError, and
+        SupersededError where another connection goes on with the call."""
+        while True:
+            step = await self._steps.get()
+            match step:
+                case _Moved():
+                    await self._move(step)
+                case _Ended():
+                    await self._end(step)
+                case _Last():
+                    await self._conclude()
+                    return
+
+    async def _move(self, step: _Moved) -> None:
+        if step.scene is not None:
+            self._mind.move(step.scene)
+        if step.colour is not None:
+            self._mind.learn(step.colour)
+        await self._settle(Considered())
+
+    async def _end(self, step: _Ended) -> None:
+        made, clock = Considered(), None
+        if step.utterance is not None and step.hearing is not None:
+            clock = Clock(self._arrivals.said_at(step.said_until_s))
+            clock.stages["ended"] = max(0.0, step.cut_at - clock.said_at)
+            made = await self._judge(step.speaker, step.utterance, step.hearing, clock)
+        self._keep(step.speaker, step.checkpoint)
+        await self._settle(made, clock)
+
+    async def _judge(
+        self, speaker: Speaker, utterance: Utterance, hearing: Hearing, clock: Clock
+    ) -> Considered:
+        try:
+            caught = await hearing
+        except Exception as error:
+            failed = failed_stretch(utterance, error).model_copy(update={"seq": self._seq + 1})
+            return Considered([failed])
+        clock.passed("hearing")
+        return await self._mind.consider(speaker, caught, clock, self._seq + 1)
+
+    async def _conclude(self) -> None:
+        self._settled_frame = self._intake.next_frame - 1
+        end = CallEnded(
+            seq=self._seq + 1,
+            duration_s=round(self._intake.heard_s, 3),
+            turns=self._mind.heard,
+            pushes=self._mind.pushed,
+        )
+        await self._settle(Considered([end]), ended=True)
+
+    async def _settle(
+        self, made: Considered, clock: Clock | None = None, *, ended: bool = False
+    ) -> None:
+        state = AssistState(
+            frame=self._settled_frame,
+            offset=self._offset,
+            heard_s=self._intake.heard_s,
+            channels=self._channels,
+            mind=self._mind.dump(),
+        )
+        scene = self._mind.scene
+        await asyncio.to_thread(
+            self._services.store.assist_calls.settle,
+            self.record,
+            state.model_dump(mode="json"),
+            self._seq,
+            [_new_event(event, made.suggestion) for event in made.events],
+            [] if made.suggestion is None else [made.suggestion],
+            scene={"product": scene.product, "step": scene.step, "campaign": scene.campaign},
+            ended=ended,
+        )
+        self._seq += len(made.events)
+        self._services.woken.set()
+        for event in made.events:
+            self._emit(_timed(event, clock))
+        self._tell_progress()
+
+    # --- where it goes on ----------------------------------------------------------------------
+
+    def _checkpoint(self, speaker: Speaker) -> Checkpoint | None:
+        kept = self._channels.get(speaker)
+        return None if kept is None else kept.checkpoint
+
+    def _keep(self, speaker: Speaker, checkpoint: Checkpoint) -> None:
+        """What this channel held before is settled; a frame is where both channels' is."""
+        config, heard_s = self._services.config, self._intake.heard_s
+        self._channels[speaker] = LiveState.of(checkpoint, 0, 0, heard_s, config)
+        position = min(
+            self._channels[one].position if one in self._channels else 0 for one in self._ears
+        )
+        self._settled_frame, self._offset = self._intake.settled(position)
+
+    def _tell_progress(self) -> None:
+        self._count()
+        self._told_s = self._intake.heard_s
+        received = self._intake.next_frame - 1
+        self._emit(Ack(seq=self._seq, frame=self._settled_frame, received=received))
+
+    def _count(self) -> None:
+        heard_s = self._intake.heard_s
+        self._services.metrics.audio("assisted", max(0.0, heard_s - self._counted_s))
+        self._counted_s = heard_s
+
+
+def _channels(sound: Sound) -> dict[Speaker, int]:
+    """Of whom which channel is. Raises RequestError where nobody can tell."""
+    if sound.channels > 2:
+        raise RequestError(
+            "assist.channels",
+            f"{sound.channels} channels, of an agent and a customer",
+            status=422,
+            field="channels",
+            fix="send two channels, or the customer's alone",
+        )
+    found = {Speaker.CUSTOMER: sound.customer_channel}
+    if sound.channels == 2:
+        found[Speaker.AGENT] = 1 - sound.customer_channel
+    return found
+
+
+def _new_event(event: Kept, suggestion: NewSuggestion | None) -> NewEvent:
+    body = event.model_dump_json()
+    if isinstance(event, Pushed) and suggestion is not None and suggestion.push is not None:
+        return NewEvent(body, event.push_id, suggestion.push.expires_at)
+    return NewEvent(body)
+
+
+def _timed(event: Kept, clock: Clock | None) -> Kept:
+    """A push as it is sent: how long it took to be kept is known by now."""
+    if clock is None or not isinstance(event, Pushed):
+        return event
+    clock.passed("sent")
+    return event.model_copy(update={"timings_s": clock.timings_s})

@@ -1,0 +1,49 @@
+"""The scene and the colour that a client names, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from persona_ray.conversation import Scene
+from persona_ray.errors import RequestError
+
+if TYPE_CHECKING:
+    from persona_ray.serving.assist.protocol import SceneNamed
+
+# Probabilities may be rounded.
+_SUM = 1.02
+
+
+def scene_named(named: SceneNamed, steps: Sequence[str], before: Scene | None = None) -> Scene:
+    """`before`: where the call was. Raises RequestError for a step that is none of `steps`; which
+    products there are is the library's to say."""
+    step = named.step or (steps[0] if before is None else before.step)
+    if step not in steps:
+        raise RequestError(
+            "assist.step",
+            f"the step '{step}' is not one of a call's",
+            status=422,
+            field="scene.step",
+            fix=f"name one of {', '.join(steps)}, or leave it out",
+        )
+    campaign = named.campaign or ("" if before is None else before.campaign)
+    return Scene(named.product, step, campaign)
+
+
+def colour_named(shares: Mapping[str, float], labels: Collection[str]) -> dict[str, float]:
+    """Probabilities of colours, summing to at most 1; empty: unknown. Raises RequestError."""
+    wrong = [name for name in shares if name not in labels]
+    if wrong:
+        raise _refused(f"'{wrong[0]}' is no colour", f"name {', '.join(labels)}")
+    values = list(shares.values())
+    if any(not math.isfinite(share) or not 0 <= share <= 1 for share in values):
+        raise _refused("a probability is not between 0 and 1", "send probabilities")
+    if sum(values) > _SUM:
+        raise _refused(f"probabilities of colours sum to {sum(values):.2f}", "send probabilities")
+    return {name: float(share) for name, share in shares.items()}
+
+
+def _refused(message: str, fix: str) -> RequestError:
+    return RequestError("assist.colour", message, status=422, field="colour", fix=fix)
