@@ -11,22 +11,20 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from persona_ray.errors import ConfigError, RequestError
+from persona_ray.errors import RequestError
 from persona_ray.serving.screening.signing import keys_folder
+from persona_ray.serving.secret import kept_secret
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
 
 What = Literal["recording", "transcript"]
 PATH = "/v1/screening/files"
-_SECRET_BYTES = 32
 
 
 class Links:
@@ -71,46 +69,10 @@ class Links:
 
 
 def shared_secret(config: RunConfig, name: str) -> bytes:
-    """A secret of all replicas, at least 32 bytes: PERSONA_RAY_{NAME}_SECRET of the environment, or
-    a file beside the signing keys, made where there is none and its owner's alone.
-
-    Raises ConfigError where it is too short, or others may read it.
-    """
-    variable = f"PERSONA_RAY_{name.upper()}_SECRET"
-    given = os.environ.get(variable, "")
-    if given:
-        if len(given) < _SECRET_BYTES:
-            raise ConfigError(
-                f"{variable} has {len(given)} characters: a secret has at least {_SECRET_BYTES}; "
-                "make one with `openssl rand -hex 32`"
-            )
-        return given.encode()
-    return _kept(secret_path(config, name))
+    """A secret of all replicas, kept beside the signing keys. Raises ConfigError."""
+    return kept_secret(keys_folder(config), name)
 
 
 def secret_path(config: RunConfig, name: str) -> Path:
     """Where a secret lies that the environment does not give."""
     return keys_folder(config) / f"{name}.secret"
-
-
-def _kept(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(_SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # Unlike a rename, this never takes the place of what another replica has made.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    if path.stat().st_mode & 0o077:
-        raise ConfigError(f"{path} may be read by others than its owner: chmod 600 {path}")
-    found = path.read_text().strip()
-    if len(found) < _SECRET_BYTES:
-        raise ConfigError(f"{path} is damaged: put it back from a backup, or delete it")
-    return found.encode()

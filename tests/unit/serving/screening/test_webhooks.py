@@ -14,14 +14,8 @@ import pytest
 
 from persona_ray.config import load_config
 from persona_ray.errors import ConfigError
-from persona_ray.serving.screening.webhooks import (
-    HEADER,
-    Webhooks,
-    check_urls,
-    is_public,
-    signature,
-    verify,
-)
+from persona_ray.serving.screening.webhooks import Webhooks, check_urls
+from persona_ray.serving.signed_posts import HEADER, is_public, signature, verify
 from persona_ray.store import Store
 from persona_ray.store.screening.call_records import NewCall, StoredVerdict
 

@@ -1,0 +1,52 @@
+"""Secrets that all replicas share: what is signed with them is known by any."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from persona_ray.errors import ConfigError
+
+_SECRET_BYTES = 32
+
+
+def kept_secret(folder: Path, name: str) -> bytes:
+    """At least 32 bytes: PERSONA_RAY_{NAME}_SECRET of the environment, or `{name}.secret` in
+    `folder`, made where there is none and its owner's alone.
+
+    Raises ConfigError where it is too short, or others may read it.
+    """
+    variable = f"PERSONA_RAY_{name.upper()}_SECRET"
+    given = os.environ.get(variable, "")
+    if given:
+        if len(given) < _SECRET_BYTES:
+            raise ConfigError(
+                f"{variable} has {len(given)} characters: a secret has at least {_SECRET_BYTES}; "
+                "make one with `openssl rand -hex 32`"
+            )
+        return given.encode()
+    return _kept(folder / f"{name}.secret")
+
+
+def _kept(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # Unlike a rename, this never takes the place of what another replica has made.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    if path.stat().st_mode & 0o077:
+        raise ConfigError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    found = path.read_text().strip()
+    if len(found) < _SECRET_BYTES:
+        raise ConfigError(f"{path} is damaged: put it back from a backup, or delete it")
+    return found.encode()
