@@ -8,6 +8,7 @@ import typer
 
 from persona_ray.cli import (
     annotate,
+    assist,
     config,
     corpus,
     demo,
@@ -62,6 +63,8 @@ call.
 
 `screening` is the second application: unknown calls; `demo screening` plays some. `device` is a
 phone that uses its sets.
+
+`assist` is the third: what an agent may say next; `demo assist` plays a call.
 """,
 )
 
@@ -97,6 +100,7 @@ app.command("stream")(stream.stream)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(screening.app, name="screening")
+app.add_typer(assist.app, name="assist")
 app.add_typer(device.app, name="device")
 app.add_typer(demo.app, name="demo")
 app.add_typer(synth.app, name="synth")
