@@ -46,6 +46,7 @@ MENUS: Mapping[str, tuple[PagePlace, ...]] = {
         PagePlace("libraries", "/libraries", ("screening",)),
         PagePlace("reports", "/reports", ("screening",)),
     ),
+    "assist": (PagePlace("assist", "/assist", ("assist",)),),
 }
 
 

@@ -8,18 +8,22 @@ import pytest
 from fastapi.testclient import TestClient
 
 from persona_ray.config import RunConfig
+from persona_ray.conversation import Action, Emotion, Rating, Relation
+from persona_ray.conversation import Outcome as CallOutcome
 from persona_ray.inference.screening.records import Origin, Outcome, Standing
 from persona_ray.inference.screening.steps import Choice
 from persona_ray.serving.application import Services, build_app
 from persona_ray.serving.pages.files import page_files
+from persona_ray.serving.routes.assist_pages import assist_pages
 from persona_ray.serving.routes.pages import pages
 from persona_ray.serving.routes.screening_pages import screening_pages
 from persona_ray.store import Store
-from persona_ray.store.screening.records import Action
+from persona_ray.store.screening.records import Action as SetAction
 from tests.unit.serving.fakes import FakeService
 
 PATHS = ("/", "/annotate", "/models")
 SCREENING_PATHS = ("/inbox", "/libraries", "/reports")
+ASSIST_PATHS = ("/assist",)
 
 
 @pytest.fixture
@@ -32,12 +36,18 @@ def screening_client(store: Store, service: FakeService, config: RunConfig) -> T
     return TestClient(build_app(Services(config, service, store), [screening_pages]))
 
 
-@pytest.mark.parametrize("path", [*PATHS, *SCREENING_PATHS])
+@pytest.fixture
+def assist_client(store: Store, service: FakeService, config: RunConfig) -> TestClient:
+    return TestClient(build_app(Services(config, service, store), [assist_pages]))
+
+
+@pytest.mark.parametrize("path", [*PATHS, *SCREENING_PATHS, *ASSIST_PATHS])
 def test_a_page_names_only_what_is_there(
-    client: TestClient, screening_client: TestClient, path: str
+    client: TestClient, screening_client: TestClient, assist_client: TestClient, path: str
 ) -> None:
     """Its menu leads to pages of the same application."""
     client = screening_client if path in SCREENING_PATHS else client
+    client = assist_client if path in ASSIST_PATHS else client
     page = client.get(path)
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -98,7 +108,7 @@ def test_modules_import_only_each_other() -> None:
 
 def words(language: str) -> str:
     """All words of a language, as the pages have them."""
-    names = (f"js/words-{language}.js", f"js/words-{language}-screening.js")
+    names = [f"js/words-{language}{one}.js" for one in ("", "-screening", "-assist")]
     return "".join(page_files().assets[name].body.decode() for name in names)
 
 
@@ -116,7 +126,17 @@ def test_every_category_and_outcome_has_a_name(config: RunConfig) -> None:
     assert {f"origin.{one}" for one in Origin} <= known
     assert {f"standing.{one}" for one in Standing} <= known
     assert {f"answer.{one}" for one in Choice} <= known
-    assert {f"done.{one}" for one in Action} <= known
+    assert {f"done.{one}" for one in SetAction} <= known
+
+
+def test_what_assistance_tells_has_a_name(config: RunConfig) -> None:
+    known = set(re.findall(r'^  "([\w.]+)": "', words("en"), re.MULTILINE))
+    assert {f"emotion.{one}" for one in Emotion} <= known
+    assert {f"relation.{one}" for one in Relation} <= known
+    assert {f"rating.{one}" for one in Rating} <= known
+    assert {f"push.state.{one}" for one in Action} <= known
+    assert {f"came.{one}" for one in CallOutcome} <= known
+    assert {f"step.{one}" for one in config.assist.steps} <= known
 
 
 def test_both_languages_have_the_same_words() -> None:

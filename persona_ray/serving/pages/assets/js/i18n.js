@@ -1,12 +1,14 @@
 // Words in the language of whoever looks at the page.
 
+import { EN_ASSIST } from "./words-en-assist.js";
 import { EN_SCREENING } from "./words-en-screening.js";
 import { EN as EN_COLOURS } from "./words-en.js";
+import { ZH_ASSIST } from "./words-zh-assist.js";
 import { ZH_SCREENING } from "./words-zh-screening.js";
 import { ZH } from "./words-zh.js";
 
-const EN = { ...EN_COLOURS, ...EN_SCREENING };
-const WORDS = { en: EN, zh: { ...ZH, ...ZH_SCREENING } };
+const EN = { ...EN_COLOURS, ...EN_SCREENING, ...EN_ASSIST };
+const WORDS = { en: EN, zh: { ...ZH, ...ZH_SCREENING, ...ZH_ASSIST } };
 const KEPT = "persona-ray.language";
 const listeners = new Set();
 let current = chosen();

@@ -125,7 +125,9 @@ async function route() {
 function listen() {
   notices?.close();
   if (nobody()) return;
-  notices = new Notices(user(), {
+  const line = { path: "/v1/screening/notices", scope: "screening", refused: "screening.user",
+    start: (last) => ({ type: "start", user_id: user(), after: last }) };
+  notices = new Notices(line, {
     notice: noticed,
     state: (state) => {
       // Whatever happened before the line was there is in the list.

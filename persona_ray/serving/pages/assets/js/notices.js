@@ -1,4 +1,5 @@
-// What a user is told of calls as they happen: /v1/screening/notices, gone on with after every break.
+// What a user or an agent is told of calls as they happen, over a line that is gone on with after
+// every break.
 
 import { ApiError, getJson } from "./http.js";
 import { key } from "./keys.js";
@@ -6,10 +7,15 @@ import { key } from "./keys.js";
 const LONGEST_WAIT_MS = 8000;
 const PATIENT_TRIES = 3;
 
-/** `on.notice(event)` gets each notice once; `on.state("open" | "lost")`; `on.failed(ApiError)`. */
+/**
+ * `line`: its `path`, the `scope` of the key, `start(last)`: the first message, where number `last`
+ * is there already (null: nothing), `refused`: the code of an error after which it is not tried again.
+ * `on.notice(event)` gets each notice once; `on.state("open" | "lost")`; `on.failed(ApiError)`;
+ * `on.other(event)`, where given, whatever else the line says.
+ */
 export class Notices {
-  constructor(user, on) {
-    this._user = user;
+  constructor(line, on) {
+    this._line = line;
     this._on = on;
     this._last = null;
     this._over = false;
@@ -23,12 +29,19 @@ export class Notices {
     this._socket?.close();
   }
 
+  /** Whether it could be sent: while there is no line, it is for the caller to keep. */
+  send(message) {
+    if (this._socket?.readyState !== WebSocket.OPEN) return false;
+    this._socket.send(JSON.stringify(message));
+    return true;
+  }
+
   _connect() {
-    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/screening/notices`;
+    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this._line.path}`;
     const socket = new WebSocket(address, key() ? ["persona-ray", `key.${key()}`] : ["persona-ray"]);
     this._socket = socket;
     socket.onopen = () => {
-      socket.send(JSON.stringify({ type: "start", user_id: this._user, after: this._last }));
+      socket.send(JSON.stringify(this._line.start(this._last)));
       this._opened = setTimeout(() => { this._tries = 0; }, 2000);
       this._on.state("open");
     };
@@ -38,16 +51,18 @@ export class Notices {
 
   _take(event) {
     if (event.type === "error") this._error = event.error;
-    if (event.type !== "notice" || (this._last ?? -1) >= event.number) return;
-    this._last = event.number;
-    this._on.notice(event);
+    if (event.type !== "notice") this._on.other?.(event);
+    else if ((this._last ?? -1) < event.number) {
+      this._last = event.number;
+      this._on.notice(event);
+    }
   }
 
   _lost() {
     clearTimeout(this._opened);
     if (this._over) return;
     this._on.state("lost");
-    if (this._error?.code === "screening.user") {
+    if (this._error?.code === this._line.refused) {
       this._over = true;
       this._on.failed(new ApiError(0, this._error));
       return;
@@ -60,7 +75,7 @@ export class Notices {
   /** Browsers do not tell why a line was refused: a key that is not valid any more will not be. */
   async _inquire() {
     try {
-      await getJson("/v1/pages/access?scope=screening");
+      await getJson(`/v1/pages/access?scope=${this._line.scope}`);
     } catch (error) {
       if (this._over || ![401, 403].includes(error.status)) return;
       this.close();

@@ -6,9 +6,9 @@ import { access } from "./http.js";
 const KEPT = "persona-ray.user";
 let me = null;
 
-/** {name, operator}; asks for a key first. `changed` is called when another user is chosen. */
-export async function whose(changed) {
-  const { name, scopes } = await access("screening");
+/** {name, operator}; asks for a key with `scope` first. `changed` is called when another is chosen. */
+export async function whose(changed, scope = "screening") {
+  const { name, scopes } = await access(scope);
   me = { name, operator: scopes.some((scope) => scope === "operator" || scope === "admin") };
   const form = byId("whose");
   form.hidden = !me.operator;
