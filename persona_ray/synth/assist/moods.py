@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -49,9 +49,12 @@ _COLOURS: Mapping[str, Mapping[Emotion, float]] = {
 }
 _COURSE = 1.2  # how strongly the course of the call colours the next sentence
 # Of sentences that are not neutral; of neutral ones.
-BY_BOTH, BY_WORDS, BY_TONE = 0.48, 0.22, 0.30
-_UNCLEAR = 0.85  # of moods by tone: with words that may mean it
-_DENIED, _NEUTRAL_UNCLEAR = 0.15, 0.30
+BY_BOTH, BY_WORDS, BY_TONE = 0.45, 0.20, 0.35
+_UNCLEAR = 0.75  # of moods by tone: with words that may mean it
+_MOCKING = 0.12  # of moods below, by tone: with words of pleasure
+# Of neutral sentences: with a mood denied, with words that could mean one, with words of one that
+# is not felt.
+_DENIED, _NEUTRAL_UNCLEAR, _NOT_FELT = 0.12, 0.28, 0.20
 
 
 class Shown(StrEnum):
@@ -84,22 +87,48 @@ def expected(topic: str, colour: str, course: float) -> dict[Emotion, float]:
     return {emotion: value / total for emotion, value in odds.items()}
 
 
-def show(rng: np.random.Generator, wording: Wording, emotion: Emotion) -> Showing:
-    """A draw. Who is neutral sounds it, and says nothing of moods, denies one, or says what could
-    mean one."""
+def show(rng: np.random.Generator, found: Sequence[tuple[Showing, float]]) -> Showing:
+    """One of `ways`."""
+    # As `rng.choice` does it, which checks and sums the chances each time.
+    place = np.searchsorted(np.cumsum([chance for _, chance in found]), rng.random())
+    return found[min(int(place), len(found) - 1)][0]
+
+
+def ways(wording: Wording, emotion: Emotion) -> tuple[tuple[Showing, float], ...]:
+    """How a mood may be shown, with probabilities. Who is neutral sounds it, whatever the words;
+    who is cross may say something nice."""
+    plain = list(wording.explicit[emotion])
     unclear = [one.text for one in wording.meaning(emotion)]
-    kind = rng.random()
+    kinds: list[tuple[Shown, list[str], Emotion, float]]
     if emotion is Emotion.NEUTRAL:
-        clause = ""
-        if kind < _DENIED:
-            clause = str(rng.choice(wording.explicit[emotion]))
-        elif kind < _DENIED + _NEUTRAL_UNCLEAR and unclear:
-            clause = str(rng.choice(unclear))
-        return Showing(Shown.NEITHER, clause, emotion)
-    if kind < BY_BOTH + BY_WORDS:
-        clause = str(rng.choice(wording.explicit[emotion]))
-        if kind < BY_BOTH:
-            return Showing(Shown.BOTH, clause, emotion)
-        return Showing(Shown.WORDS, clause, Emotion.NEUTRAL)
-    said = str(rng.choice(unclear)) if unclear and rng.random() < _UNCLEAR else ""
-    return Showing(Shown.TONE, said, emotion)
+        kinds = [
+            (Shown.NEITHER, plain, emotion, _DENIED),
+            (Shown.NEITHER, unclear, emotion, _NEUTRAL_UNCLEAR),
+            (Shown.NEITHER, _moody(wording), emotion, _NOT_FELT),
+            (Shown.NEITHER, [""], emotion, 1 - _DENIED - _NEUTRAL_UNCLEAR - _NOT_FELT),
+        ]
+    else:
+        clear = _UNCLEAR if unclear else 0.0
+        mocking = _MOCKING if emotion in (Emotion.ANNOYED, Emotion.ANGRY) else 0.0
+        kinds = [
+            (Shown.BOTH, plain, emotion, BY_BOTH),
+            (Shown.WORDS, plain, Emotion.NEUTRAL, BY_WORDS),
+            (Shown.TONE, unclear, emotion, BY_TONE * clear),
+            (Shown.TONE, list(wording.explicit[Emotion.PLEASED]), emotion, BY_TONE * mocking),
+            (Shown.TONE, [""], emotion, BY_TONE * (1 - clear - mocking)),
+        ]
+    return tuple(
+        (Showing(shown, clause, sounds), chance / len(clauses))
+        for shown, clauses, sounds, chance in kinds
+        for clause in clauses
+    )
+
+
+def _moody(wording: Wording) -> list[str]:
+    """What is said of moods as a manner of speaking."""
+    return [
+        clause
+        for emotion, clauses in wording.explicit.items()
+        if emotion is not Emotion.NEUTRAL
+        for clause in clauses
+    ]

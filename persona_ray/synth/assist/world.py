@@ -36,7 +36,7 @@ _MOVES = {"suited": 0.30, "topic": -0.12, "else": -0.35}
 _IMPATIENT = 1.4  # red's steps down
 _RATED = 0.5
 _EDITED = 0.25
-_SURE_TURNS = 4  # of a customer, until the baseline rests fully
+_SURE_CHARACTERS = 28  # of a customer: six seconds, on which a baseline rests fully
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class World:
         self.scripts = scripts
         self.wording: Wording = load_wording(part)
         self.products = tuple(self.wording.products)
+        self.ways = {emotion: moods.ways(self.wording, emotion) for emotion in Emotion}
         self._by_topic: dict[tuple[str, str], list[Script]] = {}
         for script in scripts.values():
             for product in (script.product,) if script.product else self.products:
@@ -172,11 +173,12 @@ class PlantedCall:
         step, topic, again = self._next_topic()
         emotion, expected = self._feel(topic.name)
         wording = self.world.wording
-        showing = moods.show(self.rng, wording, emotion)
+        showing = moods.show(self.rng, self.world.ways[emotion])
         core = str(self.rng.choice(topic.wordings(self.product)))
         lead, relation = self._lead(topic, again)
         said = sentence(self.rng, wording, self.product, (lead, core, showing.clause))
-        sure = min(1.0, len(self.turns) / _SURE_TURNS)
+        heard = sum(len(turn.text) for turn in self.turns)
+        sure = min(1.0, heard / _SURE_CHARACTERS)
         tone = tones.draw(self.rng, showing.sounds, sure)
         turn = PlantedTurn(
             text=said.text,
