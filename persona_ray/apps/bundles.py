@@ -51,6 +51,16 @@ def choose_category(config: RunConfig) -> BundleChoice:
     )
 
 
+def choose_of_assist(
+    config: RunConfig, model: str, reference: str, folder: Path
+) -> BundleChoice | None:
+    """A model of assistance: that of `reference`, else the champion of `model`, else the one in
+    `folder`, else none: assistance goes on without. Raises as `choose_bundle` does."""
+    if not reference and not folder.exists() and _champion(config, model) is None:
+        return None
+    return _chosen(config, model, reference, folder, f"no model {model}")
+
+
 def _chosen(config: RunConfig, model: str, reference: str, folder: Path, none: str) -> BundleChoice:
     """That of `reference`, else the champion of `model`, else the one in `folder`. `none` says that
     there is none, and how to get one."""

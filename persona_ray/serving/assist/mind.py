@@ -160,7 +160,7 @@ class Mind:
         return SpeechInformation(turn, self._scene, relation, mood, before, dict(self._colour))
 
     async def _decide(self, information: SpeechInformation, clock: Clock, seq: int) -> Decided:
-        library = self._services.library()
+        library = await self._services.library()
         advisor = self._services.parts.advisor
         draw, shown = self._draw(seq), dict(self._pushing.shown)
         made = await patiently(lambda: advisor.advise(information, library, shown, draw))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class AssistServices:
     parts: Parts
     store: Store
     served: ServedModel
-    library: Callable[[], ScriptLibrary]
+    library: Callable[[], Awaitable[ScriptLibrary]]
     metrics: Metrics = field(default_factory=Metrics)
     models: Mapping[str, str] = field(default_factory=dict)
     gate: Gate = field(init=False)

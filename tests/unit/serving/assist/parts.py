@@ -127,7 +127,11 @@ def fakes(config: RunConfig) -> Fakes:
 
 def services_of(config: RunConfig, store: Store, fake: Fakes) -> AssistServices:
     served = ServedModel("emotion", "1", (), False, True, RATE_HZ)
-    return AssistServices(config, fake, store, served, lambda: fake.library)
+
+    async def library() -> ScriptLibrary:
+        return fake.library
+
+    return AssistServices(config, fake, store, served, library)
 
 
 def application(config: RunConfig, store: Store, fake: Fakes) -> FastAPI:
