@@ -126,11 +126,16 @@ def by_split(
     others are added."""
     found: dict[Split, list[Conversation]] = {split: [] for split in Split}
     for one in conversations:
-        digest = hashlib.sha256(f"{salt}\0{one.person}".encode()).digest()
-        place = int.from_bytes(digest[:8], "big") / 2**64
-        dealt = Split.DEV if place < test + dev else Split.TRAIN
-        found[Split.TEST if place < test else dealt].append(one)
+        found[split_of(one.person, test, dev, salt)].append(one)
     return found
+
+
+def split_of(person: str, test: float, dev: float, salt: str) -> Split:
+    """Where a customer falls, for good."""
+    digest = hashlib.sha256(f"{salt}\0{person}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    dealt = Split.DEV if place < test + dev else Split.TRAIN
+    return Split.TEST if place < test else dealt
 
 
 def fingerprint(conversations: Iterable[Conversation]) -> str:
