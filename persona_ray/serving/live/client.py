@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.serving.live.line_client import LineClient, websocket
-from persona_ray.serving.live.protocol import WINDOW_S, AnyEvent, Ended, Sound, read_event
+from persona_ray.serving.live.line_client import StreamClient, websocket
+from persona_ray.serving.live.protocol import AnyEvent, Ended, Sound, read_event
 
 if TYPE_CHECKING:
     from persona_ray.types import Samples
 
-OnEvent = Callable[[AnyEvent], None]
 
-
-class LiveClient(LineClient[AnyEvent, Ended]):
+class LiveClient(StreamClient[AnyEvent, Ended]):
     """One call. `patience_s`: how long it tries to come again without getting anywhere.
     `on_break` is told why there is no line, each time."""
 
@@ -39,7 +37,8 @@ class LiveClient(LineClient[AnyEvent, Ended]):
     ) -> None:
         super().__init__(
             live_url(url),
-            {"call_id": call_id, "customer_id": customer_id, **sound.model_dump()},
+            {"call_id": call_id, "customer_id": customer_id},
+            sound,
             read=read_event,
             ended=Ended,
             key=key,
@@ -47,32 +46,6 @@ class LiveClient(LineClient[AnyEvent, Ended]):
             longest_wait_s=5.0,
             on_break=on_break,
         )
-        self._sound = sound
-
-    async def stream(self, payloads: AsyncIterator[bytes], on_event: OnEvent) -> Ended:
-        """Sound as it comes, in pieces of at most a second -> the call's last event.
-
-        Raises RequestError where the service refuses the call, ServiceLostError where it is not to
-        be reached.
-        """
-        return await self._stream(self._feed(payloads), on_event)
-
-    async def _feed(self, payloads: AsyncIterator[bytes]) -> None:
-        async for payload in payloads:
-            async with self._changed:
-                await self._changed.wait_for(self._has_room)
-                self._kept.append(payload)
-                self._changed.notify_all()
-        async with self._changed:
-            self._whole = True
-            self._changed.notify_all()
-
-    def _has_room(self) -> bool:
-        ahead = self._last - self._received
-        if ahead <= 0:
-            return True
-        size = sum(len(payload) for payload in list(self._kept)[-ahead:])
-        return size < WINDOW_S * self._sound.sample_rate_hz * self._sound.sample_bytes
 
 
 def live_url(url: str) -> str:
@@ -84,7 +57,8 @@ def live_url(url: str) -> str:
 async def paced(
     samples: Samples, rate_hz: int, speed: float = 1.0, frame_s: float = 0.1
 ) -> AsyncIterator[bytes]:
-    """Samples (n,) as pcm16, `speed` times as fast as they were spoken; 0: as fast as can be."""
+    """Samples (n,) or (n, channels) as pcm16, `speed` times as fast as they were spoken; 0: as fast
+    as can be."""
     loop = asyncio.get_running_loop()
     begun, size = loop.time(), max(1, round(frame_s * rate_hz))
     for at in range(0, len(samples), size):

@@ -6,16 +6,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from persona_ray.errors import RequestError, ServiceLostError
 from persona_ray.serving.live.frames import frame
-from persona_ray.serving.live.protocol import Ack, Begun, Event, Failed
+from persona_ray.serving.live.protocol import WINDOW_S, Ack, Begun, Event, Failed
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+
+    from persona_ray.serving.live.protocol import Sound
 
 _FIRST_WAIT_S = 0.1
 # Statuses of a refused connection after which it is worth coming again.
@@ -59,6 +61,8 @@ class LineClient(Generic[EventT, EndedT]):
         self._kept: deque[bytes] = deque()
         self._first = 1
         self._whole = False
+        # Texts in the order in which they go, each before the frame of its number.
+        self._texts: list[tuple[int, str]] = []
         self._seen: int | None = None
         self._received = 0
         self._changed = asyncio.Condition()
@@ -145,8 +149,16 @@ class LineClient(Generic[EventT, EndedT]):
         """Frames from `number` on, as they come, and the end after the last."""
         from websockets.exceptions import ConnectionClosed
 
+        # What was said between frames that are sent again is said again.
+        said = sum(before < number for before, _ in self._texts)
         try:
-            while (payload := await self._frame(number)) is not None:
+            while True:
+                payload = await self._frame(number)
+                while said < len(self._texts) and self._texts[said][0] <= number:
+                    await line.send(self._texts[said][1])
+                    said += 1
+                if payload is None:
+                    break
                 await line.send(frame(number, payload))
                 number += 1
             await line.send(json.dumps({"type": "end"}))
@@ -189,6 +201,10 @@ class LineClient(Generic[EventT, EndedT]):
             if isinstance(event, self._ended):
                 return event
 
+    def _say(self, message: Mapping[str, Any]) -> None:
+        """A text message, behind the frames that there are."""
+        self._texts.append((self._last + 1, json.dumps(message)))
+
     def _hear(self, message: bytes) -> None:
         """A frame of the service, with its header; there are none on a line that only listens."""
 
@@ -199,6 +215,42 @@ class LineClient(Generic[EventT, EndedT]):
                 self._first += 1
             self._received = received
             self._changed.notify_all()
+
+
+class StreamClient(LineClient[EventT, EndedT]):
+    """One whose sound comes from elsewhere."""
+
+    def __init__(self, url: str, start: Mapping[str, Any], sound: Sound, **options: Any) -> None:
+        """`options`: as `LineClient` has them."""
+        super().__init__(url, {**start, **sound.model_dump()}, **options)
+        self._sound = sound
+
+    async def stream(
+        self, payloads: AsyncIterator[bytes], on_event: Callable[[EventT], None]
+    ) -> EndedT:
+        """Sound as it comes, in pieces of at most a second -> the call's last event.
+
+        Raises RequestError where the service refuses the call, ServiceLostError where it is not to
+        be reached.
+        """
+        return await self._stream(self._feed(payloads), on_event)
+
+    async def _feed(self, payloads: AsyncIterator[bytes]) -> None:
+        async for payload in payloads:
+            async with self._changed:
+                await self._changed.wait_for(self._has_room)
+                self._kept.append(payload)
+                self._changed.notify_all()
+        async with self._changed:
+            self._whole = True
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        ahead = self._last - self._received
+        if ahead <= 0:
+            return True
+        size = sum(len(payload) for payload in list(self._kept)[-ahead:])
+        return size < WINDOW_S * self._sound.sample_rate_hz * self._sound.sample_bytes
 
 
 def websocket(url: str) -> SplitResult:
