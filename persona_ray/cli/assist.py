@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from persona_ray.cli import assist_library
+from persona_ray.cli import assist_hear, assist_library, assist_train_ranker
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Assisting agents: scripts, the models that choose them, learning from feedback.",
 )
+app.command("hear")(assist_hear.hear)
 app.add_typer(assist_library.app, name="library")
+app.command("train-ranker")(assist_train_ranker.train_ranker)

@@ -211,6 +211,16 @@ class RetrainingConfig(Section):
     after_days: float = Field(7.0, gt=0, description="days that make it due, with any new sample")
     held_out: float = Field(0.3, gt=0, lt=1, description="share of customers that judge only")
     least_samples: int = Field(100, ge=10, description="held-out pushes that a release needs")
+    least_coverage: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of what the new ranker would do that was tried at all; below it the log "
+        "says too little",
+    )
+    most_samples: int = Field(
+        2000, ge=10, description="held-out pushes that judge: the newest, as customers change"
+    )
     mood_harm: float = Field(
         0.02, ge=0, description="by which the customers' mood may fall, -1 to 1"
     )

@@ -23,6 +23,7 @@ from persona_ray.launch.tracking import OFF, create_run, mlflow_client
 from persona_ray.launch.tracking_store import TrackingStore, open_store
 from persona_ray.launch.versions import Alias, Change, Version, parse_reference
 from persona_ray.models import manifest as bundles
+from persona_ray.models.contract import RankerContract
 from persona_ray.models.lineage import LINEAGE, Lineage
 
 if TYPE_CHECKING:
@@ -305,12 +306,11 @@ def _lineage(folder: Path, promised: str, version: Version) -> Lineage:
 def _tags(bundle: Path, manifest: Manifest) -> dict[str, str]:
     """What `models list` shows without fetching the bundle."""
     contract = manifest.contract
-    tags = {
-        "labels": ",".join(contract.labels),
-        "modality": contract.modality.value,
-        "data": contract.data_fingerprint,
-        "metrics": json.dumps(contract.metrics),
-    }
+    tags = {"data": contract.data_fingerprint, "metrics": json.dumps(contract.metrics)}
+    if isinstance(contract, RankerContract):
+        tags["kind"] = contract.kind
+    else:
+        tags |= {"labels": ",".join(contract.labels), "modality": contract.modality.value}
     if LINEAGE in manifest.files:
         tags["lineage"] = manifest.files[LINEAGE]
         tags["customers"] = str(len(Lineage.read(bundle).customers()))

@@ -23,18 +23,16 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from persona_ray.errors import BundleError, EncoderError
-from persona_ray.files import draft_folder, sha256_file
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.contract import (
     CONTRACT_VERSION,
     Contract,
-    Manifest,
     SpeechContract,
     TextContract,
 )
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.load import load_speech_tower, load_text_tower
-from persona_ray.models.manifest import MANIFEST, files_in, first_error, verify
+from persona_ray.models.manifest import first_error, labelling, new_bundle, verify
 
 HEAD = "head.safetensors"
 PACKAGES = ("persona-ray", "torch", "transformers", "tokenizers", "safetensors")
@@ -91,15 +89,8 @@ def save_bundle(
     Raises BundleError if `contract` is another model's, or `path` holds something else.
     """
     _check_fit(model, contract, path)
-    if (
-        path.exists()
-        and not (path / MANIFEST).is_file()
-        and (path.is_file() or any(path.iterdir()))
-    ):
-        raise BundleError(f"{path} is there and is no bundle: it is not overwritten; name another")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_folder(path) as building:
-        _write(model, building, contract, lineage)
+    with new_bundle(path, contract) as building:
+        _write(model, building, lineage)
 
 
 def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
@@ -107,7 +98,7 @@ def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:
 
     Raises BundleError for a folder that is damaged, was changed, or does not keep its contract.
     """
-    contract = verify(path).contract
+    contract = labelling(verify(path), path)
     # Making modules draws random numbers; the caller's state is none of this function's.
     with torch.random.fork_rng(devices=[]):
         try:
@@ -135,7 +126,7 @@ def head_state(model: BimodalModel) -> dict[str, Tensor]:
     }
 
 
-def _write(model: BimodalModel, folder: Path, contract: Contract, lineage: Lineage | None) -> None:
+def _write(model: BimodalModel, folder: Path, lineage: Lineage | None) -> None:
     from safetensors.torch import save_file
 
     if model.speech is not None:
@@ -147,13 +138,6 @@ def _write(model: BimodalModel, folder: Path, contract: Contract, lineage: Linea
     )
     if lineage is not None:
         lineage.write(folder)
-    # safetensors makes files that only their owner reads; a server is often someone else.
-    mode = folder.stat().st_mode & 0o666
-    for name in files_in(folder):
-        (folder / name).chmod(mode)
-    files = {name: sha256_file(folder / name) for name in files_in(folder)}
-    manifest = Manifest(contract=contract, files=files)
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _check_fit(model: BimodalModel, contract: Contract, path: Path) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    Tag,
+    model_validator,
+)
 
 from persona_ray.types import Modality
 
@@ -93,8 +102,46 @@ class Contract(_Strict):
         return Contract.model_validate({**self.model_dump(), **changed})
 
 
+class FeatureColumn(_Strict):
+    """A named feature of a query or a script, and what it is standardised by."""
+
+    name: str = Field(description="`group=value` or `group.name`")
+    mean: FiniteFloat = Field(description="over the training rows that have the group")
+    scale: FiniteFloat = Field(gt=0, description="standard deviation over the same")
+
+
+class RankerContract(_Strict):
+    """Of a bundle that ranks scripts: all one must know to use it, and where it came from."""
+
+    kind: Literal["ranker"]
+    version: Literal[1] = Field(description="of this form")
+    width: int = Field(ge=1, description="of the unit vectors of both towers")
+    hidden: int = Field(ge=1, description="units of a tower's hidden layer")
+    max_characters: int = Field(ge=4, description="longer texts are cut to this length")
+    query: tuple[FeatureColumn, ...] = Field(description="features of what was said and how")
+    item: tuple[FeatureColumn, ...] = Field(description="features of scripts")
+    slope: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="of the log-odds that a script fits, by score"
+    )
+    offset: FiniteFloat = Field(
+        0.0, description="of the same: log-odds are slope * score + offset, fitted on the dev split"
+    )
+    packages: dict[str, str] = Field(description="versions that wrote the bundle")
+    data_fingerprint: str = Field(description="of the pairs and scripts it was trained on")
+    metrics: dict[str, FiniteFloat] = Field(description="on held-out customers")
+    training: dict[str, JsonValue] = Field(description="configuration of the run")
+
+
+def _kind(contract: object) -> str:
+    named = contract.get("kind") if isinstance(contract, dict) else getattr(contract, "kind", None)
+    return f"<{'ranker' if named == 'ranker' else 'labels'}>"
+
+
 class Manifest(_Strict):
     """bundle.json."""
 
-    contract: Contract
+    contract: Annotated[
+        Annotated[Contract, Tag("<labels>")] | Annotated[RankerContract, Tag("<ranker>")],
+        Discriminator(_kind),
+    ]
     files: dict[FileName, Sha256] = Field(description="SHA-256 of every other file")

@@ -1,15 +1,17 @@
-"""bundle.json and the files it lists: read and checked without torch."""
+"""bundle.json and the files it lists: written, read and checked without torch."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from persona_ray.errors import BundleError
-from persona_ray.files import settle, sha256_file
-from persona_ray.models.contract import Contract, Manifest
+from persona_ray.files import draft_folder, settle, sha256_file
+from persona_ray.models.contract import Contract, Manifest, RankerContract
 
 MANIFEST = "bundle.json"
 # Suffixes of pickles: reading one runs whatever code it names.
@@ -18,7 +20,26 @@ PICKLED = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 
 def read_contract(path: Path) -> Contract:
     """The contract alone; raises BundleError."""
-    return read_manifest(path).contract
+    return labelling(read_manifest(path), path)
+
+
+def labelling(manifest: Manifest, path: Path) -> Contract:
+    """The contract of a bundle that tells labels apart; raises BundleError for another kind."""
+    contract = manifest.contract
+    if not isinstance(contract, Contract):
+        raise BundleError(f"bundle {path} ranks scripts and knows no labels: name another one")
+    return contract
+
+
+def ranking(manifest: Manifest, path: Path) -> RankerContract:
+    """The contract of a bundle that ranks scripts; raises BundleError for another kind."""
+    contract = manifest.contract
+    if not isinstance(contract, RankerContract):
+        raise BundleError(
+            f"bundle {path} tells labels apart and ranks no scripts: train one that does with "
+            "`persona-ray assist train-ranker`"
+        )
+    return contract
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -52,6 +73,29 @@ def verify(path: Path) -> Manifest:
     return manifest
 
 
+@contextmanager
+def new_bundle(path: Path, contract: Contract | RankerContract) -> Iterator[Path]:
+    """Where the block writes the files of a bundle, which then is at `path`, whole or not at all;
+    an older bundle there is replaced. Raises BundleError if `path` holds something else."""
+    if (
+        path.exists()
+        and not (path / MANIFEST).is_file()
+        and (path.is_file() or any(path.iterdir()))
+    ):
+        raise BundleError(f"{path} is there and is no bundle: it is not overwritten; name another")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft_folder(path) as building:
+        yield building
+        # safetensors makes files that only their owner reads; a server is often someone else.
+        mode = building.stat().st_mode & 0o666
+        names = files_in(building)
+        for name in names:
+            (building / name).chmod(mode)
+        files = {name: sha256_file(building / name) for name in names}
+        text = Manifest(contract=contract, files=files).model_dump_json(indent=1) + "\n"
+        (building / MANIFEST).write_text(text, encoding="utf-8")
+
+
 def digest(path: Path) -> str:
     """SHA-256 of bundle.json, which holds that of every other file: what the whole bundle is."""
     return hashlib.sha256(_manifest_bytes(path)).hexdigest()
@@ -80,5 +124,6 @@ def files_in(folder: Path) -> list[str]:
 
 def first_error(error: ValidationError) -> str:
     item = error.errors()[0]
-    where = ".".join(str(part) for part in item["loc"])
+    # Which kind of contract it was read as is told in brackets, and is no part of the file.
+    where = ".".join(str(part) for part in item["loc"] if not str(part).startswith("<"))
     return f"{where}: {item['msg']}" if where else item["msg"]

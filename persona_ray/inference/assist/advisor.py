@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
 
 
-class MoodReader(Protocol):
+class ReadsMoods(Protocol):
     """Whoever reads emotion. Safe to be asked from many threads."""
 
     @property
@@ -33,7 +33,7 @@ class MoodReader(Protocol):
 class ModelAdvisor:
     """Answers in threads, so that a call that is being read holds up no other."""
 
-    def __init__(self, moods: MoodReader, ranker: ScriptRanker, config: ChoiceConfig) -> None:
+    def __init__(self, moods: ReadsMoods, ranker: ScriptRanker, config: ChoiceConfig) -> None:
         self._moods = moods
         self._ranker = ranker
         self._config = config

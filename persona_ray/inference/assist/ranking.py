@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from persona_ray.inference.assist.bm25 import Bm25
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
     from persona_ray.conversation import ScriptLibrary
     from persona_ray.inference.assist.records import SpeechInformation
+    from persona_ray.models.contract import RankerContract
+    from persona_ray.models.ranker.network import TwoTowers
+    from persona_ray.models.ranker.records import Query
 
 Made = TypeVar("Made")
 # Libraries whose side of the ranking is kept: that of now, and those that calls began with.
@@ -72,3 +79,65 @@ class Bm25Ranker:
             script: _BM25_SLOPE * (share - _BM25_FITS)
             for script, share in zip(library.scripts, shares, strict=True)
         }
+
+
+class TowerRanker:
+    """By a trained bundle. The scripts' side is computed once for each library."""
+
+    def __init__(self, model: TwoTowers, contract: RankerContract, name: str) -> None:
+        self._model = model
+        self._contract = contract
+        self._vectors = PerLibrary(self._items)
+        self.name = name
+
+    @classmethod
+    def load(cls, bundle: Path, name: str = "") -> TowerRanker:
+        """Raises BundleError. `name` empty: `ranker` and the beginning of the bundle's digest."""
+        from persona_ray.models.manifest import digest
+        from persona_ray.models.ranker.bundle import load_ranker
+
+        return cls(*load_ranker(bundle), name or f"ranker {digest(bundle)[:12]}")
+
+    def targets(
+        self, information: SpeechInformation, library: ScriptLibrary
+    ) -> Mapping[str, float]:
+        return self.targets_of(as_query(information), library)
+
+    def targets_of(self, query: Query, library: ScriptLibrary) -> Mapping[str, float]:
+        import torch
+
+        items = self._vectors(library)
+        with torch.inference_mode():
+            vectors = self._model.query_vectors(self._model.read_queries([query]))
+            (scores,) = self._model.scores(vectors, items).tolist()
+        slope, offset = self._contract.slope, self._contract.offset
+        return {
+            script: slope * score + offset
+            for script, score in zip(library.scripts, scores, strict=True)
+        }
+
+    def _items(self, library: ScriptLibrary) -> Tensor:
+        """(scripts, width), in the library's order."""
+        import torch
+
+        from persona_ray.models.ranker.records import item_of
+
+        with torch.inference_mode():
+            read = self._model.read_items([item_of(one) for one in library.scripts.values()])
+            return self._model.item_vectors(read)
+
+
+def as_query(information: SpeechInformation) -> Query:
+    """What the ranker reads of a sentence; the tone of one that was talked over says nothing."""
+    from persona_ray.models.ranker.records import query_of
+
+    sentence = information.sentence
+    return query_of(
+        sentence.text,
+        [turn.text for turn in information.before],
+        information.scene,
+        information.relation,
+        information.mood.combined,
+        None if sentence.overlapped else sentence.tone,
+        information.colour,
+    )

@@ -33,7 +33,7 @@ from persona_ray.launch.identity import identify
 from persona_ray.launch.plain import torch_threads
 from persona_ray.launch.registry import resolve_bundle
 from persona_ray.launch.workspace import check_workspace
-from persona_ray.models.manifest import verify
+from persona_ray.models.manifest import labelling, verify
 from persona_ray.progress import Progress
 from persona_ray.store import RecognitionModel, Store, open_store
 
@@ -97,7 +97,7 @@ def recognize_archive(
     """
     check_workspace(config)
     bundle = resolve_bundle(config, config.recognition.bundle or config.bundle_dir).absolute()
-    labels = verify(bundle).contract.labels
+    labels = labelling(verify(bundle), bundle).labels
     archive = CallArchive(config.archive, transcripts=config.asr.reuse_transcripts)
     total = archive.check()
     if total == 0:

@@ -16,7 +16,7 @@ import torch
 
 from persona_ray import files
 from persona_ray.errors import BundleError
-from persona_ray.models import bundle
+from persona_ray.models import manifest
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.bundle import contract_of, load_bundle, save_bundle
 from persona_ray.models.collate import collate
@@ -214,7 +214,7 @@ def test_a_save_that_is_broken_off_leaves_the_old_bundle(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "sha256_file", broken_off)
+        patch.setattr(manifest, "sha256_file", broken_off)
         with pytest.raises(KeyboardInterrupt):
             save_bundle(model, path, contract_of(model, "corpus-2", {}, {}))
     assert load_bundle(path)[1].data_fingerprint == "corpus-1"

@@ -1,0 +1,1 @@
+"""Jobs of assistance: the models that it is given by, trained and judged."""
