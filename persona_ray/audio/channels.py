@@ -63,7 +63,7 @@ def customer_track(
             f"{record.audio_uri} channel {channel} never rises above {level_db:.0f} dBFS "
             f"(audio.min_level_db {audio_config.min_level_db:g})"
         )
-    if record.channels >= 2 and audio.channels >= 2 and _same_signal(audio.samples, channel):
+    if record.channels >= 2 and audio.channels >= 2 and same_signal(audio.samples, channel):
         _mono(f"{record.audio_uri} holds one signal in all its channels", record, config, flags)
     if audio.sample_rate_hz != audio_config.sample_rate_hz:
         samples = resample(samples, audio.sample_rate_hz, audio_config.sample_rate_hz)
@@ -104,8 +104,9 @@ def _mono(what: str, record: CallRecord, config: ArchiveConfig, flags: list[str]
     flags.append("mono")
 
 
-def _same_signal(samples: NDArray[np.float32], channel: int) -> bool:
-    """Whether every channel of samples (channels, frames) repeats channel `channel`."""
+def same_signal(samples: NDArray[np.float32], channel: int) -> bool:
+    """Whether every channel of samples (channels, frames) repeats channel `channel`, as mono that
+    was written twice does."""
     reference = samples[channel]
     power = float(np.mean(np.square(reference)))
     for other in range(len(samples)):

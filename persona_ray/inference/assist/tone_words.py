@@ -7,7 +7,7 @@ of the weaker one, so that n-grams of both have something in common.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from persona_ray.conversation import Tone
@@ -31,6 +31,24 @@ FEATURES = {
     "pause": _Feature(0.08, 0.2, ("停少少", "停少", "停平", "停多", "停多多")),
 }
 _VOICED = ("pitch_st", "range_st")
+# What people read: below and above as usual.
+_NAMES = {
+    "zh": {
+        "pitch_st": ("音调偏低", "音调偏高"),
+        "range_st": ("语调偏平", "语调起伏大"),
+        "level_db": ("声音偏小", "声音偏大"),
+        "rate": ("语速偏慢", "语速偏快"),
+        "pause": ("停顿偏少", "停顿偏多"),
+    },
+    "en": {
+        "pitch_st": ("lower", "higher"),
+        "range_st": ("flatter", "livelier"),
+        "level_db": ("quieter", "louder"),
+        "rate": ("slower", "faster"),
+        "pause": ("fewer pauses", "more pauses"),
+    },
+}
+_FAR = {"zh": "明显", "en": "much "}
 
 
 def level(name: str, value: float) -> int:
@@ -47,3 +65,14 @@ def tone_words(tone: Tone) -> str:
         for name, feature in FEATURES.items()
         if tone.voiced or name not in _VOICED
     )
+
+
+def in_words(tone: Tone, language: Literal["zh", "en"]) -> tuple[str, ...]:
+    """For people: what is not as usual of a tone, none where all is."""
+    found = []
+    for name, (below, above) in _NAMES[language].items():
+        at = level(name, getattr(tone, name))
+        if at and (tone.voiced or name not in _VOICED):
+            far = _FAR[language] if abs(at) == 2 else ""
+            found.append(far + (above if at > 0 else below))
+    return tuple(found)
