@@ -2,6 +2,9 @@
 
 // What is heard of a channel without being a turn, where it is worth a word.
 const TOLD_UNHEARD = ["echo", "no_words"];
+// Whoever answers as soon as something new appears means what stood there before.
+const AIMED_MS = 350;
+const ENDED_MS = 1500;
 
 export class Call {
   constructor(id) {
@@ -30,7 +33,7 @@ export class Call {
       case "unheard": if (!TOLD_UNHEARD.includes(event.reason)) return false;
         this.rows.push({ kind: "unheard", reason: event.reason, speaker: event.speaker }); break;
       case "error": this.rows.push({ kind: "failed", error: event.error }); break;
-      case "end": this.over = event; break;
+      case "end": this.over = event; this._overAt = performance.now(); break;
       default: return false;
     }
     return true;
@@ -39,9 +42,22 @@ export class Call {
   _pushed(event) {
     // What came before is not to be said any more.
     if (this.push && !this.push.done) this.push.missed = true;
-    this.push = { id: event.push_id, scripts: event.scripts, because: event.because, longest: event.expires_in_s,
+    this._former = this.push;
+    this.push = { at: performance.now(), id: event.push_id, scripts: event.scripts, because: event.because, longest: event.expires_in_s,
       until: performance.now() + 1000 * event.expires_in_s, missed: false, done: null, sending: false, seen: false };
     this.rows.push({ kind: "push", push: this.push });
+  }
+
+  /** The push that whoever presses something now has read. */
+  get aimed() {
+    const former = this._former;
+    const meant = former && !former.done && performance.now() - this.push.at < AIMED_MS;
+    return meant ? former : this.push;
+  }
+
+  /** Long enough that no answer to a push is taken for what the call came to. */
+  get settled() {
+    return Boolean(this.over) && performance.now() - this._overAt > ENDED_MS;
   }
 
   find(pushId) {

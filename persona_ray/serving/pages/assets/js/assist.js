@@ -84,7 +84,7 @@ function answered(event) {
 
 const deeds = {
   act(action, number) {
-    const { push } = current;
+    const push = current.aimed;
     push.done = { action, script: number, rating: push.done?.rating ?? null, text: "" };
     tell(push);
   },
@@ -129,7 +129,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  const chosen = current.over && OUTCOMES[Number(event.key) - 1];
+  const chosen = current.settled && OUTCOMES[Number(event.key) - 1];
   if (chosen) outcome(chosen);
   else if (!current.push || current.over || !pressed(event.key, current.push, deeds)) return;
   event.preventDefault();
