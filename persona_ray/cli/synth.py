@@ -126,6 +126,31 @@ def callers(
     Console().print(f"{folder}: {spoken} turns")
 
 
+@app.command(name="assist-calls")
+def assist_calls(
+    folder: Annotated[Path, typer.Argument(help="Folder with calls.yaml.")] = Path("demo/assist"),
+    overrides: Overrides = None,
+) -> None:
+    """Speak the stereo calls of an assistance demo anew, after an edit of its calls.yaml.
+
+    Agents say scripts of the shipped library; customers sound like their planted moods. Beside the
+    sound stands turns.jsonl: what is said when, and its truth. `--set engine=espeak` speaks at
+    once; kokoro wants its voices, as `synth build` does.
+    """
+    from persona_ray.config.assist import AssistConfig
+    from persona_ray.inference.assist.library import load_library
+    from persona_ray.progress import RichProgress
+    from persona_ray.synth.assist.calls import speak_folder
+    from persona_ray.synth.assist.world import World
+    from persona_ray.synth.config import SynthConfig
+    from persona_ray.synth.speech import make_synthesizer
+
+    synthesizer = make_synthesizer(load_section(SynthConfig, None, overrides or ()))
+    world = World(load_library("", AssistConfig().steps).scripts)
+    spoken = speak_folder(folder, world, synthesizer, RichProgress())
+    Console().print(f"{folder}: {spoken} turns")
+
+
 @app.command()
 def keys() -> None:
     """Every key of the archive's configuration."""
