@@ -54,10 +54,14 @@ def check(config: RunConfig) -> None:
 def routers(config: RunConfig) -> tuple[Callable[[AssistServices], APIRouter], ...]:
     """All routes, in the order in which they are looked through."""
     del config
+    from persona_ray.serving.routes.assist_calls import assist_calls
+    from persona_ray.serving.routes.assist_devices import assist_devices
+    from persona_ray.serving.routes.assist_feedback import assist_feedback
     from persona_ray.serving.routes.assist_live import assist_live
+    from persona_ray.serving.routes.assist_pages import assist_pages
     from persona_ray.serving.routes.health import health
 
-    return (health, assist_live)
+    return (health, assist_live, assist_calls, assist_devices, assist_feedback, assist_pages)
 
 
 def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -> FastAPI:

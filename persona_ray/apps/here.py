@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persona_ray.apps.alias import (
     AliasFollower,
@@ -20,6 +20,9 @@ from persona_ray.apps.alias import (
     choose_challenger,
     follow,
 )
+from persona_ray.apps.assist import build_for as build_assist
+from persona_ray.apps.assist import check as check_assist
+from persona_ray.apps.assist_models import choose_bundles
 from persona_ray.apps.bundles import choose_bundle, choose_category, may_be_refused
 from persona_ray.apps.lifetime import (
     answer_what_was_begun,
@@ -34,6 +37,7 @@ from persona_ray.errors import ServiceError
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from persona_ray.apps.assist_models import AssistBundles
     from persona_ray.config import RunConfig
     from persona_ray.serving.stages import BundleChoice
 
@@ -46,21 +50,22 @@ class App(StrEnum):
 
     PERSONALITY = "personality"
     SCREENING = "screening"
+    ASSIST = "assist"
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What it takes to serve an application here.
 
-    `choose` finds its bundle; `chosen_first`: whether that may be refused, so that it is waited for
-    before a cluster starts. `check` raises what replicas would fail of again and again. `start`
+    `choose` finds its bundles; `chosen_first`: whether that may be refused, so that it is waited
+    for before a cluster starts. `check` raises what replicas would fail of again and again. `start`
     runs it, and gives what to do while it runs. `key`: what a key for it is made with.
     """
 
-    choose: Callable[[RunConfig], BundleChoice]
+    choose: Callable[[RunConfig], Any]
     chosen_first: Callable[[RunConfig], bool]
     check: Callable[[RunConfig], None]
-    start: Callable[[RunConfig, BundleChoice, Say], Callable[[], None]]
+    start: Callable[[RunConfig, Any, Say], Callable[[], None]]
     key: str
 
 
@@ -81,6 +86,14 @@ def _plan(app: App) -> _Plan:
                 check=_check_robot,
                 start=_screening,
                 key="USER --scope screen --scope screening",
+            )
+        case App.ASSIST:
+            return _Plan(
+                choose=choose_bundles,
+                chosen_first=lambda _: True,
+                check=check_assist,
+                start=_assist,
+                key="AGENT --scope assist",
             )
 
 
@@ -134,7 +147,7 @@ def _check_robot(config: RunConfig) -> None:
 def _start(
     config: RunConfig,
     app: App,
-    choose: Callable[[], BundleChoice],
+    choose: Callable[[], Any],
     say: Say,
     session: bool,
 ) -> None:
@@ -184,6 +197,14 @@ def _screening(config: RunConfig, category: BundleChoice, say: Say) -> Callable[
     say(f"loading {category.name} {category.version} ({category.reference})")
     with _starting():
         _run(build_screening(config, category), App.SCREENING)
+    return lambda: _wait(threading.Event())
+
+
+def _assist(config: RunConfig, bundles: AssistBundles, say: Say) -> Callable[[], None]:
+    """As `_personality`, of assistance."""
+    say(f"loading {bundles}")
+    with _starting():
+        _run(build_assist(config, bundles), App.ASSIST)
     return lambda: _wait(threading.Event())
 
 

@@ -22,8 +22,11 @@ def serve(
         ),
     ] = None,
     app: Annotated[
-        Literal["personality", "screening"],
-        typer.Option(help="personality: callers' colours; screening: unknown calls."),
+        Literal["personality", "screening", "assist"],
+        typer.Option(
+            help="personality: callers' colours; screening: unknown calls; assist: what an agent "
+            "may say next."
+        ),
     ] = "personality",
 ) -> None:
     """Recognise over HTTP and WebSocket, with the registry's champion.
@@ -35,6 +38,9 @@ def serve(
 
     `--app screening` answers unknown calls, with the champion of the category models or that of
     `--set screening.bundle=...`. On a Ray cluster: `serve deploy serve_configs/screening.yaml`.
+
+    `--app assist` puts scripts before agents in calls, by the champions of the emotion model and
+    of the ranker where there are any. On a Ray cluster: `serve deploy serve_configs/assist.yaml`.
     """
     from persona_ray.apps.here import App, serve_here
 

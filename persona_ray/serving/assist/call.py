@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from persona_ray.conversation import Scene, Speaker
-from persona_ray.errors import RequestError
+from persona_ray.conversation import Speaker
 from persona_ray.inference.assist.crosstalk import own_speech
 from persona_ray.inference.assist.records import NotHeard
 from persona_ray.serving.assist.arrivals import Arrivals
@@ -29,14 +27,15 @@ from persona_ray.serving.assist.protocol import (
     read_kept,
     read_message,
 )
-from persona_ray.serving.assist.scenes import colour_named, scene_named
+from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_named
 from persona_ray.serving.assist.state import AssistState, MindState, read_assist_state
+from persona_ray.serving.assist.steps import Ended, Last, Moved, Step
+from persona_ray.serving.assist.telling import new_event
 from persona_ray.serving.live.connection import begun_already
 from persona_ray.serving.live.frames import ChannelsIntake
 from persona_ray.serving.live.judging import failed_stretch, patiently
 from persona_ray.serving.live.protocol import WINDOW_S, Ack, Finish, Sound
 from persona_ray.serving.live.state import LiveState
-from persona_ray.store.assist.records import NewEvent
 
 if TYPE_CHECKING:
     from persona_ray.audio.vad import VoiceActivity
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.assist.protocol import AnyEvent, Kept
     from persona_ray.serving.assist.services import AssistServices
     from persona_ray.serving.live.endpoint import Checkpoint, Utterance
-    from persona_ray.store.assist.records import AssistCall, NewSuggestion
+    from persona_ray.store.assist.records import AssistCall
     from persona_ray.types import Samples
 
 # Steps that wait; then frames are no longer taken.
@@ -52,31 +51,6 @@ _WAITING = 8
 _RECEIVED_EVERY_S = 5.0
 
 Emit = Callable[["AnyEvent"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A stretch of one channel ended, at `cut_at` of `time.monotonic`; no `utterance`: silence."""
-
-    speaker: Speaker
-    checkpoint: Checkpoint
-    cut_at: float
-    utterance: Utterance | None = None
-    hearing: Hearing | None = None
-    said_until_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """The scene, or what is known of the customer, is another from here on."""
-
-    scene: Scene | None = None
-    colour: dict[str, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """There is no more."""
 
 
 class AssistedCall:
@@ -102,7 +76,9 @@ class AssistedCall:
         self._settled_frame, self._offset = (state.frame, state.offset) if state else (0, 0)
         self._channels: dict[Speaker, LiveState] = dict(state.channels) if state else {}
         self._mind = Mind(services, record, state.mind if state else begun)
-        channels = _channels(sound)
+        # As the client has told it; the mind gets there once what was said before is settled.
+        self._scene = self._mind.scene
+        channels = channels_of(sound)
         self._intake = ChannelsIntake(
             sound,
             config.audio.sample_rate_hz,
@@ -124,7 +100,7 @@ class AssistedCall:
         }
         self._arrivals = Arrivals(resumed=state is not None)
         self._seq = 0
-        self._steps: asyncio.Queue[_Ended | _Moved | _Last] = asyncio.Queue(_WAITING)
+        self._steps: asyncio.Queue[Step] = asyncio.Queue(_WAITING)
         self._told_s = self._counted_s = self._intake.heard_s
 
     @classmethod
@@ -196,12 +172,12 @@ class AssistedCall:
                 return True
             case SceneChanged():
                 steps = self._services.config.assist.steps
-                before = self._mind.scene
-                await self._steps.put(_Moved(scene=scene_named(said, steps, before)))
+                self._scene = scene_named(said, steps, self._scene)
+                await self._steps.put(Moved(scene=self._scene))
             case ColourKnown():
                 labels = self._services.config.annotation.labels
                 colour = colour_named(said.probabilities, labels)
-                await self._steps.put(_Moved(colour=colour))
+                await self._steps.put(Moved(colour=colour))
             case _:
                 raise begun_already()
         return False
@@ -210,7 +186,7 @@ class AssistedCall:
         """There are no more frames."""
         self._count()
         await self._push(self._intake.finish_all(), over=True)
-        await self._steps.put(_Last())
+        await self._steps.put(Last())
 
     def cancel(self) -> None:
         """See Conversing."""
@@ -219,7 +195,7 @@ class AssistedCall:
             ear.cancel()
         while not self._steps.empty():
             step = self._steps.get_nowait()
-            if isinstance(step, _Ended) and step.hearing is not None:
+            if isinstance(step, Ended) and step.hearing is not None:
                 step.hearing.cancel()
 
     async def _push(self, parts: list[Samples], over: bool = False) -> None:
@@ -231,9 +207,9 @@ class AssistedCall:
         ]
         ended = []
         for ear, cut in found:
-            step = _Ended(ear.speaker, cut.checkpoint, time.monotonic())
+            step = Ended(ear.speaker, cut.checkpoint, time.monotonic())
             if cut.utterance is not None:
-                step = _Ended(
+                step = Ended(
                     ear.speaker,
                     cut.checkpoint,
                     time.monotonic(),
@@ -265,22 +241,22 @@ class AssistedCall:
         while True:
             step = await self._steps.get()
             match step:
-                case _Moved():
+                case Moved():
                     await self._move(step)
-                case _Ended():
+                case Ended():
                     await self._end(step)
-                case _Last():
+                case Last():
                     await self._conclude()
                     return
 
-    async def _move(self, step: _Moved) -> None:
+    async def _move(self, step: Moved) -> None:
         if step.scene is not None:
             self._mind.move(step.scene)
         if step.colour is not None:
             self._mind.learn(step.colour)
         await self._settle(Considered())
 
-    async def _end(self, step: _Ended) -> None:
+    async def _end(self, step: Ended) -> None:
         made, clock = Considered(), None
         if step.utterance is not None and step.hearing is not None:
             clock = Clock(self._arrivals.said_at(step.said_until_s))
@@ -326,7 +302,7 @@ class AssistedCall:
             self.record,
             state.model_dump(mode="json"),
             self._seq,
-            [_new_event(event, made.suggestion) for event in made.events],
+            [new_event(event, made.suggestion) for event in made.events],
             [] if made.suggestion is None else [made.suggestion],
             scene={"product": scene.product, "step": scene.step, "campaign": scene.campaign},
             ended=ended,
@@ -362,29 +338,6 @@ class AssistedCall:
         heard_s = self._intake.heard_s
         self._services.metrics.audio("assisted", max(0.0, heard_s - self._counted_s))
         self._counted_s = heard_s
-
-
-def _channels(sound: Sound) -> dict[Speaker, int]:
-    """Of whom which channel is. Raises RequestError where nobody can tell."""
-    if sound.channels > 2:
-        raise RequestError(
-            "assist.channels",
-            f"{sound.channels} channels, of an agent and a customer",
-            status=422,
-            field="channels",
-            fix="send two channels, or the customer's alone",
-        )
-    found = {Speaker.CUSTOMER: sound.customer_channel}
-    if sound.channels == 2:
-        found[Speaker.AGENT] = 1 - sound.customer_channel
-    return found
-
-
-def _new_event(event: Kept, suggestion: NewSuggestion | None) -> NewEvent:
-    body = event.model_dump_json()
-    if isinstance(event, Pushed) and suggestion is not None and suggestion.push is not None:
-        return NewEvent(body, event.push_id, suggestion.push.expires_at)
-    return NewEvent(body)
 
 
 def _timed(event: Kept, clock: Clock | None) -> Kept:

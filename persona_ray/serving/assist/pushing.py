@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from persona_ray.config.assist import PushConfig
     from persona_ray.inference.assist.records import SpeechInformation, Suggestion
 
-DEVICE = "device"
-
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -42,6 +40,7 @@ class Pushing:
         self, config: PushConfig, kept: Mapping[str, Any], shown: Mapping[str, int]
     ) -> None:
         self._policy = PushPolicy(config, kept)
+        self._channel = config.channel
         self.shown = Counter(shown)
 
     def dump(self) -> dict[str, Any]:
@@ -81,7 +80,7 @@ class Pushing:
         scripts = shown_scripts(made)
         push = NewPush(
             push_id=uuid.uuid4().hex,
-            channel=DEVICE,
+            channel=self._channel,
             scripts=tuple(one.script_id for one in scripts),
             expires_at=datetime.now(UTC) + timedelta(seconds=found.expires_in_s),
         )

@@ -1,4 +1,4 @@
-"""The scene and the colour that a client names, checked."""
+"""What a client names, checked: whose which channel is, the scene, the colour."""
 
 from __future__ import annotations
 
@@ -6,14 +6,31 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from persona_ray.conversation import Scene
+from persona_ray.conversation import Scene, Speaker
 from persona_ray.errors import RequestError
 
 if TYPE_CHECKING:
     from persona_ray.serving.assist.protocol import SceneNamed
+    from persona_ray.serving.live.protocol import Sound
 
 # Probabilities may be rounded.
 _SUM = 1.02
+
+
+def channels_of(sound: Sound) -> dict[Speaker, int]:
+    """Of whom which channel is. Raises RequestError where nobody can tell."""
+    if sound.channels > 2:
+        raise RequestError(
+            "assist.channels",
+            f"{sound.channels} channels, of an agent and a customer",
+            status=422,
+            field="channels",
+            fix="send two channels, or the customer's alone",
+        )
+    found = {Speaker.CUSTOMER: sound.customer_channel}
+    if sound.channels == 2:
+        found[Speaker.AGENT] = 1 - sound.customer_channel
+    return found
 
 
 def scene_named(named: SceneNamed, steps: Sequence[str], before: Scene | None = None) -> Scene:

@@ -1,15 +1,18 @@
-"""What an assisted call knows of a sentence, as its events tell it."""
+"""What an assisted call knows of a sentence, as its events tell it and the store keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from persona_ray.serving.assist.protocol import KeywordFelt, ShownScript, TurnHeard
+from persona_ray.serving.assist.protocol import KeywordFelt, Pushed, ShownScript, TurnHeard
+from persona_ray.store.assist.records import NewEvent
 
 if TYPE_CHECKING:
     from persona_ray.conversation import Relation
     from persona_ray.inference.assist.records import Mood, Sentence, Suggestion
+    from persona_ray.serving.assist.protocol import Kept
+    from persona_ray.store.assist.records import NewSuggestion
 
 _DIGITS = 4
 
@@ -62,3 +65,10 @@ def shown_scripts(made: Suggestion) -> tuple[ShownScript, ...]:
         ShownScript(script_id=one.id, text=one.text, topic=one.topic, style=one.style)
         for one in scripts
     )
+
+
+def new_event(event: Kept, suggestion: NewSuggestion | None) -> NewEvent:
+    body = event.model_dump_json()
+    if isinstance(event, Pushed) and suggestion is not None and suggestion.push is not None:
+        return NewEvent(body, event.push_id, suggestion.push.expires_at)
+    return NewEvent(body)

@@ -17,9 +17,10 @@ from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
 from persona_ray.serving.gate import Caller
+from persona_ray.serving.paging import Before, next_page, page_before
 from persona_ray.serving.routes.screening_files import PRIVATE
 from persona_ray.serving.screening.desk import Desk, unknown_call
-from persona_ray.serving.screening.fields import ForUser, in_utc
+from persona_ray.serving.screening.fields import ForUser
 from persona_ray.serving.screening.housekeeping import housekeeping
 from persona_ray.serving.screening.samples import sample_line
 from persona_ray.serving.screening.schemas import (
@@ -100,7 +101,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
     @router.get("/calls", summary="The inbox", responses=ERRORS)
     async def inbox(
         user_id: ForUser = "",
-        before: Annotated[str, Query(max_length=256, description="`next` of a page")] = "",
+        before: Before = "",
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         category: Annotated[str, Query(max_length=64)] = "",
         standing: Standing | None = None,
@@ -109,11 +110,12 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         """The latest calls first."""
         user = user_of(caller, user_id)
         found = await asyncio.to_thread(
-            kept.inbox, user, limit + 1, _cursor(before), category, standing or ""
+            kept.inbox, user, limit + 1, page_before(before), category, standing or ""
         )
         page = found[:limit]
         items = [inbox_item(call, services.links, recorded(call)) for call in page]
-        return InboxAnswer(calls=items, next=_next(page[-1]) if len(found) > limit else None)
+        following = next_page(page[-1].at, page[-1].call_id) if len(found) > limit else None
+        return InboxAnswer(calls=items, next=following)
 
     @router.get("/calls/{call_id}", summary="One call", responses={**ERRORS, **UNKNOWN})
     async def one(
@@ -244,25 +246,3 @@ def _check_operator(caller: Caller) -> None:
 
 def _forgotten(deleted: Deleted) -> ForgottenAnswer:
     return ForgottenAnswer(calls=deleted.calls, recordings=len(deleted.recordings))
-
-
-def _next(last: ScreenedCall) -> str:
-    return f"{last.at.isoformat()} {last.call_id}"
-
-
-def _cursor(text: str) -> tuple[datetime, str] | None:
-    if not text:
-        return None
-    at, _, call_id = text.partition(" ")
-    try:
-        found = datetime.fromisoformat(at)
-        if found.tzinfo is not None:
-            return in_utc(found), call_id
-    except ValueError:
-        pass
-    raise RequestError(
-        "request.invalid",
-        "before: not the 'next' of a page",
-        field="before",
-        fix="send `next` of the page before as it is",
-    )

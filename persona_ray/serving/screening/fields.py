@@ -9,16 +9,10 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
+from persona_ray.serving.paging import in_utc
+
 # Clocks of phones and switches may be ahead of ours by this much.
 _AHEAD = timedelta(days=1)
-
-
-def in_utc(at: datetime) -> datetime:
-    """Raises ValueError where the years of UTC do not reach."""
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("outside of the years 1 to 9999 in UTC") from None
 
 
 def _has_come(at: datetime) -> datetime:

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from persona_ray.apps import personality, screening
+from persona_ray.apps import assist, personality, screening
 from persona_ray.config import load_config
 from persona_ray.errors import ConfigError
 
-BUILDERS = {"personality": personality.build, "screening": screening.build}
+BUILDERS = {
+    "personality": personality.build,
+    "screening": screening.build,
+    "assist": assist.build,
+}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
