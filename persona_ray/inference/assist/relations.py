@@ -1,11 +1,13 @@
 """How a customer's sentence follows from the last turns: by rules over a list of words.
 
 Looked at in this order, the first that holds is it: repetition, a new topic that is announced,
-refusal, question, objection, agreement, answer, a new topic that is not announced, statement.
+consent, an answer that tells something, what the customer owns (a statement), refusal, question,
+objection, agreement, any other answer, a new topic that is not announced, statement.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -28,7 +30,19 @@ _LEAST_CHARACTERS = 5
 _YES_CHARACTERS = 4
 # Turns that are looked back on: for repetition, and for the topic.
 _BACK, _TOPIC_BACK = 12, 4
+# What ends in a mark, with it. An echo of what the agent said is no longer than this.
+_CLAUSES = re.compile(r"[^。！？!?；;]+[。！？!?；;]?")
+_ECHO_CHARACTERS = 5
 _NEGATIONS = ("不", "没", "别", "不太", "不算", "没有")
+
+
+class Phrases(BaseModel):
+    """Phrases, and regular expressions of what has too many wordings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phrases: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...] = ()
 
 
 class RelationWords(BaseModel):
@@ -37,10 +51,13 @@ class RelationWords(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     question_ends: tuple[str, ...]
-    question_words: tuple[str, ...]
+    questions: Phrases
     no_questions: tuple[str, ...]
-    refusals: tuple[str, ...]
-    objections: tuple[str, ...]
+    consents: tuple[str, ...]
+    owns: tuple[str, ...]
+    tells: tuple[str, ...]
+    refusals: Phrases
+    objections: Phrases
     agreements: tuple[str, ...]
     affirmations: frozenset[str]
     proposals: tuple[str, ...]
@@ -63,17 +80,22 @@ def relation_of(
     ones."""
     words = words or shipped_words()
     said = normalise(text)
-    back = before[-_BACK:]
-    asked = bool(before) and before[-1].speaker is Speaker.AGENT and asks(before[-1].text, words)
-    if _repeats(said, back, words):
+    if _repeats(said, before[-_BACK:], words):
         return Relation.REPETITION
     if _has(said, words.changes):
         return Relation.TOPIC_CHANGE
-    if _has_affirmed(said, words.refusals):
+    if _has_affirmed(said, words.consents):
+        return Relation.AGREEMENT
+    asked = bool(before) and before[-1].speaker is Speaker.AGENT and asks(before[-1].text, words)
+    if asked and _has(said, words.tells):
+        return Relation.ANSWER
+    if _has(said, words.owns):
+        return Relation.STATEMENT
+    if _against(said, words.refusals):
         return Relation.OBJECTION
     if said not in words.affirmations and asks(text, words):
         return Relation.QUESTION
-    if _has_affirmed(said, words.objections):
+    if _against(said, words.objections):
         return Relation.OBJECTION
     if _agrees(said, before, words):
         return Relation.AGREEMENT
@@ -85,15 +107,20 @@ def relation_of(
 
 
 def asks(text: str, words: RelationWords) -> bool:
-    """Whether a text asks something. A recogniser often leaves out the question mark."""
-    if text.rstrip().endswith(("?", "？")):
-        return True
-    said = normalise(text)
-    if said.endswith(words.question_ends):
-        return True
+    """Whether a text asks something. A recogniser often leaves out the question mark; a short echo
+    of what was heard (`是吗？`) asks nothing, where more is said."""
+    clauses = [part for part in _CLAUSES.findall(text) if normalise(part)]
+    return any(_clause_asks(clause, words, len(clauses) == 1) for clause in clauses)
+
+
+def _clause_asks(clause: str, words: RelationWords, alone: bool) -> bool:
+    said = normalise(clause)
     for phrase in words.no_questions:
         said = said.replace(phrase, "")
-    return _has(said, words.question_words)
+    if _has(said, words.questions.phrases) or _matches(said, words.questions.patterns):
+        return True
+    marked = clause.rstrip().endswith(("?", "？")) or said.endswith(words.question_ends)
+    return marked and (alone or len(said) > _ECHO_CHARACTERS)
 
 
 def _repeats(said: str, before: Sequence[Sentence], words: RelationWords) -> bool:
@@ -128,6 +155,14 @@ def _topics(said: str, words: RelationWords) -> set[str]:
 
 def _has(said: str, phrases: Iterable[str]) -> bool:
     return any(phrase in said for phrase in phrases)
+
+
+def _against(said: str, what: Phrases) -> bool:
+    return _has_affirmed(said, what.phrases) or _matches(said, what.patterns)
+
+
+def _matches(said: str, patterns: Iterable[re.Pattern[str]]) -> bool:
+    return any(pattern.search(said) for pattern in patterns)
 
 
 def _has_affirmed(said: str, phrases: Iterable[str]) -> bool:
