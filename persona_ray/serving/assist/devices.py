@@ -27,7 +27,7 @@ from persona_ray.serving.assist.protocol import (
 )
 from persona_ray.serving.assist.services import agent_of
 from persona_ray.serving.failures import close_of, failure_of, unexpected
-from persona_ray.serving.live.connection import first_error, start_first
+from persona_ray.serving.live.connection import start_first
 from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.store.assist.records import PushState
 
@@ -84,13 +84,19 @@ class _Device:
 
     async def converse(self, agent_id: str, after: int | None, come: asyncio.Event) -> None:
         """Raises what ends it: WebSocketDisconnect where the device goes."""
+        # That the device is gone matters less than anything else.
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._line.watch(), self._tell(agent_id, after, come), self._hear())
+        ]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._line.watch())
-                group.create_task(self._hear())
-                group.create_task(self._tell(agent_id, after, come))
-        except* Exception as errors:
-            raise first_error(errors) from None
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            first = next(task for task in tasks if task.done())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        first.result()
 
     async def part(self, failure: Failure) -> None:
         """Say why, and close."""
@@ -127,7 +133,8 @@ class _Device:
             event["expires_in_s"] = round(left_s, 3)
         await self._send(Notice(number=notice.number, call_id=notice.call_id, event=event))
         if notice.push_id:
-            await self._note(notice.push_id, PushState.SENT)
+            # Of a device that goes right then it is true as well.
+            await asyncio.shield(self._note(notice.push_id, PushState.SENT))
 
     async def _note(self, push_id: str, state: PushState) -> None:
         new = await asyncio.to_thread(self._pushes.comes_to, push_id, state, datetime.now(UTC))

@@ -12,8 +12,16 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from persona_ray.store.assist.records import AgentNotice, Push, PushState, UnknownPushError
-from persona_ray.store.assist.tables import AssistEventRow, AssistPushRow
+from persona_ray.store.assist.records import (
+    CUSTOMER,
+    DEVICE,
+    AgentNotice,
+    CustomerPush,
+    Push,
+    PushState,
+    UnknownPushError,
+)
+from persona_ray.store.assist.tables import AssistCallRow, AssistEventRow, AssistPushRow
 from persona_ray.store.database import Database, affected
 
 _ROW = AssistPushRow
@@ -22,7 +30,7 @@ _BEFORE: Mapping[PushState, frozenset[PushState]] = {
     PushState.SENT: frozenset({PushState.MADE}),
     PushState.SEEN: frozenset({PushState.MADE, PushState.SENT}),
     PushState.LATE: frozenset({PushState.MADE}),
-    PushState.FAILED: frozenset({PushState.MADE}),
+    PushState.FAILED: frozenset({PushState.MADE, PushState.SENT}),
 }
 
 
@@ -46,15 +54,33 @@ class PushRepository:
         with self._database.read() as session:
             return [_record(row) for row in session.scalars(query.order_by(_ROW.turn))]
 
-    def comes_to(self, push_id: str, state: PushState, now: datetime) -> bool:
-        """Note that a push was sent, seen, dropped as late or failed; whether that is new. What
-        cannot follow, such as late after sent, changes nothing."""
+    def comes_to(
+        self, push_id: str, state: PushState, now: datetime, channel: str = DEVICE
+    ) -> bool:
+        """Note that a push of `channel` was sent, seen, dropped as late or failed; whether that is
+        new. What cannot follow, such as late after sent, changes nothing."""
         values: dict[str, Any] = {"state": state, f"{state}_at": now}
         if state is PushState.SEEN:
             values["sent_at"] = func.coalesce(_ROW.sent_at, now)
-        mine = (_ROW.push_id == push_id, _ROW.state.in_(_BEFORE[state]))
+        before = _ROW.state.in_(_BEFORE[state])
+        mine = (_ROW.push_id == push_id, _ROW.channel == channel, before)
         with self._database.write() as session:
             return affected(session.execute(update(_ROW).where(*mine).values(**values))) > 0
+
+    def for_customers(self, now: datetime, limit: int = 100) -> list[CustomerPush]:
+        """Those that wait to be sent to a customer and are still worth it, in order."""
+        event, call = AssistEventRow, AssistCallRow
+        query = (
+            select(_ROW, call.customer_id, event.body)
+            .join(call, (call.agent_id == _ROW.agent_id) & (call.call_id == _ROW.call_id))
+            .join(event, (event.agent_id == _ROW.agent_id) & (event.push_id == _ROW.push_id))
+            .where(_ROW.state == PushState.MADE, _ROW.channel == CUSTOMER, _ROW.expires_at > now)
+            .order_by(_ROW.made_at)
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            found = session.execute(query).tuples()
+            return [CustomerPush(_record(row), whose, body) for row, whose, body in found]
 
     def drop_late(self, before: datetime) -> int:
         """Drop what nobody was sent and expired before `before`; how many."""
@@ -92,6 +118,11 @@ class PushRepository:
         query = select(func.max(AssistEventRow.id)).where(AssistEventRow.agent_id == agent_id)
         with self._database.read() as session:
             return session.scalar(query) or 0
+
+    def newest(self) -> int:
+        """Number of the last notice of all, 0 where there is none."""
+        with self._database.read() as session:
+            return session.scalar(select(func.max(AssistEventRow.id))) or 0
 
     def news(self, after: int) -> tuple[int, frozenset[str]]:
         """The last notice's number, and whose notices are behind number `after`."""

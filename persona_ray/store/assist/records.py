@@ -9,6 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+# Whom a push is for.
+DEVICE, CUSTOMER = "device", "customer"
+
 
 class UnknownPushError(LookupError):
     """There is no such push, or its call is gone."""
@@ -73,7 +76,7 @@ class AssistCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPush:
-    """Scripts for whom `channel` names (`device` or `customer`), the large one first."""
+    """Scripts for whom `channel` names, the large one first."""
 
     push_id: str
     channel: str
@@ -203,6 +206,15 @@ class Scored:
 
     score: float
     positive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerPush:
+    """A push on its way to a customer; `body`: its event."""
+
+    push: Push
+    customer_id: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
