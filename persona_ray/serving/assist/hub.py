@@ -14,7 +14,7 @@ from persona_ray.audio.vad import VoiceActivity
 from persona_ray.errors import RequestError
 from persona_ray.serving.assist.call import AssistedCall
 from persona_ray.serving.assist.protocol import CallBegan
-from persona_ray.serving.assist.scenes import colour_named, scene_named
+from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_named
 from persona_ray.serving.assist.state import MindState
 from persona_ray.serving.live.connection import NORMAL, converse, part
 from persona_ray.serving.live.hub import unknown_call
@@ -50,6 +50,7 @@ class AssistedCalls:
         code = ""
         try:
             with self._room.taken():
+                channels_of(start.sound)
                 scene = scene_named(start.scene, self._services.config.assist.steps)
                 begun = await self._begun(start, scene)
                 record = await self._open(agent_id, start, scene)
