@@ -9,7 +9,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from persona_ray.config.base import Section
-from persona_ray.config.category import CategoryModelConfig, CategoryTrainingConfig
+from persona_ray.config.category import (
+    CategoryModelConfig,
+    CategoryTextConfig,
+    CategoryTrainingConfig,
+)
+from persona_ray.config.learning import GramsConfig
 from persona_ray.config.serving import ScaleConfig
 
 
@@ -41,8 +46,27 @@ class EarsConfig(Section):
     )
 
 
+class EmotionTextConfig(CategoryTextConfig):
+    """What reads how a sentence sounds (its first line), and what was said."""
+
+    grams: GramsConfig = GramsConfig(first=5, later=3, later_weight=1.0, features=32, dropout=0.5)
+
+
 class EmotionModelConfig(CategoryModelConfig):
-    """The model: it reads a keyword in its context, and how both sound in words."""
+    """The model: it reads a keyword in its context, and how both sound in letters."""
+
+    text: EmotionTextConfig = EmotionTextConfig()
+
+
+class EmotionTrainingConfig(CategoryTrainingConfig):
+    """Its training: texts are short and many."""
+
+    epochs: int = Field(6, ge=1, description="passes over the training texts")
+    learning_rate: float = Field(5e-3, gt=0, description="Adam's, in the first epoch")
+    batch_s: float = Field(128.0, gt=0, description="texts of one update, over all workers")
+    micro_batch_s: float = Field(
+        128.0, gt=0, description="texts that a worker passes through the model at a time"
+    )
 
 
 class EmotionConfig(Section):
@@ -57,13 +81,15 @@ class EmotionConfig(Section):
         (), description="files of conversations with planted or labelled emotions (JSON lines)"
     )
     judged_by: tuple[str, ...] = Field(
-        (), description="files that only judge; empty: a share of the customers does"
+        (),
+        description="files of other wordings: `dev` of their customers say when to stop and how to "
+        "weigh, the others judge; empty: customers of `conversations` do",
     )
     test: float = Field(0.2, gt=0, lt=0.5, description="share of customers that is judged by")
     dev: float = Field(0.1, gt=0, lt=0.5, description="share that says when to stop")
     salt: str = Field("emotion", description="changes which customers fall where")
     model: EmotionModelConfig = EmotionModelConfig()
-    training: CategoryTrainingConfig = CategoryTrainingConfig()
+    training: EmotionTrainingConfig = EmotionTrainingConfig()
 
     @model_validator(mode="after")
     def _weights_make_one(self) -> Self:

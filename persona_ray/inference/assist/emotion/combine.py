@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 from persona_ray.inference.assist.emotion.distribution import mixed, valence
 from persona_ray.inference.assist.emotion.model import keyword_text, sentence_text
 from persona_ray.inference.assist.emotion.reading import read
+from persona_ray.inference.assist.emotion.sounding import Sounding
 from persona_ray.inference.assist.records import KeywordEmotion, Mood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from persona_ray.conversation import Tone
     from persona_ray.inference.assist.emotion.lexicon import Lexicon
     from persona_ray.inference.assist.emotion.reading import Found
     from persona_ray.inference.assist.records import Probabilities, Sentence
@@ -67,12 +67,9 @@ class MoodReader:
 
     def mood(self, sentence: Sentence) -> Mood:
         """Of a sentence; one without words is neutral as far as anything tells."""
-        return self.of(sentence.text, sentence.tone)
-
-    def of(self, text: str, tone: Tone) -> Mood:
-        """Of what was said and how it sounded."""
-        reading = read(self._lexicon, text)
-        whole, of_keywords = self._told(text, tone, reading.keywords)
+        said = Sounding.of(sentence)
+        reading = read(self._lexicon, said.text)
+        whole, of_keywords = self._told(said, reading.keywords)
         combined = self._combined(reading.probabilities, whole)
         return Mood(
             combined=combined,
@@ -86,13 +83,13 @@ class MoodReader:
         )
 
     def _told(
-        self, text: str, tone: Tone, keywords: Sequence[Found]
+        self, said: Sounding, keywords: Sequence[Found]
     ) -> tuple[Probabilities, Sequence[Probabilities]]:
         """By the model: of the sentence, and of each keyword."""
         if self._model is None:
             return {}, [{} for _ in keywords]
-        texts = [keyword_text(text, one.start, one.end, tone) for one in keywords]
-        whole, *rows = self._model.probabilities([sentence_text(text, tone), *texts])
+        texts = [keyword_text(said, one.start, one.end) for one in keywords]
+        whole, *rows = self._model.probabilities([sentence_text(said), *texts])
         return whole_of(whole, keywords, rows), rows
 
     def _keyword(self, found: Found, model: Probabilities) -> KeywordEmotion:

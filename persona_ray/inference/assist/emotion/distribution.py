@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from persona_ray.inference.assist.records import Probabilities
 
 # Every emotion keeps this much: no word makes another one impossible.
-FLOOR = 0.01
+FLOOR = 0.02
+# Of neutral where words were said, and none is known: they may mean anything.
+_UNKNOWN = 0.45
 # Nothing is felt beyond this strength, so that odds stay finite.
 STRONGEST = 0.98
 # How good it is for a call: -1 the worst, 1 the best. Our own, after the order of the circumplex of
@@ -44,6 +46,12 @@ def from_strengths(strengths: Mapping[Emotion, float]) -> dict[Emotion, float]:
 def neutral() -> dict[Emotion, float]:
     """Of nothing said."""
     return from_strengths({})
+
+
+def unknown() -> dict[Emotion, float]:
+    """Of words that say nothing to whoever reads them."""
+    rest = (1 - _UNKNOWN) / (len(Emotion) - 1)
+    return dict.fromkeys(Emotion, rest) | {Emotion.NEUTRAL: _UNKNOWN}
 
 
 def mixed(parts: Iterable[tuple[float, Probabilities]]) -> dict[Emotion, float]:

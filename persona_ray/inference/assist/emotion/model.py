@@ -1,7 +1,8 @@
 """The emotion model: what a keyword in its context, or a whole sentence, shows by words and sound.
 
-It is a model that reads. A text of it has three lines: how it sounds in words
-(`inference.assist.tone_words`), the keyword (of a sentence: none), the sentence.
+It is a model that reads. The first line of a text is how the sentence sounds, as letters
+(`sounding.sound_words`); of a keyword, how it sounds and the keyword follow; the sentence comes
+last.
 """
 
 from __future__ import annotations
@@ -10,28 +11,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_ray.conversation import Emotion, Tone
+from persona_ray.conversation import Emotion
 from persona_ray.errors import BundleError
-from persona_ray.inference.assist.tone_words import tone_words
+from persona_ray.inference.assist.emotion.sounding import sound_words
 from persona_ray.types import Modality
 
 if TYPE_CHECKING:
+    from persona_ray.inference.assist.emotion.sounding import Sounding
     from persona_ray.inference.assist.records import Probabilities
     from persona_ray.inference.judge import Judge
 
 
-def sentence_text(text: str, tone: Tone) -> str:
+def sentence_text(said: Sounding) -> str:
     """What the model reads of a sentence."""
-    return _lines(tone, "", text)
+    return _lines(sound_words(said.tone), said.text)
 
 
-def keyword_text(text: str, start: int, end: int, tone: Tone) -> str:
-    """What it reads of characters `start` to `end` of a sentence."""
-    return _lines(tone, text[start:end], text)
+def keyword_text(said: Sounding, start: int, end: int) -> str:
+    """What it reads of characters `start` to `end` of it."""
+    sound = sound_words(said.tone), sound_words(said.at(start, end))
+    return _lines(*sound, said.text[start:end], said.text)
 
 
-def _lines(tone: Tone, keyword: str, text: str) -> str:
-    return "\n".join([tone_words(tone), *(" ".join(part.split()) for part in (keyword, text))])
+def without_sound(text: str) -> str:
+    """Of what either gave: its words alone, for comparison."""
+    lines = text.split("\n")
+    return _lines(*(lines[1:] if len(lines) == 2 else lines[2:]))
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in lines)
 
 
 class EmotionReader:

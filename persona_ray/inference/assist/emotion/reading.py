@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.conversation import Emotion
-from persona_ray.inference.assist.emotion.distribution import from_strengths
+from persona_ray.inference.assist.emotion.distribution import from_strengths, neutral, unknown
 from persona_ray.inference.assist.emotion.lexicon import Lexicon, folded
 
 if TYPE_CHECKING:
@@ -65,8 +65,12 @@ class _Modifier:
 
 def read(lexicon: Lexicon, text: str) -> Reading:
     """The emotion of `text`. Each emotion's strengths add up as independent causes do (noisy or):
-    another keyword of it never makes it less."""
+    another keyword of it never makes it less. Words none of which is known may mean anything."""
+    if not any(map(str.isalnum, text)):
+        return Reading((), neutral())
     found = _Scan(lexicon, folded(text)).keywords(text)
+    if not found:
+        return Reading((), unknown())
     missing: dict[Emotion, float] = {}
     for keyword in found:
         for emotion, strength in keyword.strengths.items():
