@@ -43,10 +43,14 @@ def build_for(config: RunConfig, bundles: AssistBundles, version: str = "") -> A
 
 
 def check(config: RunConfig) -> None:
-    """Raises LibraryError, LexiconError where a file of the configuration is of no use."""
+    """Raises LibraryError, LexiconError where a file of the configuration is of no use, ConfigError
+    where its webhook is no address."""
     from persona_ray.inference.assist.emotion.lexicon import load_lexicon
     from persona_ray.inference.assist.library import load_library
+    from persona_ray.serving.signed_posts import check_url
 
+    if config.assist.push.webhook:
+        check_url(config.assist.push.webhook, "assist.push.webhook")
     load_library(config.assist.library, config.assist.steps)
     load_lexicon(config.assist.emotion.lexicon)
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from persona_ray.store.assist.records import (
+    DEVICE,
     Given,
     NotShownError,
     OutcomeTaken,
@@ -64,8 +65,9 @@ class FeedbackRepository:
             again = _again(session, row, said, counted)
             if again is not None:
                 return again, False
-            # Whoever judges it has seen it, whether or not the device said so.
-            _note_seen(push, now)
+            if push.channel == DEVICE:
+                # Whoever judges it has seen it, whether or not the device said so.
+                _note_seen(push, now)
             scored = scorer(said, call.outcome)
             new = Given(said, scored.score, counted, now)
             if row is None:

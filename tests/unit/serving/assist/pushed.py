@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -112,8 +113,9 @@ def device(
 
 def becomes(found: Callable[[], object], wanted: object) -> bool:
     """Whether it is so within a few seconds."""
-    until = datetime.now(UTC) + timedelta(seconds=5)
+    until = time.monotonic() + 10
     while found() != wanted:
-        if datetime.now(UTC) > until:
+        if time.monotonic() > until:
             return False
+        time.sleep(0.01)
     return True
