@@ -208,7 +208,8 @@ class Feedback(BaseModel):
     action: Action
     script_id: Id = ""
     rating: Rating | None = None
-    text: str = Field("", max_length=2000)
+    # No database takes a zero character.
+    text: str = Field("", max_length=2000, pattern=r"^[^\x00]*$")
 
 
 class FeedbackGiven(Feedback):

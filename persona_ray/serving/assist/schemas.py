@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from persona_ray.conversation import Action, Outcome, Rating
+from persona_ray.serving.live.protocol import Id
 from persona_ray.store.assist.records import PushState
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ForgetRequest(BaseModel):
     """Whom to forget."""
 
     by: Literal["agent", "customer"]
-    name: str = Field("", max_length=128, description="an id; an agent's may be the key's own")
+    name: Id = Field("", description="an id; an agent's may be the key's own")
 
 
 class AssistForgotten(BaseModel):

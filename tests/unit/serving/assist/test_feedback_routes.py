@@ -76,6 +76,7 @@ def test_feedback_for_what_never_was_or_was_never_shown(
         name: says(client, key, name, script_id=script)
         for name, script in (("nothing", ""), (others, ""), (late, ""), (mine, "s9"))
     }
+    assert says(client, key, mine, text="a\x00b")["field"] == "text"
     assert {name: (one["status"], one["code"]) for name, one in refused.items()} == {
         "nothing": (404, "assist.push"),
         others: (403, "assist.agent"),
