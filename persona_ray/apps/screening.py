@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from persona_ray.config import RunConfig
-    from persona_ray.serving.screening.models import DeployedModels, Models
+    from persona_ray.serving.screening.models import AskedModels, Models
     from persona_ray.serving.screening.services import ScreeningServices
     from persona_ray.serving.stages import BundleChoice
 
@@ -37,7 +37,7 @@ def build_for(config: RunConfig, category: BundleChoice, version: str = "") -> A
     it. Raises ConfigError, BundleError."""
     from persona_ray.inference.screening.categories import policy_names
     from persona_ray.models.manifest import read_contract
-    from persona_ray.serving.screening.graph import ScreeningGraph
+    from persona_ray.serving.screening.models import screening_application
     from persona_ray.serving.screening.webhooks import check_urls
 
     check_urls(config.screening)
@@ -46,7 +46,7 @@ def build_for(config: RunConfig, category: BundleChoice, version: str = "") -> A
     policy_names(labels, config.screening.policy)
     # Replicas may run in another folder.
     config = config.model_copy(update={"workspace": config.workspace.absolute()})
-    return ScreeningGraph(config, LoadModels(category), version).application(make_app)
+    return screening_application(config, LoadModels(category), make_app, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
     )
 
 
-def make_app(config: RunConfig, models: DeployedModels, names: Mapping[str, str]) -> FastAPI:
+def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -> FastAPI:
     """The web application of one replica of the ingress. `names`: of the models, by part."""
     from persona_ray.apps.screening_consequences import StoredConsequences
     from persona_ray.audio.resample import resample

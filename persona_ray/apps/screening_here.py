@@ -4,45 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from persona_ray.apps.bundles import choose_category, find_bundle
-from persona_ray.serving.screening.models import (
-    CATEGORIES,
-    EARS,
-    MOUTH,
-    PARTS,
-    ROBOT,
-    VOICES,
-    DeployedModels,
-)
+from persona_ray.serving.parts import InProcess
+from persona_ray.serving.screening.models import PARTS, AskedModels
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.serving.screening.models import Models
-
-
-class HeldModels(DeployedModels):
-    """Models of this process, asked as deployments are."""
-
-    def __init__(self, models: Models) -> None:
-        super().__init__({})
-        self._names = dict(models.names)
-        self._held: Mapping[str, Any] = {
-            EARS: models.ears,
-            VOICES: models.voices,
-            CATEGORIES: models.categories,
-            ROBOT: models.robot,
-            MOUTH: models.mouth,
-        }
-
-    async def names(self) -> dict[str, str]:
-        """See DeployedModels."""
-        return self._names
-
-    async def _ask(self, part: str, method: str, *asked: Any) -> Any:
-        return await getattr(self._held[part], method)(*asked)
 
 
 @contextlib.contextmanager
@@ -57,7 +27,8 @@ def screening_here(config: RunConfig) -> Iterator[str]:
 
     category = choose_category(config)
     models = load_models(config, PARTS, find_bundle(config, category), category)
-    app = make_app(config, HeldModels(models), models.names)
+    asked = AskedModels(dict.fromkeys(PARTS, InProcess(models)))
+    app = make_app(config, asked, models.names)
     # Whoever runs it sees what the calls came to; the events are for operators.
     logging.getLogger("persona_ray.serving").setLevel(logging.ERROR)
     with served_in_thread(app) as address:

@@ -17,8 +17,7 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.config.corpus import VadConfig
 from persona_ray.serving.live.protocol import Sound
 from persona_ray.serving.screening.client import CallClient
-from persona_ray.serving.screening.graph import ScreeningGraph
-from persona_ray.serving.screening.models import Models, VoiceSeen
+from persona_ray.serving.screening.models import Models, VoiceSeen, screening_application
 from persona_ray.serving.screening.protocol import CallEnded, CallEventOut, LineDone, TurnSaid
 from tests.cluster.serving import anyio_backend, replicas, started
 from tests.unit.serving.live.sounds import recorded
@@ -94,8 +93,8 @@ def screening(
             ),
         ],
     )
-    graph = ScreeningGraph(config, fake_models, NAME)
-    serve.run(graph.application(make_app), name=NAME, route_prefix=f"/{NAME}")
+    application = screening_application(config, fake_models, make_app, NAME)
+    serve.run(application, name=NAME, route_prefix=f"/{NAME}")
     yield f"{started}/{NAME}"
     serve.delete(NAME)
 

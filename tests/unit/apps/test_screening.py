@@ -30,7 +30,7 @@ from persona_ray.inference.screening.records import (
 )
 from persona_ray.inference.screening.sources import StoredSources
 from persona_ray.serving.screening.consequences import CorrectedTo
-from persona_ray.serving.screening.models import DeployedModels, VoiceSeen
+from persona_ray.serving.screening.models import AskedModels, VoiceSeen
 from persona_ray.store import Store, open_store
 from persona_ray.store.screening.voice_records import voice_key
 
@@ -156,7 +156,7 @@ async def test_a_correction_moves_the_users_own_set(
     await consequences.of_correction(hidden)
 
 
-class NoModels(DeployedModels):
+class NoModels(AskedModels):
     """Deployments that nobody asks."""
 
     def __init__(self) -> None:

@@ -17,8 +17,9 @@ from persona_ray.config.serving import ScaleConfig
 from persona_ray.errors import SynthesisError
 from persona_ray.inference.screening.mouth import VOICE, SpeakingMouth, build_mouth
 from persona_ray.inference.screening.speaking import RobotSound, pieces, speak
-from persona_ray.serving.screening import models
-from persona_ray.serving.screening.models import MOUTH, Models, ScreeningModels
+from persona_ray.serving import parts
+from persona_ray.serving.parts import PartsReplica
+from persona_ray.serving.screening.models import MOUTH, Models
 from persona_ray.serving.stages import Failed
 from persona_ray.tts.base import Voice
 from persona_ray.tts.tone import ToneSynthesizer
@@ -113,7 +114,7 @@ def test_a_replica_speaks_ahead_what_a_call_would_ask_for_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # It would load a library that no mouth needs.
-    monkeypatch.setattr(models, "use_threads", lambda _: None)
+    monkeypatch.setattr(parts, "use_threads", lambda _: None)
     engine, config = Counting(), RunConfig()
     lines = ["您好，我是电话助理。请问您是哪位，有什么事？", "请再说一遍。"]
 
@@ -122,7 +123,7 @@ def test_a_replica_speaks_ahead_what_a_call_would_ask_for_first(
         return Models({}, mouth=mouth, prepare=partial(mouth.prepare, lines))
 
     async def talk() -> int:
-        replica = ScreeningModels(config, ScaleConfig(), build, (MOUTH,))
+        replica = PartsReplica(config, ScaleConfig(), build, (MOUTH,))
         while len(engine.asked) < sum(len(pieces(line)) for line in lines):
             await asyncio.sleep(0.001)
         made, begun = len(engine.asked), list[str]()
@@ -137,11 +138,11 @@ def test_a_replica_speaks_ahead_what_a_call_would_ask_for_first(
 class DirectMouth:
     """A replica's mouth, asked without a handle."""
 
-    def __init__(self, replica: ScreeningModels) -> None:
+    def __init__(self, replica: PartsReplica) -> None:
         self._replica = replica
 
     async def speak(self, text: str) -> tuple[Samples, int]:
-        spoken = await self._replica.speak(text)
+        spoken = await self._replica.ask(MOUTH, "speak", (text,))
         assert not isinstance(spoken, Failed)
         # A call that is tested needs no time.
         return spoken[0][:1], spoken[1]

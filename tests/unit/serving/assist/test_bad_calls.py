@@ -69,7 +69,7 @@ def test_the_agents_voice_on_the_customers_channel_is_nobodys_sentence(
     client: TestClient, key: Headers, fake: Fakes
 ) -> None:
     agent = np.concatenate([quiet(0.5), spoken(1.2), quiet(1.0)])
-    echo = np.concatenate([quiet(0.1), agent])[: len(agent)] * 0.6
+    echo = np.concatenate([quiet(0.1), agent * np.float32(0.6)])[: len(agent)]
     heard = whole_call(client, key, stereo(agent, echo))
     assert [who for who, _ in heard.turns] == ["agent"]
     assert [one.reason for one in heard.of(Unheard)] == ["echo"]
