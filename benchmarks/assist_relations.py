@@ -14,7 +14,7 @@ from pathlib import Path
 from persona_ray.conversation import Relation, Speaker, Tone
 from persona_ray.corpus.conversations import Conversation, read_conversations
 from persona_ray.inference.assist.records import Sentence
-from persona_ray.inference.assist.relations import relation_of
+from persona_ray.inference.assist.relations import asks, relation_of, shipped_words
 
 Pair = tuple[Relation, Relation]
 
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("files", type=Path, nargs="+", help="planted calls")
     parser.add_argument("--wrong", type=int, default=0, help="show so many mistakes of each kind")
+    parser.add_argument("--learn", type=Path, help="planted calls to train a comparison on")
     arguments = parser.parse_args()
     pairs: Counter[Pair] = Counter()
     mistakes: dict[Pair, list[str]] = {}
@@ -42,10 +43,34 @@ def main() -> None:
                 last = before[-1].text if before else ""
                 mistakes.setdefault(pair, []).append(f"{last} | {text}")
     _print(pairs)
+    if arguments.learn:
+        print("\nlearned from n-grams:")
+        _print(_learned([arguments.learn], arguments.files))
     for pair, texts in sorted(mistakes.items(), key=lambda item: -len(item[1])):
         if arguments.wrong:
             print(f"\n{pair[0]} taken for {pair[1]}: {len(texts)}")
             print("\n".join(f"  {text}" for text in dict.fromkeys(texts[: arguments.wrong])))
+
+
+def _learned(train: list[Path], test: list[Path]) -> Counter[Pair]:
+    import numpy as np
+    from scipy import sparse
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    rows = []
+    for files in (train, test):
+        turns = [turn for one in read_conversations(files) for turn in judged(one)]
+        asked = [bool(before) and asks(before[-1].text, shipped_words()) for _, _, before in turns]
+        rows.append(([t for _, t, _ in turns], [p[0].value for p, _, _ in turns], asked))
+    (texts, planted, asked), (unseen, truth, unseen_asked) = rows
+    grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2)
+    known = sparse.hstack([grams.fit_transform(texts), np.array(asked, dtype=float)[:, None]])
+    model = LogisticRegression(C=5, max_iter=1000, class_weight="balanced").fit(known, planted)
+    told = model.predict(
+        sparse.hstack([grams.transform(unseen), np.array(unseen_asked, dtype=float)[:, None]])
+    )
+    return Counter((Relation(one), Relation(other)) for one, other in zip(truth, told, strict=True))
 
 
 def _print(pairs: Counter[Pair]) -> None:
