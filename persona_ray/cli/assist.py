@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from persona_ray.cli import assist_emotion, assist_hear, assist_library, assist_train_ranker
+from persona_ray.cli import (
+    assist_emotion,
+    assist_forget,
+    assist_hear,
+    assist_library,
+    assist_train_ranker,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,3 +21,4 @@ app.add_typer(assist_library.app, name="library")
 app.command("train-ranker")(assist_train_ranker.train_ranker)
 app.command("train-emotion")(assist_emotion.train_emotion)
 app.add_typer(assist_emotion.app, name="lexicon")
+app.command("forget")(assist_forget.forget)

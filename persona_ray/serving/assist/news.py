@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from persona_ray.errors import StoreError
 from persona_ray.serving.logs import log_exception
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ class News:
                 for agent_id in (*agents, EVERYBODY) if agents else ():
                     for come in self._listening.get(agent_id, ()):
                         come.set()
-            except StoreError as error:
+            except Exception as error:
+                # It goes on: nobody else wakes the devices.
                 log_exception("devices wait for the database", error)
             try:
                 async with asyncio.timeout(_LOOK_EVERY_S):

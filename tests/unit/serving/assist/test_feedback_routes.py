@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
+from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config
+from persona_ray.errors import ConfigError
 from persona_ray.serving.logs import configure_logs
 from persona_ray.store import Store
 from tests.unit.serving.assist.parts import Fakes, key_of
@@ -150,3 +153,17 @@ def test_nobodys_words_get_into_logs_or_figures(
     for secret in ("我改过的话", "太贵了", "话术", '"li"', "c1"):
         assert secret not in written.getvalue()
         assert secret not in figures
+
+
+def test_the_command_forgets_one_person(store: Store, assist: RunConfig) -> None:
+    begin(store)
+    begin(store, "wang", "k2")
+
+    def forget(*who: str) -> Any:
+        command = ["assist", "forget", "--yes", "--set", f"workspace={assist.workspace}", *who]
+        return CliRunner().invoke(app, command)
+
+    for unclear in (forget(), forget("--customer", "c1", "--agent", "li")):
+        assert isinstance(unclear.exception, ConfigError)
+    assert forget("--agent", "li").output == "forgotten: 1 calls\n"
+    assert forget("--customer", "c1").output == "forgotten: 1 calls\n"

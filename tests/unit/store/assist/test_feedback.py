@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -45,6 +46,14 @@ def test_the_same_feedback_counts_once(store: Store) -> None:
     assert store.samples.new() == 1
     assert store.feedback.history(push_id) == []
     assert store.pushes.get(push_id).state is PushState.SEEN
+
+
+def test_the_same_feedback_of_many_devices_at_once_counts_once(store: Store) -> None:
+    push_id = decide(store, begin(store))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: give(store, push_id, USED), range(4)))
+    assert sorted(found) == [(70.0, True, False)] * 3 + [(70.0, True, True)]
+    assert store.samples.new() == 1
 
 
 def test_other_feedback_takes_its_place_and_makes_another_sample(store: Store) -> None:

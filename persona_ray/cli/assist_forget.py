@@ -1,0 +1,38 @@
+"""`persona-ray assist forget`: all that is kept of an agent's or a customer's calls is deleted."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.errors import ConfigError
+
+
+def forget(
+    customer: Annotated[str, typer.Option(help="Id of a customer.")] = "",
+    agent: Annotated[str, typer.Option(help="Id of an agent: the name of the key.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+) -> None:
+    """Forget a customer or an agent.
+
+    That is: calls with transcripts, suggestions, pushes, feedback and samples; of a customer all
+    that any application keeps in the store. A ranker that learned of them stays until the next."""
+    from persona_ray.store import open_store
+
+    if bool(customer) == bool(agent):
+        raise ConfigError("name one person: --customer ID or --agent ID")
+    run = read(config, overrides)
+    with open_store(run.store_url) as store:
+        who = f"customer {customer}" if customer else f"agent {agent}"
+        if not yes and sys.stdin.isatty():
+            typer.confirm(f"delete {who} from {store.url} for good?", abort=True)
+        if customer:
+            calls = store.forget_customer(customer).assist_calls
+        else:
+            calls = store.assist_calls.forget_agent(agent)
+    typer.echo(f"forgotten: {calls} calls")
