@@ -49,7 +49,7 @@ class EarsConfig(Section):
 class EmotionTextConfig(CategoryTextConfig):
     """What reads how a sentence sounds (its first line), and what was said."""
 
-    grams: GramsConfig = GramsConfig(first=5, later=3, later_weight=1.0, features=32, dropout=0.5)
+    grams: GramsConfig = GramsConfig(first=5, later=3, later_weight=0.7, features=32, dropout=0.7)
 
 
 class EmotionModelConfig(CategoryModelConfig):
@@ -117,6 +117,9 @@ class RankerConfig(Section):
     salt: str = Field("ranker", description="changes which customers fall where")
     width: int = Field(128, ge=8, description="of the vectors of both towers")
     hidden: int = Field(256, ge=8, description="units of each tower's hidden layer")
+    meaning: bool = Field(
+        True, description="a published multilingual sentence encoder reads beside the n-grams"
+    )
     longest_gram: int = Field(
         4, ge=1, le=8, description="characters of the longest n-gram of a sentence that is read"
     )
@@ -153,8 +156,8 @@ class ChoiceConfig(Section):
     repeated: float = Field(1.0, ge=0, description="taken off for each time it was shown before")
     least: float = Field(
         0.0,
-        description="the ranker's log-odds that a script fits, below which it is not pushed; where "
-        "none reaches it the library has a gap",
+        description="the ranker's log-odds that a script fits; where none reaches it nothing is "
+        "pushed, and the library has a gap",
     )
     explore: float = Field(
         0.05, ge=0, le=0.5, description="share of pushes drawn evenly from the candidates"

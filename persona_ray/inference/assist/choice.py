@@ -42,16 +42,14 @@ def choose(
     scripts = eligible(information, library, shown)
     if isinstance(scripts, NoSuggestion):
         return scripts
-    fitting = sorted(
-        (script for script in scripts if targets[script.id] >= config.least),
-        key=lambda script: (-targets[script.id], script.id),
-    )[: config.candidates]
-    if not fitting:
+    nearest = sorted(scripts, key=lambda script: (-targets[script.id], script.id))
+    nearest = nearest[: config.candidates]
+    if targets[nearest[0].id] < config.least:
         asked = information.relation not in _ASK_NOTHING
         return NoSuggestion("nothing_fits" if asked else "nothing_to_say")
     weighed = [
         (script, _parts(script, information, targets[script.id], shown.get(script.id, 0), config))
-        for script in fitting
+        for script in nearest
     ]
     weighed.sort(key=lambda one: (-sum(one[1].values()), one[0].id))
     scores = [sum(parts.values()) for _, parts in weighed]
