@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import PersonaRayError, RegistryError
@@ -115,10 +115,16 @@ def _placed(
     if not decision:
         registry.point(Alias.CHALLENGER, version)
         return f"{why}; --promote makes it champion all the same"
+    crown(registry, version, before, {"decision": decision, "reason": why})
+    return why
+
+
+def crown(
+    registry: Registry, version: Version, before: Version | None, details: Mapping[str, Any]
+) -> None:
+    """Make `version` champion after `before`; `details` stand in the history."""
     number = None if before is None else before.number
-    details = {"decision": decision, "reason": why}
     registry.record(Change(Action.PROMOTE, number, version.number, datetime.now(UTC), details))
     registry.point(Alias.CHAMPION, version)
     if Alias.CHALLENGER in version.aliases:
         registry.release(Alias.CHALLENGER)
-    return why

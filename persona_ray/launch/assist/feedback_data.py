@@ -1,12 +1,12 @@
-"""The log of suggestions and what became of them, as data: pushes that were judged, to estimate what
-another ranker would earn, and pairs to learn from. Customers are dealt by a hash: those held out are
-never learned from."""
+"""The log of suggestions and what became of them, as data: pushes that were judged, to estimate
+what another ranker would earn, and pairs to learn from. Customers are dealt by a hash: those held
+out are never learned from."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from persona_ray.corpus.conversations import split_of
 from persona_ray.inference.assist.feedback import is_sample
 from persona_ray.inference.assist.journal import read_context
-from persona_ray.inference.assist.library import from_dict, load_library
-from persona_ray.inference.assist.ranking import as_query
-from persona_ray.models.ranker.records import Pair
+from persona_ray.inference.assist.library import from_dict
+from persona_ray.inference.assist.shelf import LibraryShelf
+from persona_ray.launch.assist.asked import AskedTurn
 from persona_ray.types import Split
 
 if TYPE_CHECKING:
-    from persona_ray.config import RunConfig
     from persona_ray.config.assist import AssistConfig
     from persona_ray.conversation import ScriptLibrary
     from persona_ray.inference.assist.records import SpeechInformation
@@ -55,15 +54,7 @@ def split_of_person(person: str, config: AssistConfig) -> Split:
     return split_of(person, config.retraining.held_out, config.ranker.dev, _SALT)
 
 
-def library_now(config: RunConfig, store: Store) -> ScriptLibrary:
-    """The one that calls begin with. Raises LibraryError."""
-    kept = None if config.assist.library else store.script_libraries.current()
-    if kept is not None:
-        return from_dict(kept.content)
-    return load_library(config.assist.library, config.assist.steps)
-
-
-def judged_pushes(config: RunConfig, store: Store, now: datetime) -> list[JudgedPush]:
+def judged_pushes(config: AssistConfig, store: Store, now: datetime) -> list[JudgedPush]:
     """All of the log whose feedback counts and whose library is still there, in order."""
     libraries = _Libraries(config, store)
     found: list[JudgedPush] = []
@@ -77,18 +68,22 @@ def judged_pushes(config: RunConfig, store: Store, now: datetime) -> list[Judged
                 calls[key] = _Course(store.suggestions.of_call(*key))
             library = libraries.of(one.library)
             if library is not None and one.chosen in library.scripts:
-                found.append(_judged(one, library, calls[key], config.assist))
+                found.append(_judged(one, library, calls[key], config))
     return found
 
 
-def pairs(samples: Iterable[Sample], config: AssistConfig) -> dict[Split, list[Pair]]:
-    """What a ranker learns from, by split; those of held-out customers (TEST) it must not."""
-    found: dict[Split, list[Pair]] = {split: [] for split in Split}
+def learned_turns(samples: Iterable[Sample], config: AssistConfig) -> dict[Split, list[AskedTurn]]:
+    """What a ranker learns from, by split, as turns of conversations are; nothing of customers held
+    out (TEST)."""
+    found: dict[Split, list[AskedTurn]] = {split: [] for split in Split}
     for one in samples:
         person = person_of(one)
-        query = as_query(read_context(one.context))
-        pair = Pair(query, one.script_id, _inside(one, config), person)
-        found[split_of_person(person, config)].append(pair)
+        split = split_of_person(person, config)
+        if split is not Split.TEST:
+            information = read_context(one.context)
+            score = _inside(one, config)
+            turn = AskedTurn(information, person, frozenset(), one.script_id, score)
+            found[split].append(turn)
     return found
 
 
@@ -121,20 +116,16 @@ class _Course:
 
 
 class _Libraries:
-    """By digest: those of the store, and the one that is configured."""
+    """By digest: those of the store, and the one that calls begin with."""
 
-    def __init__(self, config: RunConfig, store: Store) -> None:
-        self._kept: dict[str, ScriptLibrary] = {}
-        for library in (library_now(config, store), *_stored(store)):
-            self._kept.setdefault(library.digest, library)
+    def __init__(self, config: AssistConfig, store: Store) -> None:
+        shelf = LibraryShelf(store, config)
+        stored = (from_dict(kept.content) for kept in shelf.versions())
+        self._kept = {library.digest: library for library in (shelf.current(), *stored)}
 
     def of(self, logged: str) -> ScriptLibrary | None:
         """`logged` ends in a digest; None: that version is gone."""
         return self._kept.get(logged.rpartition(" ")[2])
-
-
-def _stored(store: Store) -> Iterator[ScriptLibrary]:
-    return (from_dict(kept.content) for kept in store.script_libraries.versions())
 
 
 def _judged(
