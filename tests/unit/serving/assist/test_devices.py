@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray.config import RunConfig
+from persona_ray.serving.assist.desk import AssistDesk
+from persona_ray.serving.assist.devices import Devices
+from persona_ray.serving.assist.news import News
 from persona_ray.serving.assist.protocol import DeviceError, FeedbackTaken, Pushed
+from persona_ray.serving.gate import Caller
 from persona_ray.store import Store
 from persona_ray.store.assist.records import PushState
-from tests.unit.serving.assist.parts import Fakes, frames_of, key_of, line, quiet, spoken, start
+from tests.unit.serving.assist.parts import (
+    Fakes,
+    frames_of,
+    key_of,
+    line,
+    quiet,
+    services_of,
+    spoken,
+    start,
+)
 from tests.unit.serving.assist.parts import stereo as both
 from tests.unit.serving.assist.pushed import application, becomes, begin, device, push
+
+if TYPE_CHECKING:
+    from persona_ray.serving.live.connection import Line
 
 
 @pytest.fixture
@@ -93,13 +112,48 @@ def test_what_nobody_listens_to_is_dropped_once_it_is_late(
         assert becomes(lambda: state(store, late), PushState.LATE)
 
 
-def test_a_device_that_reads_nothing_holds_up_no_other(
-    client: TestClient, store: Store, key: dict[str, str]
+class FakeLine:
+    """A device that listens and says no more; a `stuck` one reads nothing."""
+
+    def __init__(self, stuck: bool) -> None:
+        self._said = [json.dumps({"type": "listen", "after": 0})]
+        self._stuck = stuck
+        self.got: list[str] = []
+
+    async def receive(self) -> str:
+        return self._said.pop() if self._said else await asyncio.Future()
+
+    async def watch(self) -> None:
+        await asyncio.Future()
+
+    async def send_text(self, text: str) -> None:
+        if self._stuck:
+            await asyncio.Future()
+        self.got.append(text)
+
+
+@pytest.mark.anyio
+async def test_a_device_that_reads_nothing_holds_up_no_other(
+    assist: RunConfig, store: Store, fake: Fakes
 ) -> None:
-    call = begin(store)
-    with device(client, key), device(client, key) as quick:
-        ids = [push(store, call) for _ in range(60)]
-        assert [quick.until("push")["push_id"] for _ in ids] == ids
+    services = services_of(assist, store, fake)
+    news = News(store.pushes, services.woken)
+    devices = Devices(services, AssistDesk(services), news)
+    stuck, quick = FakeLine(stuck=True), FakeLine(stuck=False)
+    caller = Caller("", "li", frozenset({"assist"}))
+    held = [devices.hold(cast("Line", one), caller) for one in (stuck, quick)]
+    running = [asyncio.create_task(work) for work in (news.run(), *held)]
+    try:
+        call = begin(store)
+        ids = [push(store, call) for _ in range(3)]
+        async with asyncio.timeout(10):
+            while not all(any(name in text for text in quick.got) for name in ids):
+                await asyncio.sleep(0.01)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+    assert stuck.got == []
 
 
 def test_what_a_device_says_wrongly_is_answered_and_the_line_stays(
