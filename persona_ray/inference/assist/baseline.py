@@ -44,13 +44,14 @@ class _People:
 
 # Pitch in semitones above 100 Hz, men and women together; range in semitones; level in dB of full
 # scale, as telephone lines are set up (ITU-T P.56 speech level, -26); rate in log2 of syllables a
-# second; pause as a share. Spreads between speakers: 20 read sentences of AISHELL-3 speakers
-# (`benchmarks/assist_hearing.py`), rounded.
+# second: 5.2 of read Mandarin in Pellegrino, Coupe & Marsico (2011), 4.4 in the sentences below;
+# pause as a share. `between` is what 20 people's sentences give (`benchmarks/assist_hearing.py`),
+# of pitch more, since most of them are women; `within` and `call` are assumed.
 _PEOPLE = {
     "pitch": _People(9.0, 5.0, 2.0, 1.0),
-    "range": _People(6.0, 1.5, 2.0, 1.0),
+    "range": _People(6.0, 1.5, 2.0, 0.8),
     "level": _People(-26.0, 5.0, 3.0, 2.0),
-    "rate": _People(math.log2(4.6), 0.2, 0.25, 0.15),
+    "rate": _People(math.log2(5.0), 0.2, 0.25, 0.12),
     "pause": _People(0.06, 0.05, 0.1, 0.05),
 }
 # So much is remembered, in sentences: half an hour of talk.

@@ -33,8 +33,8 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class NotHeard:
-    """A stretch of sound that gives no sentence: `reason` is `silence`, `echo` (the agent's voice
-    on the customer's channel) or `no_words`."""
+    """A stretch of sound that gives no sentence: `reason` is `silence`, `echo` (the other side's
+    voice, as the agent's on the customer's channel) or `no_words`."""
 
     start_s: float
     end_s: float

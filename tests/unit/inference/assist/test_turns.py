@@ -15,6 +15,7 @@ from persona_ray.conversation import Speaker, Tone
 from persona_ray.inference.assist.crosstalk import OwnSpeech
 from persona_ray.inference.assist.hearing import Heard
 from persona_ray.inference.assist.records import NotHeard, Sentence
+from persona_ray.inference.assist.tone_words import in_words
 from persona_ray.inference.assist.turns import Turns
 from persona_ray.types import Word
 
@@ -91,6 +92,14 @@ def test_what_a_recogniser_makes_up_is_no_sentence(nothing: Heard) -> None:
 def test_a_whisper_is_a_sentence() -> None:
     whisper = replace(SOUND, voiced=False, pitch_hz=0.0, level_db=-45.0)
     assert said(Turns(CONFIG).turn(Speaker.CUSTOMER, own(), heard("好的", whisper))).text == "好的"
+
+
+def test_people_read_what_is_not_as_usual() -> None:
+    tone = Tone(pitch_st=3.5, level_db=-2.5, pause=0.01, rate=0.2, voiced=True, sure=1.0)
+    assert in_words(tone, "en") == ("much higher", "quieter", "faster")
+    assert in_words(tone, "zh") == ("明显音调偏高", "声音偏小", "语速偏快")
+    assert in_words(replace(tone, voiced=False), "en") == ("quieter", "faster")
+    assert in_words(Tone(), "zh") == ()
 
 
 def test_a_call_goes_on_from_its_dump() -> None:
