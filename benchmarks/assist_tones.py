@@ -23,12 +23,12 @@ import numpy as np
 from persona_ray.audio.prosody import prosody
 from persona_ray.audio.vad import Span
 from persona_ray.config.assist import AssistConfig
-from persona_ray.conversation import Emotion, Tone
+from persona_ray.conversation import Emotion
 from persona_ray.inference.assist.baseline import Baseline
 from persona_ray.inference.assist.library import load_library
 from persona_ray.synth.assist.composing import compose
 from persona_ray.synth.assist.speaking import speak
-from persona_ray.synth.assist.tones import SOUNDS, WITHIN
+from persona_ray.synth.assist.tones import SOUNDS, WITHIN, planted
 from persona_ray.synth.assist.world import World
 from persona_ray.synth.dialogues.scenes import Part
 from persona_ray.tts.base import Voice
@@ -36,6 +36,7 @@ from persona_ray.types import Word
 
 if TYPE_CHECKING:
     from persona_ray.audio.prosody import Prosody
+    from persona_ray.conversation import Tone
     from persona_ray.tts.base import Synthesizer
 
 RATE_HZ = 8000
@@ -69,7 +70,7 @@ def main() -> None:
         baseline = Baseline(config.ears.baseline_s)
         for answered in call.turns:
             turn = answered.turn
-            sound = heard(synthesizer, turn.text, voice, Tone(*SOUNDS[turn.sounds]))
+            sound = heard(synthesizer, turn.text, voice, planted(turn.sounds))
             tone, _ = baseline.tones(sound, ())
             baseline.add(sound)
             if tone.sure >= 1 and tone.voiced:
@@ -94,12 +95,12 @@ def _timbre(kokoro: Path | None, sex: str, number: int) -> tuple[tuple[str, floa
     return () if kokoro is None else ((BASE_VOICES[sex][number // 2 % 4], 1.0),)
 
 
-def _print(moods: list[Emotion], planted: np.ndarray, measured: np.ndarray) -> None:
+def _print(moods: list[Emotion], spoken: np.ndarray, measured: np.ndarray) -> None:
     print(f"{len(moods)} sentences with a full baseline")
     print(f"{'feature':10} slope  scatter  simulated")
     for at, name in enumerate(FEATURES):
-        slope, offset = np.polyfit(planted[:, at], measured[:, at], 1)
-        scatter = np.std(measured[:, at] - slope * planted[:, at] - offset)
+        slope, offset = np.polyfit(spoken[:, at], measured[:, at], 1)
+        scatter = np.std(measured[:, at] - slope * spoken[:, at] - offset)
         print(f"{name:10} {slope:5.2f}  {scatter:7.3f}  {WITHIN[at]:9.3f}")
     print("median as heard")
     for mood in Emotion:

@@ -16,17 +16,17 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from persona_ray.config.base import Section
-from persona_ray.conversation import Emotion, Relation, Speaker, Tone
+from persona_ray.conversation import Emotion, Relation, Speaker
 from persona_ray.errors import ConfigError
 from persona_ray.synth import sound
 from persona_ray.synth.assist.speaking import speak
-from persona_ray.synth.assist.tones import SOUNDS
+from persona_ray.synth.assist.tones import planted
 from persona_ray.synth.callers import RATE_HZ, CallerVoice, Name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persona_ray.conversation import Script
+    from persona_ray.conversation import Script, Tone
     from persona_ray.progress import Progress
     from persona_ray.synth.assist.world import World
     from persona_ray.tts.base import Synthesizer, Voice
@@ -68,7 +68,7 @@ class CallTurn(Section):
 
     @property
     def tone(self) -> Tone:
-        return Tone(*SOUNDS[self.sounds or self.emotion])
+        return planted(self.sounds or self.emotion)
 
 
 class StereoCall(Section):
@@ -146,7 +146,7 @@ def _mixed(
 ) -> tuple[NDArray[np.float32], list[SpokenTurn]]:
     """Samples (n, 2) and what is where."""
     placed: list[tuple[int, NDArray[np.float32]]] = []
-    spoken = []
+    spoken: list[SpokenTurn] = []
     end = _BEFORE_S
     for turn, text in _texts(call, scripts):
         name = call.customer if turn.customer else call.agent

@@ -48,6 +48,11 @@ _MORE = 0.3  # of the mood's sound, on the word that carries it
 _UNVOICED = 0.03
 
 
+def planted(sounds: Emotion) -> Tone:
+    """As it is spoken, without scatter."""
+    return _tone(np.array(SOUNDS[sounds]), True, 1.0)
+
+
 def draw(rng: np.random.Generator, sounds: Emotion, sure: float) -> Tone:
     """A sentence's, where the mood `sounds` is heard; `sure`, 0 to 1."""
     gain = _gain(sure)

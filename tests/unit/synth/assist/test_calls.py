@@ -11,13 +11,13 @@ import soundfile
 
 from benchmarks.assist_data import conversation
 from persona_ray.config.assist import AssistConfig
-from persona_ray.conversation import Emotion, Tone
+from persona_ray.conversation import Emotion
 from persona_ray.errors import ConfigError
 from persona_ray.inference.assist.library import load_library
 from persona_ray.progress import SilentProgress
 from persona_ray.synth.assist.calls import CALLS, TURNS, read_calls, speak_folder
 from persona_ray.synth.assist.speaking import speak
-from persona_ray.synth.assist.tones import SOUNDS
+from persona_ray.synth.assist.tones import planted
 from persona_ray.synth.assist.world import World
 from persona_ray.tts.base import Voice
 from persona_ray.tts.tone import ToneSynthesizer
@@ -95,7 +95,7 @@ def test_a_call_with_a_script_that_nobody_has(tmp_path: Path) -> None:
 def test_a_mood_is_spoken_louder_and_faster() -> None:
     voice = Voice("v", "female")
     calm, angry = (
-        speak(ToneSynthesizer(), "我现在很忙，别说了。", voice, Tone(*SOUNDS[emotion]), 8000)
+        speak(ToneSynthesizer(), "我现在很忙，别说了。", voice, planted(emotion), 8000)
         for emotion in (Emotion.NEUTRAL, Emotion.ANGRY)
     )
     louder = 20 * np.log10(np.sqrt(np.mean(angry**2)) / np.sqrt(np.mean(calm**2)))
