@@ -61,11 +61,20 @@ def routers(config: RunConfig) -> tuple[Callable[[AssistServices], APIRouter], .
     from persona_ray.serving.routes.assist_calls import assist_calls
     from persona_ray.serving.routes.assist_devices import assist_devices
     from persona_ray.serving.routes.assist_feedback import assist_feedback
+    from persona_ray.serving.routes.assist_library import assist_library
     from persona_ray.serving.routes.assist_live import assist_live
     from persona_ray.serving.routes.assist_pages import assist_pages
     from persona_ray.serving.routes.health import health
 
-    return (health, assist_live, assist_calls, assist_devices, assist_feedback, assist_pages)
+    return (
+        health,
+        assist_live,
+        assist_calls,
+        assist_devices,
+        assist_feedback,
+        assist_library,
+        assist_pages,
+    )
 
 
 def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -> FastAPI:
@@ -92,7 +101,7 @@ def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -
         models,
         store,
         served,
-        Scripts(config.assist, store.script_libraries).current,
+        Scripts(config.assist, store.script_libraries),
         Metrics((RayInstruments(),)),
         names,
     )

@@ -22,15 +22,14 @@ from persona_ray.serving.assist.protocol import (
     CallEnded,
     CallStarted,
     ColourKnown,
-    Pushed,
     SceneChanged,
     read_kept,
     read_message,
 )
 from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_named
-from persona_ray.serving.assist.state import AssistState, MindState, read_assist_state
-from persona_ray.serving.assist.steps import Ended, Last, Moved, Step
-from persona_ray.serving.assist.telling import new_event
+from persona_ray.serving.assist.state import AssistState, read_assist_state
+from persona_ray.serving.assist.steps import Begun, Ended, Last, Moved, Step
+from persona_ray.serving.assist.telling import new_event, timed
 from persona_ray.serving.live.connection import begun_already
 from persona_ray.serving.live.frames import ChannelsIntake
 from persona_ray.serving.live.judging import failed_stretch, patiently
@@ -40,8 +39,9 @@ from persona_ray.serving.live.state import LiveState
 if TYPE_CHECKING:
     from persona_ray.audio.vad import VoiceActivity
     from persona_ray.serving.assist.ear import Caught, Hearing
-    from persona_ray.serving.assist.protocol import AnyEvent, Kept
+    from persona_ray.serving.assist.protocol import AnyEvent
     from persona_ray.serving.assist.services import AssistServices
+    from persona_ray.serving.assist.state import MindState
     from persona_ray.serving.live.endpoint import Checkpoint, Utterance
     from persona_ray.store.assist.records import AssistCall
     from persona_ray.types import Samples
@@ -65,17 +65,17 @@ class AssistedCall:
         services: AssistServices,
         voice: VoiceActivity,
         emit: Emit,
-        begun: MindState,
+        begun: Begun,
     ) -> None:
         self.record = record
         self._services = services
         self._emit = emit
         config = services.config
         sound = Sound.model_validate(dict(record.sound))
-        state = read_assist_state(record.checkpoint, config) if record.checkpoint else None
+        state = begun.state
         self._settled_frame, self._offset = (state.frame, state.offset) if state else (0, 0)
         self._channels: dict[Speaker, LiveState] = dict(state.channels) if state else {}
-        self._mind = Mind(services, record, state.mind if state else begun)
+        self._mind = Mind(services, record, begun.mind, begun.library)
         # As the client has told it; the mind gets there once what was said before is settled.
         self._scene = self._mind.scene
         channels = channels_of(sound)
@@ -115,7 +115,11 @@ class AssistedCall:
     ) -> AssistedCall:
         """The call as far as it is settled; `started` and the events after number `seen` are
         emitted. `begun`: what is known of one that begins."""
-        call = cls(record, services, voice, emit, begun)
+        config = services.config
+        state = read_assist_state(record.checkpoint, config) if record.checkpoint else None
+        mind = begun if state is None else state.mind
+        library = await services.scripts.begun_with(*mind.library)
+        call = cls(record, services, voice, emit, Begun(state, mind, library))
         seen = min(seen, record.events)
         emit(
             CallStarted(
@@ -309,8 +313,11 @@ class AssistedCall:
         )
         self._seq += len(made.events)
         self._services.woken.set()
+        if clock is not None:
+            clock.passed("sent")
+            self._services.metrics.stages(clock.stages)
         for event in made.events:
-            self._emit(_timed(event, clock))
+            self._emit(timed(event, clock))
         self._tell_progress()
 
     # --- where it goes on ----------------------------------------------------------------------
@@ -338,11 +345,3 @@ class AssistedCall:
         heard_s = self._intake.heard_s
         self._services.metrics.audio("assisted", max(0.0, heard_s - self._counted_s))
         self._counted_s = heard_s
-
-
-def _timed(event: Kept, clock: Clock | None) -> Kept:
-    """A push as it is sent: how long it took to be kept is known by now."""
-    if clock is None or not isinstance(event, Pushed):
-        return event
-    clock.passed("sent")
-    return event.model_copy(update={"timings_s": clock.timings_s})

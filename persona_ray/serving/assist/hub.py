@@ -78,8 +78,13 @@ class AssistedCalls:
             recognitions = self._services.store.recognitions
             found = await asyncio.to_thread(recognitions.customer, start.customer_id)
             colour = stored_colour(found.values(), labels)
+        library = await self._services.scripts.current()
         return MindState(
-            product=scene.product, step=scene.step, campaign=scene.campaign, colour=colour
+            product=scene.product,
+            step=scene.step,
+            campaign=scene.campaign,
+            library=(library.name, library.version),
+            colour=colour,
         )
 
     async def _open(self, agent_id: str, start: Start, scene: Scene) -> AssistCall:

@@ -29,6 +29,7 @@ from persona_ray.serving.live.protocol import Failed
 from persona_ray.serving.logs import log_exception
 
 if TYPE_CHECKING:
+    from persona_ray.conversation import ScriptLibrary
     from persona_ray.inference.assist.records import Mood
     from persona_ray.serving.assist.ear import Caught
     from persona_ray.serving.assist.protocol import Kept
@@ -68,7 +69,15 @@ class Considered:
 class Mind:
     """Of one call. Asked about one stretch after the other."""
 
-    def __init__(self, services: AssistServices, record: AssistCall, state: MindState) -> None:
+    def __init__(
+        self,
+        services: AssistServices,
+        record: AssistCall,
+        state: MindState,
+        library: ScriptLibrary,
+    ) -> None:
+        """`library`: the scripts that the call began with."""
+        self._library = library
         self._services = services
         self._record = record
         ears = services.config.assist.ears
@@ -91,6 +100,7 @@ class Mind:
             product=scene.product,
             step=scene.step,
             campaign=scene.campaign,
+            library=(self._library.name, self._library.version),
             colour=dict(self._colour),
             before=tuple(replace(one, words=(), tones=()) for one in self._before),
             turns=self._turns.dump(),
@@ -160,7 +170,7 @@ class Mind:
         return SpeechInformation(turn, self._scene, relation, mood, before, dict(self._colour))
 
     async def _decide(self, information: SpeechInformation, clock: Clock, seq: int) -> Decided:
-        library = await self._services.library()
+        library = self._library
         advisor = self._services.parts.advisor
         draw, shown = self._draw(seq), dict(self._pushing.shown)
         made = await patiently(lambda: advisor.advise(information, library, shown, draw))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from persona_ray.errors import StoreError
 from persona_ray.inference.assist.library import from_dict, load_library
 from persona_ray.serving.logs import log_exception
+from persona_ray.store.assist.records import UnknownLibraryError
 
 if TYPE_CHECKING:
     from persona_ray.config.assist import AssistConfig
@@ -21,7 +22,8 @@ _LOOK_EVERY_S = 10.0
 
 
 class Scripts:
-    """Of one replica. Raises LibraryError where the configured file is none."""
+    """Of one replica: implements ScriptsInUse. Raises LibraryError where the configured file is
+    none."""
 
     def __init__(self, config: AssistConfig, kept: ScriptLibraryRepository) -> None:
         self._kept = kept
@@ -40,6 +42,17 @@ class Scripts:
             except StoreError as error:
                 log_exception("the current script library was not read", error)
         return self._library
+
+    async def begun_with(self, name: str, version: str) -> ScriptLibrary:
+        """See ScriptsInUse. Raises StoreError."""
+        current = await self.current()
+        if (current.name, current.version) == (name, version):
+            return current
+        try:
+            stored = await asyncio.to_thread(self._kept.get, name, version)
+        except UnknownLibraryError:
+            return current
+        return from_dict(stored.content)
 
     def _look(self) -> None:
         digest = self._kept.current_digest()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from persona_ray.serving.gate import Caller, Gate, acting_for
 from persona_ray.serving.metrics import Metrics
@@ -18,17 +18,29 @@ if TYPE_CHECKING:
     from persona_ray.store import Store
 
 
+class ScriptsInUse(Protocol):
+    """Which scripts calls are answered from."""
+
+    async def current(self) -> ScriptLibrary:
+        """Those that a call begins with now."""
+        ...
+
+    async def begun_with(self, name: str, version: str) -> ScriptLibrary:
+        """Those that a call began with; the current ones where they are gone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AssistServices:
     """Of one web application. `served`: the emotion model, for probes. `models`: name and version
-    by part. `library` gives the scripts that are to be used now. `woken` is set where there is
+    by part. `scripts`: of whoever answers calls. `woken` is set where there is
     something new for devices."""
 
     config: RunConfig
     parts: Parts
     store: Store
     served: ServedModel
-    library: Callable[[], Awaitable[ScriptLibrary]]
+    scripts: ScriptsInUse
     metrics: Metrics = field(default_factory=Metrics)
     models: Mapping[str, str] = field(default_factory=dict)
     gate: Gate = field(init=False)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 class MindState(BaseModel):
     """What a call knows but for its sound: where it is, the last turns without their words, `turns`
-    as `Turns` dumps it, `pushes` as `PushPolicy` does; `shown`: how often each script was."""
+    as `Turns` dumps it, `pushes` as `PushPolicy` does; `shown`: how often each script was;
+    `library`: name and version of the scripts that the call began with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     product: str
     step: str
     campaign: str
+    library: tuple[str, str]
     colour: dict[str, float]
     before: tuple[Sentence, ...] = ()
     turns: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What an assisted call has to settle, one after the other."""
+"""What an assisted call begins from, and what it has to settle, one after the other."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from persona_ray.conversation import Scene, Speaker
+    from persona_ray.conversation import Scene, ScriptLibrary, Speaker
     from persona_ray.serving.assist.ear import Hearing
+    from persona_ray.serving.assist.state import AssistState, MindState
     from persona_ray.serving.live.endpoint import Checkpoint, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """`state` None: nothing of the call is settled. `library`: the scripts that it began with."""
+
+    state: AssistState | None
+    mind: MindState
+    library: ScriptLibrary
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from persona_ray.store.assist.records import NewEvent
 if TYPE_CHECKING:
     from persona_ray.conversation import Relation
     from persona_ray.inference.assist.records import Mood, Sentence, Suggestion
+    from persona_ray.serving.assist.mind import Clock
     from persona_ray.serving.assist.protocol import Kept
     from persona_ray.store.assist.records import NewSuggestion
 
@@ -65,6 +66,13 @@ def shown_scripts(made: Suggestion) -> tuple[ShownScript, ...]:
         ShownScript(script_id=one.id, text=one.text, topic=one.topic, style=one.style)
         for one in scripts
     )
+
+
+def timed(event: Kept, clock: Clock | None) -> Kept:
+    """A push as it is sent: how long it took to be kept is known by now."""
+    if clock is None or not isinstance(event, Pushed):
+        return event
+    return event.model_copy(update={"timings_s": clock.timings_s})
 
 
 def new_event(event: Kept, suggestion: NewSuggestion | None) -> NewEvent:

@@ -114,11 +114,18 @@ async def _done(found: Any) -> None:
 
 @dataclass
 class Fakes:
-    """Implements the seam `Parts`."""
+    """Implements the seam `Parts`, and ScriptsInUse."""
 
     ears: FakeEars
     advisor: FakeAdvisor
     library: ScriptLibrary = field(default_factory=lambda: scripts("a", "b", "c", max_uses=9))
+
+    async def current(self) -> ScriptLibrary:
+        return self.library
+
+    async def begun_with(self, name: str, version: str) -> ScriptLibrary:
+        assert (name, version) == (self.library.name, self.library.version)
+        return self.library
 
 
 def fakes(config: RunConfig) -> Fakes:
@@ -127,11 +134,7 @@ def fakes(config: RunConfig) -> Fakes:
 
 def services_of(config: RunConfig, store: Store, fake: Fakes) -> AssistServices:
     served = ServedModel("emotion", "1", (), False, True, RATE_HZ)
-
-    async def library() -> ScriptLibrary:
-        return fake.library
-
-    return AssistServices(config, fake, store, served, library)
+    return AssistServices(config, fake, store, served, fake)
 
 
 def application(config: RunConfig, store: Store, fake: Fakes) -> FastAPI:
