@@ -1,6 +1,6 @@
 """Feedback, retraining, release: ten rounds with simulated customers and agents.
 
-    python -m benchmarks.assist_loop --rounds 10 --calls 60
+    python -m benchmarks.assist_loop --rounds 10 --calls 120
 
 Customers say, feel and take what `persona_ray/synth/assist` plants; suggestions, feedback, store,
 retraining, registry and the gate are the product's. Each round: calls are held, with what answers;
@@ -87,6 +87,9 @@ def configured(workspace: Path, changes: list[str]) -> RunConfig:
             f"assist.ranker.conversations=[{workspace / 'first.jsonl'}]",
             "launch.backend=plain",
             "launch.cpus_per_worker=1",
+            # Something is put up for every sentence: else a share of pushes would grow with silence.
+            "assist.choice.least=-20",
+            "assist.retraining.most_samples=1500",
             *changes,
         ],
     )
@@ -164,7 +167,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--calls", type=int, default=60, help="of a round")
+    parser.add_argument("--calls", type=int, default=120, help="of a round")
     parser.add_argument("--conversations", type=int, default=60, help="before the first round")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
     arguments = parser.parse_args()
