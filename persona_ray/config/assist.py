@@ -124,7 +124,7 @@ class RankerConfig(Section):
         4, ge=1, le=8, description="characters of the longest n-gram of a sentence that is read"
     )
     gram_dropout: float = Field(
-        0.5, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
+        0.8, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
     )
     unknown: float = Field(
         0.15,
