@@ -155,9 +155,9 @@ class ChoiceConfig(Section):
     colour_bonus: float = Field(0.5, ge=0, description="for one written for this colour")
     repeated: float = Field(1.0, ge=0, description="taken off for each time it was shown before")
     least: float = Field(
-        0.0,
-        description="the ranker's log-odds that a script fits; where none reaches it nothing is "
-        "pushed, and the library has a gap",
+        -3.0,
+        description="the ranker's log-odds that a script fits, below which it is not pushed; where "
+        "none reaches it the library has a gap",
     )
     explore: float = Field(
         0.05, ge=0, le=0.5, description="share of pushes drawn evenly from the candidates"

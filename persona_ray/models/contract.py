@@ -118,6 +118,7 @@ class RankerContract(_Strict):
     width: int = Field(ge=1, description="of the unit vectors of both towers")
     hidden: int = Field(ge=1, description="units of a tower's hidden layer")
     max_characters: int = Field(ge=4, description="longer texts are cut to this length")
+    meaning: str = Field("", description="sentence encoder that is read beside n-grams")
     query: tuple[FeatureColumn, ...] = Field(description="features of what was said and how")
     item: tuple[FeatureColumn, ...] = Field(description="features of scripts")
     slope: float = Field(

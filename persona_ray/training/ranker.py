@@ -18,6 +18,7 @@ from persona_ray.config.learning import GramsConfig
 from persona_ray.errors import TrainingError
 from persona_ray.models.grams import gram_encoder
 from persona_ray.models.ranker.columns import columns_of
+from persona_ray.models.ranker.meaning import Meaning
 from persona_ray.models.ranker.network import Batch, TwoTowers
 from persona_ray.objectives.ranking import contrastive, outcome
 
@@ -112,6 +113,7 @@ def _untrained(train: Sequence[Pair], items: Sequence[Item], config: RankerConfi
         columns_of([item.features for item in items]),
         config.hidden,
         config.temperature,
+        Meaning(keep=True) if config.meaning else None,
         config.unknown,
     )
 

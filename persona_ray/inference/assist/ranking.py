@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 # Libraries whose side of the ranking is kept: that of now, and those that calls began with.
 _KEPT = 4
-# Share of the most that BM25 can say from which a script counts as written for the sentence, and
-# how much more fitting one is for each share above. On planted conversations (benchmarks/
-# assist_ranking.py).
-_BM25_FITS, _BM25_SLOPE = 0.12, 15.0
+# Share of the most that BM25 can say at which a script is as likely as not to be about what was
+# said, and how the log-odds grow with it: on planted conversations (docs/decisions/0035-ranker.md).
+_BM25_FITS, _BM25_SLOPE = 0.11, 60.0
 
 
 class ScriptRanker(Protocol):
@@ -91,12 +90,13 @@ class TowerRanker:
         self.name = name
 
     @classmethod
-    def load(cls, bundle: Path, name: str = "") -> TowerRanker:
-        """Raises BundleError. `name` empty: `ranker` and the beginning of the bundle's digest."""
+    def load(cls, bundle: Path, name: str = "", keep: bool = False) -> TowerRanker:
+        """Raises BundleError. `name` empty: `ranker` and the beginning of the bundle's digest.
+        `keep`: what was once read is kept, for judging many rankers on the same turns."""
         from persona_ray.models.manifest import digest
         from persona_ray.models.ranker.bundle import load_ranker
 
-        return cls(*load_ranker(bundle), name or f"ranker {digest(bundle)[:12]}")
+        return cls(*load_ranker(bundle, keep), name or f"ranker {digest(bundle)[:12]}")
 
     def targets(
         self, information: SpeechInformation, library: ScriptLibrary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from persona_ray.launch.assist.asked import AskedTurn, asked_turns, pairs_of
 from persona_ray.launch.assist.judging import best_scores, judged_turns
 from persona_ray.launch.assist.ranker_report import judge
 from persona_ray.launch.journal import journalled
+from persona_ray.launch.registry import resolve_bundle
 from persona_ray.launch.tracking import check_tracking, tracked
 from persona_ray.models.lineage import Heard, Lineage, Use
 from persona_ray.progress import Progress
@@ -72,7 +73,6 @@ class RankerResult:
     report_path: Path
     registered: str = ""
     why: str = ""
-    notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         lines = [f"{name}: {count}" for name, count in self.report.counts.items()]
@@ -103,15 +103,14 @@ def train_ranker(
     config: RunConfig,
     progress: Progress,
     *,
-    mood: Callable[[Sentence], Mood] | None = None,
     promote: bool = False,
 ) -> RankerResult:
     """Train on `assist.ranker.conversations`, judge on customers held out and on
     `assist.ranker.judged_by`, write and register.
 
-    `mood` reads the emotion of sentences, as it does in calls; None: as labelled. The first version
-    that is registered becomes champion, later ones where they are better than the champion, or with
-    `promote`. Raises ConfigError, CorpusError, LibraryError, TrainingError.
+    Emotions are read by `assist.emotion.bundle`, as in calls, or else taken as labelled. The first
+    version that is registered becomes champion, later ones where they are better than the champion,
+    or with `promote`. Raises ConfigError, CorpusError, LibraryError, BundleError, TrainingError.
     """
     if not config.assist.ranker.conversations:
         raise ConfigError(
@@ -119,20 +118,30 @@ def train_ranker(
             "--conversations FILE (JSON lines; `persona-ray synth conversations` makes some)"
         )
     with journalled(config, STAGE):
-        return _train(config, progress, mood, promote)
+        return _train(config, progress, promote)
 
 
-def _train(
-    config: RunConfig,
-    progress: Progress,
-    mood: Callable[[Sentence], Mood] | None,
-    promote: bool,
-) -> RankerResult:
+def mood_reader(config: RunConfig) -> Callable[[Sentence], Mood] | None:
+    """The emotion model of `assist.emotion.bundle` with the lexicon, None where none is named.
+    Raises BundleError, RegistryError."""
+    from persona_ray.inference.assist.emotion.combine import MoodReader, Weights
+    from persona_ray.inference.assist.emotion.lexicon import load_lexicon
+    from persona_ray.inference.assist.emotion.model import EmotionReader
+
+    emotion = config.assist.emotion
+    if not emotion.bundle:
+        return None
+    model = EmotionReader.load(resolve_bundle(config, emotion.bundle))
+    return MoodReader(load_lexicon(emotion.lexicon), model, Weights(emotion.lexicon_weight)).mood
+
+
+def _train(config: RunConfig, progress: Progress, promote: bool) -> RankerResult:
     from persona_ray.launch.assist.ranker_promotion import register
 
     check_tracking(config)
     section = config.assist.ranker
     library = load_library(config.assist.library, config.assist.steps)
+    mood = mood_reader(config)
     samples = read_samples(config, mood)
     started = time.perf_counter()
     folder = config.workspace / "training" / f"ranker-{samples.data[:16]}"

@@ -28,17 +28,31 @@ def register(
     run_id: str,
     force: bool,
 ) -> tuple[str, str]:
-    """As `succession.register`, judged by the turns `test` of customers that neither has learned
-    from."""
+    """As `succession.register`, judged by the turns `test`."""
 
     def against(champion: Path) -> Comparison:
-        left = unheard(champion, test, lambda turn: turn.customer, "held-out customers")
-        threshold = config.assist.feedback.threshold
-        first, second = (
-            ranked_by(TowerRanker.load(folder).targets, left, library, threshold)
-            for folder in (champion, bundle)
-        )
-        return Comparison(compare_ranking(first, second), _DECIDES, "held-out customers")
+        return compare(config, champion, bundle, test, library)
 
     name = config.assist.ranker.name
     return succession.register(config, name, bundle, run_id, against, force)
+
+
+def compare(
+    config: RunConfig,
+    champion: Path,
+    bundle: Path,
+    test: Sequence[AskedTurn],
+    library: ScriptLibrary,
+) -> Comparison:
+    """The champion's bundle (first) and another on the turns of `test` whose customers the champion
+    has not learned from; the other one has learned from none of them.
+
+    Raises RegistryError where too few are left, BundleError.
+    """
+    left = unheard(champion, test, lambda turn: turn.customer, "held-out customers")
+    threshold = config.assist.feedback.threshold
+    first, second = (
+        ranked_by(TowerRanker.load(folder).targets, left, library, threshold)
+        for folder in (champion, bundle)
+    )
+    return Comparison(compare_ranking(first, second), _DECIDES, "held-out customers")

@@ -40,7 +40,7 @@ def judge(
 ) -> RankerReport:
     """`others`: turns of `assist.ranker.judged_by`. Raises TrainingError where no turn is left to
     judge by."""
-    ranker = TowerRanker.load(bundle)
+    ranker = TowerRanker.load(bundle, keep=True)
     plain = text_alone(config, samples, library)
     held_out = {
         "held-out customers": samples.turns[Split.TEST],

@@ -14,6 +14,7 @@ from persona_ray.errors import BundleError, EncoderError
 from persona_ray.models.contract import RankerContract
 from persona_ray.models.grams import GramEncoder
 from persona_ray.models.manifest import first_error, new_bundle, ranking, verify
+from persona_ray.models.ranker.meaning import meaning_of
 from persona_ray.models.ranker.network import TwoTowers
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def ranker_contract(
             width=model.text.features,
             hidden=model.query.hidden.out_features,
             max_characters=model.text.max_tokens,
+            meaning="" if model.meaning is None else model.meaning.name,
             query=model.query_columns,
             item=model.item_columns,
             slope=calibration[0],
@@ -68,9 +70,9 @@ def save_ranker(model: TwoTowers, path: Path, contract: RankerContract, lineage:
         lineage.write(folder)
 
 
-def load_ranker(path: Path) -> tuple[TwoTowers, RankerContract]:
-    """On the CPU, in eval mode. Raises BundleError for a folder that is damaged, was changed, or
-    holds another kind of model."""
+def load_ranker(path: Path, keep: bool = False) -> tuple[TwoTowers, RankerContract]:
+    """On the CPU, in eval mode. `keep`: as `Meaning`. Raises BundleError for a folder that is
+    damaged, was changed, or holds another kind of model."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -80,7 +82,10 @@ def load_ranker(path: Path) -> tuple[TwoTowers, RankerContract]:
             text = GramEncoder.load(path / "text", contract.max_characters)
         except EncoderError as error:
             raise BundleError(f"bundle {path}: {error}") from None
-        model = TwoTowers(text, contract.query, contract.item, contract.hidden, temperature=1.0)
+        meaning = meaning_of(contract.meaning, keep)
+        model = TwoTowers(
+            text, contract.query, contract.item, contract.hidden, temperature=1.0, meaning=meaning
+        )
     try:
         found = load_file(path / WEIGHTS)
     except (OSError, SafetensorError) as error:

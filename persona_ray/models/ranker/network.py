@@ -2,9 +2,11 @@
 
 Shapes: queries Q, items I, n-grams of the longest text N, feature columns C, width W.
 
-A tower is the text's vector plus what a hidden layer makes of text and features (He et al. 2016: it
-begins with nothing, so that before training two texts are near that share n-grams). Both towers
-read with one set of n-gram vectors: script and customer use the same words for the same thing.
+A text's vector is that of its n-grams beside that of its meaning, where a sentence encoder tells
+it: other words for the same thing are near then. A tower is the text's vector plus what a hidden
+layer makes of text and features (He et al. 2016: it begins with nothing, so that before training
+two texts are near that share n-grams or meaning). Both towers read with one set of n-gram vectors:
+script and customer use the same words for the same thing.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from persona_ray.models.ranker.columns import group_of, standardised
 if TYPE_CHECKING:
     from persona_ray.models.contract import FeatureColumn
     from persona_ray.models.grams import GramEncoder
+    from persona_ray.models.ranker.meaning import Meaning
     from persona_ray.models.ranker.records import Item, Query
 
 # Of the scale of the cosines, which is learned: 1 / 0.01, as CLIP (Radford et al. 2021) bounds it.
@@ -30,14 +33,16 @@ _STEEPEST = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a tower reads. `ids`, `weights` (rows, N) are the n-grams', `features` (rows, C)."""
+    """What a tower reads. `ids`, `weights` (rows, N) are the n-grams', `features` (rows, C),
+    `meaning` (rows, M), M = 0 without a sentence encoder."""
 
     ids: Tensor
     weights: Tensor
     features: Tensor
+    meaning: Tensor
 
     def __getitem__(self, rows: Tensor) -> Batch:
-        return Batch(self.ids[rows], self.weights[rows], self.features[rows])
+        return Batch(self.ids[rows], self.weights[rows], self.features[rows], self.meaning[rows])
 
     def __len__(self) -> int:
         return len(self.features)
@@ -69,16 +74,20 @@ class TwoTowers(nn.Module):
         item_columns: Sequence[FeatureColumn],
         hidden: int,
         temperature: float,
+        meaning: Meaning | None = None,
         group_dropout: float = 0.0,
     ) -> None:
-        """`group_dropout`: share of groups of a query's features that training leaves out, so that
-        a query without them is none that the tower never met."""
+        """`meaning` None: n-grams alone are read. `group_dropout`: share of groups of a query's
+        features that training leaves out, so that a query without them is none that the tower
+        never met."""
         super().__init__()
         self.text = text
         self.query_columns = tuple(query_columns)
         self.item_columns = tuple(item_columns)
-        self.query = Tower(text.features, len(self.query_columns), hidden)
-        self.item = Tower(text.features, len(self.item_columns), hidden)
+        self.meaning = meaning
+        width = text.features + (0 if meaning is None else meaning.width)
+        self.query = Tower(width, len(self.query_columns), hidden)
+        self.item = Tower(width, len(self.item_columns), hidden)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
         self._dropout = group_dropout
         names = sorted({group_of(column.name) for column in self.query_columns})
@@ -113,7 +122,8 @@ class TwoTowers(nn.Module):
         return self.scale * queries @ items.T
 
     def _vectors(self, tower: Tower, batch: Batch, features: Tensor) -> Tensor:
-        text = self.text({"input_ids": batch.ids, "weights": batch.weights})
+        grams = self.text({"input_ids": batch.ids, "weights": batch.weights})
+        text = torch.cat([nn.functional.normalize(grams, dim=-1), batch.meaning], dim=-1)
         vectors: Tensor = tower(text, features)
         return vectors
 
@@ -122,4 +132,7 @@ class TwoTowers(nn.Module):
     ) -> Batch:
         tokens = self.text.tokenize([row.text for row in rows])
         features = standardised([row.features for row in rows], columns)
-        return Batch(tokens["input_ids"], tokens["weights"], features)
+        meaning = torch.zeros(len(rows), 0)
+        if self.meaning is not None:
+            meaning = self.meaning.of([row.sentences for row in rows])
+        return Batch(tokens["input_ids"], tokens["weights"], features, meaning)

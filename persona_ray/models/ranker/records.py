@@ -24,15 +24,26 @@ class Query:
     text: str
     features: Mapping[str, float]
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Those whose meaning counts."""
+        return (self.text.partition("\n")[0],)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """What may be answered. `text`: the sentences that it was written for in the first line, what
-    it says in the second."""
+    it says in the second; `answers`: the same sentences one by one."""
 
     key: str
     text: str
     features: Mapping[str, float]
+    answers: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Those whose meaning counts."""
+        return self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +92,4 @@ def item_of(script: Script) -> Item:
         if value
     }
     answers, said = (" ".join(part.split()) for part in ("，".join(script.answers), script.text))
-    return Item(script.id, f"{answers}\n{said}", features)
+    return Item(script.id, f"{answers}\n{said}", features, script.answers)

