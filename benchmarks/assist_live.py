@@ -48,13 +48,15 @@ NEAR_S = 0.6
 
 @dataclass(frozen=True)
 class Call:
-    """`samples` (n, 2), the agent's channel first; `ends_s`: planted, of the customer's turns."""
+    """`samples` (n, 2), the agent's channel first. Planted, of the customer's turns: `ends_s`, and
+    from when on the call is at which step."""
 
     samples: Samples
     rate_hz: int
     scene: Mapping[str, str]
     colour: str
     ends_s: tuple[float, ...]
+    steps: tuple[tuple[float, str], ...]
 
 
 @dataclass
@@ -106,6 +108,7 @@ class Floor:
         )
         events: list[AnyEvent] = []
         began = time.perf_counter()
+        moving = asyncio.create_task(_move(client, call))
         try:
             payloads = paced(call.samples, call.rate_hz, frame_s=FRAME_S)
             await client.stream(payloads, events.append)
@@ -114,6 +117,7 @@ class Floor:
             seen.failed.append(f"{type(error).__name__}: {error}")
         finally:
             device.cancel()
+            moving.cancel()
         seen.lines += client.connections - 1
         seen.audio_s += len(call.samples) / call.rate_hz
         self._judge(call, events, standing, began, seen)
@@ -159,6 +163,15 @@ class Floor:
             seen.stages_s["kept and sent"].append(delay_s - known)
 
 
+async def _move(client: AssistClient, call: Call) -> None:
+    """Tell the steps of a call as it comes to them."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for start_s, step in call.steps:
+        await asyncio.sleep(max(0.0, began + start_s - loop.time()))
+        client.move({**call.scene, "step": step})
+
+
 async def _tick(seen: Pushes) -> None:
     while True:
         due = time.perf_counter() + TICK_S
@@ -169,22 +182,24 @@ async def _tick(seen: Pushes) -> None:
 def read_calls(folder: Path) -> list[Call]:
     """Those of `demo/assist`."""
     script = yaml.safe_load((folder / "calls.yaml").read_text("utf-8"))
-    truth: dict[str, list[float]] = defaultdict(list)
+    truth: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in (folder / "turns.jsonl").read_text("utf-8").splitlines():
         turn: dict[str, Any] = json.loads(line)
         if turn["speaker"] == "customer":
-            truth[turn["call"]].append(turn["end_s"])
+            truth[turn["call"]].append(turn)
     found = []
     for one in script["calls"]:
         audio = read_audio(f"{one['id']}.ogg", str(folder))
         scene = {"product": one["product"], "campaign": one.get("campaign", "")}
+        turns = truth[one["id"]]
         found.append(
             Call(
                 audio.samples.T,
                 audio.sample_rate_hz,
                 scene,
                 one.get("colour", ""),
-                tuple(truth[one["id"]]),
+                tuple(turn["end_s"] for turn in turns),
+                tuple((turn["start_s"], turn["step"]) for turn in turns),
             )
         )
     return found
