@@ -120,14 +120,27 @@ def _likeness(
     for span in others:
         from_s, to_s = max(span.start_s - BESIDE_S, 0.0), max(span.end_s + BESIDE_S, 0.0)
         asked[round(from_s * _RATE_HZ) : round(to_s * _RATE_HZ)] = True
-    lag = _lag(np.where(asked, own, 0.0), beside, most)
-    a, b = _spectra(own), _spectra(beside[most - lag : most - lag + size])
+    a = _spectra(own)
+    lags = _lags(np.where(asked, own, 0.0), beside, most)
+    both = [_aligned(a, _spectra(beside[most - lag : most - lag + size]), lag) for lag in lags]
+    # Each side's voice may be on the other's channel: of a frame, the lag counts that explains it.
+    best = np.argmax([likeness for likeness, _ in both], axis=0)
+    likeness, louder_db = (np.choose(best, each) for each in zip(*both, strict=True))
+    return likeness, louder_db
+
+
+def _aligned(
+    a: NDArray[np.complex128], b: NDArray[np.complex128], lag: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As `_likeness`, of spectra of a channel and of the other, from which it is `lag` late."""
     cross, ours, theirs = (_over(one) for one in (a * b.conj(), np.abs(a) ** 2, np.abs(b) ** 2))
     power, beside_power = ours.sum(axis=1), theirs.sum(axis=1)
     explained = (np.abs(cross) ** 2 / np.maximum(theirs, 1e-12)).sum(axis=1)
-    # By chance alone, the mean of n has a coherence of 1 / n.
-    chance = 1 / max(_WORTH * min(_OVER, len(a)), 1.0)
-    likeness = (explained / np.maximum(power, 1e-9) - chance) / max(1 - chance, 1e-9)
+    # By chance alone, the mean of n has a coherence of 1 / n; a short word fills few of the frames.
+    squares = _over((np.abs(a) ** 2).sum(axis=1, keepdims=True) ** 2)[:, 0]
+    filled = min(_OVER, len(a)) * power**2 / np.maximum(squares, 1e-18)
+    chance = np.minimum(1 / np.maximum(_WORTH * filled, 1e-9), 0.99)
+    likeness = (explained / np.maximum(power, 1e-9) - chance) / (1 - chance)
     louder_db = 10 * np.log10(np.maximum(beside_power, 1e-9) / np.maximum(power, 1e-9))
     if abs(lag) >= _LAG_S * _RATE_HZ:
         louder_db += np.copysign(_LAG_DB, lag)
@@ -143,9 +156,9 @@ def _with_neighbours(likeness: NDArray[np.float64], least: float) -> NDArray[np.
     return found
 
 
-def _lag(own: NDArray[np.float64], beside: NDArray[np.float64], most: int) -> int:
-    """By how many samples `own` (n,) comes after the same sound in `beside` (n + 2 most,), whose
-    sample `most` is own's first; -most to most."""
+def _lags(own: NDArray[np.float64], beside: NDArray[np.float64], most: int) -> tuple[int, int]:
+    """By how many samples `own` (n,) comes before, and after, the same sound in `beside`
+    (n + 2 most,), whose sample `most` is own's first: -most to 0, and 0 to most."""
     size = len(own) + len(beside)
     cross = np.fft.rfft(own, size) * np.fft.rfft(beside, size).conj()
     magnitude = np.abs(cross)
@@ -154,7 +167,7 @@ def _lag(own: NDArray[np.float64], beside: NDArray[np.float64], most: int) -> in
     alike = np.fft.irfft(cross, size)
     # own(t) = beside(t + most - lag): the shift of own against beside is lag - most, -2 most to 0.
     shifts = np.concatenate([alike[-2 * most :], alike[:1]])
-    return int(np.argmax(shifts)) - most
+    return int(np.argmax(shifts[: most + 1])) - most, int(np.argmax(shifts[most:]))
 
 
 def _spectra(samples: NDArray[np.float64]) -> NDArray[np.complex128]:

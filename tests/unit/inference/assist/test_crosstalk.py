@@ -113,6 +113,23 @@ def test_of_an_answer_after_an_echo_the_answer_is_left() -> None:
     np.testing.assert_array_equal(said.samples[-RATE_HZ:], ours[-RATE_HZ:])
 
 
+def test_each_side_may_be_heard_on_the_others_channel() -> None:
+    first, then = talk(2.0, seed=1), talk(2.0, seed=2, pitch_hz=210)
+    agent = np.concatenate([first, silence(0.3), silence(2.2)])
+    customer = np.concatenate([silence(2.3), then, silence(0.2)])
+    ours = agent + np.pad(echo(customer, 0.03, -20), (0, 40))[: len(agent)]
+    theirs = customer + np.pad(echo(agent, 0.08, -15), (0, 40))[: len(customer)]
+    spans = ((0.0, 2.1), (2.3, 4.35))
+    for speaker, one, other, begin_s, end_s in (
+        (Speaker.AGENT, ours, theirs, 0.0, 2.0),
+        (Speaker.CUSTOMER, theirs, ours, 2.3, 4.3),
+    ):
+        said = kept(own_speech(speaker, stretch(one, *spans), stretch(other, *spans), CONFIG))
+        assert said.speech[0].start_s == pytest.approx(begin_s, abs=0.2)
+        assert said.speech[-1].end_s == pytest.approx(end_s, abs=0.2)
+        assert said.overlap < 0.2
+
+
 def test_of_one_signal_on_both_channels_the_agent_is_the_speaker() -> None:
     both = stretch(talk(2.0, seed=3))
     assert reason(own_speech(Speaker.CUSTOMER, both, both, CONFIG)) == "echo"
