@@ -209,6 +209,11 @@ def acting_for(caller: Caller, named: str, code: str, who: str) -> str:
     return caller.name
 
 
+def operator_of(caller: Caller) -> str:
+    """Who stands in histories for what an operator does."""
+    return caller.name or "operator"
+
+
 def chosen_subprotocol(connection: HTTPConnection) -> str | None:
     """What to accept a WebSocket with: `persona-ray` where the client offers it."""
     return SUBPROTOCOL if SUBPROTOCOL in _offered(connection) else None

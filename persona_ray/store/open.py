@@ -24,6 +24,7 @@ from persona_ray.store.assist.feedback import FeedbackRepository
 from persona_ray.store.assist.libraries import ScriptLibraryRepository
 from persona_ray.store.assist.pushes import PushRepository
 from persona_ray.store.assist.samples import SampleRepository
+from persona_ray.store.assist.script_use import ScriptUseRepository
 from persona_ray.store.assist.suggestions import SuggestionRepository
 from persona_ray.store.database import Database
 from persona_ray.store.jobs import JobRepository
@@ -96,6 +97,7 @@ class Store:
         self.pushes = PushRepository(database)
         self.feedback = FeedbackRepository(database)
         self.samples = SampleRepository(database)
+        self.script_use = ScriptUseRepository(database)
 
     @property
     def url(self) -> str:

@@ -10,14 +10,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from persona_ray.conversation import Outcome
+from persona_ray.errors import RequestError
 from persona_ray.serving.assist.abandoned import ending_abandoned
+from persona_ray.serving.assist.scenes import step_named
 from persona_ray.serving.assist.services import agent_of
-from persona_ray.serving.documents import ERRORS, UNKNOWN
+from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.live.hub import unknown_call
+from persona_ray.serving.live.protocol import Id
 from persona_ray.serving.paging import Before, next_page, page_before
 from persona_ray.store.live_calls import UnknownLiveCallError
 
@@ -39,6 +42,20 @@ class AssistedCallAnswer(BaseModel):
     started_at: datetime
     ended_at: datetime | None
     outcome: Outcome | None
+
+
+class StepNamed(BaseModel):
+    """One of `assist.steps`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: Id = Field(min_length=1)
+
+
+class SceneAnswer(BaseModel):
+    """Where the call is from its customer's next sentence on."""
+
+    scene: dict[str, str]
 
 
 class AssistedCallsAnswer(BaseModel):
@@ -93,6 +110,32 @@ def assist_calls(services: AssistServices) -> APIRouter:
         bodies = await asyncio.to_thread(kept.events, agent, call_id)
         events = [json.loads(body) for body in bodies]
         return TranscriptAnswer(**_answer(call).model_dump(), events=events)
+
+    @router.post(
+        "/calls/{call_id}/scene",
+        summary="Name the step that a call is in",
+        responses={**ERRORS, **UNKNOWN, **CONFLICT},
+    )
+    async def scene(
+        call_id: _CallId, named: StepNamed, agent_id: _ForAgent = "", caller: Caller = admitted
+    ) -> SceneAnswer:
+        """As the agent sees it. Product and campaign stay what the call's client told."""
+        agent = agent_of(caller, agent_id)
+        try:
+            before = await asyncio.to_thread(kept.get, agent, call_id)
+            now = {**before.scene, "step": step_named(named.step, services.config.assist.steps)}
+            goes_on = await asyncio.to_thread(kept.move, agent, call_id, now)
+        except UnknownLiveCallError:
+            raise unknown_call(call_id, "call_id") from None
+        if not goes_on:
+            raise RequestError(
+                "assist.over",
+                "the call is over",
+                status=409,
+                field="call_id",
+                fix="name a call that goes on",
+            )
+        return SceneAnswer(scene=now)
 
     @router.delete(
         "/calls/{call_id}",

@@ -12,9 +12,9 @@ from persona_ray.inference.screening.records import Standing
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.inference.screening.sources import StoredSources, known
 from persona_ray.serving.documents import ERRORS
-from persona_ray.serving.gate import Caller
+from persona_ray.serving.gate import Caller, operator_of
 from persona_ray.serving.screening.fields import ForUser
-from persona_ray.serving.screening.services import operator_of, user_of
+from persona_ray.serving.screening.services import user_of
 from persona_ray.serving.screening.set_schemas import (
     Confirmation,
     InspectionAnswer,

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from persona_ray.inference.screening.reporting import ReportDesk
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
-from persona_ray.serving.gate import Caller
+from persona_ray.serving.gate import Caller, operator_of
 from persona_ray.serving.screening.fields import ForUser
-from persona_ray.serving.screening.services import operator_of, user_of
+from persona_ray.serving.screening.services import user_of
 from persona_ray.serving.screening.set_schemas import (
     AppealAnswer,
     AppealDecision,

@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field
 
 from persona_ray.errors import RequestError
 from persona_ray.serving.documents import ERRORS, errors
-from persona_ray.serving.gate import Caller
+from persona_ray.serving.gate import Caller, operator_of
 from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.distribution import Distributor, Library
 from persona_ray.serving.screening.private import PrivateLookUp
-from persona_ray.serving.screening.services import operator_of, user_of
+from persona_ray.serving.screening.services import user_of
 from persona_ray.serving.screening.signing import KeyRing, keys_folder
 from persona_ray.serving.screening.statements import (
     Bucket,

@@ -75,8 +75,3 @@ def user_of(caller: Caller, user_id: str) -> str:
     """Whom a caller acts for: the user whose id is its key's name; with the scope `operator` the
     one that is named. Raises RequestError: 403 for another's, 422 where none is named."""
     return acting_for(caller, user_id, "screening.user", "user")
-
-
-def operator_of(caller: Caller) -> str:
-    """Who stands in histories for what an operator does."""
-    return caller.name or "operator"

@@ -1,0 +1,185 @@
+"""Scripts for their owner: versions, import and export, use and success, gaps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from persona_ray.errors import LibraryError, RequestError
+from persona_ray.inference.assist.gaps import group
+from persona_ray.inference.assist.library import library_bytes, parse_library
+from persona_ray.inference.assist.shelf import LibraryShelf, change_between
+from persona_ray.serving.assist.library_schemas import (
+    GapAnswer,
+    GapsAnswer,
+    ImportAnswer,
+    LibraryAnswer,
+    ScriptsAnswer,
+    UseRequest,
+    import_answer,
+    script_answer,
+    version_answer,
+)
+from persona_ray.serving.documents import ERRORS, UNKNOWN
+from persona_ray.serving.gate import Caller, operator_of
+from persona_ray.store.assist.script_use import ScriptUse
+
+if TYPE_CHECKING:
+    from persona_ray.conversation import ScriptLibrary
+    from persona_ray.serving.assist.services import AssistServices
+
+# Why a sentence found no script for want of one.
+GAPS = ("nothing_fits", "no_script")
+_LATEST = 2000
+_MEDIA = {"yaml": "application/yaml", "csv": "text/csv"}
+
+Form = Literal["yaml", "csv"]
+AnswerT = TypeVar("AnswerT")
+_Days = Annotated[float, Query(gt=0, le=3660, description="how far back, in days")]
+_Name = Annotated[str, Query(max_length=100, description="of the library; empty: the current one")]
+_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            media: {"schema": {"type": "string", "format": "binary"}} for media in _MEDIA.values()
+        },
+    }
+}
+
+
+def assist_library(services: AssistServices) -> APIRouter:
+    """/v1/assist/library and /v1/assist/scripts, for keys with the scope `operator`."""
+    config, store = services.config.assist, services.store
+    shelf = LibraryShelf(store, config)
+    operates = Depends(services.gate.requires("operator"))
+    router = APIRouter(prefix="/v1/assist", tags=["assist"], responses=ERRORS)
+
+    @router.get("/library", summary="What calls begin with, and all versions")
+    async def library(caller: Caller = operates) -> LibraryAnswer:
+        """A file that the configuration names goes before the store's current version."""
+        del caller
+
+        def work() -> LibraryAnswer:
+            now, versions = shelf.current(), shelf.versions()
+            stored = any(one.current for one in versions)
+            return LibraryAnswer(
+                name=now.name,
+                version=now.version,
+                digest=now.digest,
+                scripts=len(now.scripts),
+                origin="file" if config.library else "store" if stored else "shipped",
+                versions=[version_answer(one) for one in versions],
+            )
+
+        return await _told(work)
+
+    @router.get(
+        "/library/file",
+        summary="A library as a file",
+        responses={200: {"content": {media: {} for media in _MEDIA.values()}}, **UNKNOWN},
+        response_class=Response,
+    )
+    async def file(
+        form: Form = "yaml", name: _Name = "", version: _Name = "", caller: Caller = operates
+    ) -> Response:
+        """Which an import reads back."""
+        del caller
+
+        def work() -> ScriptLibrary:
+            return shelf.get(name, version) if name or version else shelf.current()
+
+        found = await _told(work, 404)
+        data = await _told(lambda: library_bytes(found, f".{form}"))
+        # A header holds no Chinese; the file says its name itself.
+        headers = {"content-disposition": f'attachment; filename="library-{found.digest}.{form}"'}
+        return Response(data, media_type=_MEDIA[form], headers=headers)
+
+    @router.post("/library/import", summary="A new version", openapi_extra=_FILE)
+    async def put(
+        request: Request,
+        form: Form = "yaml",
+        name: Annotated[
+            str, Query(max_length=100, description="of a CSV file: retail-7 is retail, version 7")
+        ] = "library-1",
+        preview: Annotated[
+            bool, Query(description="say what would change, change nothing")
+        ] = False,
+        caller: Caller = operates,
+    ) -> ImportAnswer:
+        """The body is the file, whose mistakes are all told. Calls that go on keep theirs."""
+        data, by = await request.body(), operator_of(caller)
+
+        def work() -> ImportAnswer:
+            new = parse_library(data, f"{name}.{form}", config.steps)
+            change = change_between(shelf.current(), new)
+            if not preview:
+                shelf.put(new, by)
+            return import_answer(new.name, new.version, change, not preview)
+
+        return await _told(work)
+
+    @router.post("/library/use", summary="Go back to a version", responses=UNKNOWN)
+    async def use(asked: UseRequest, caller: Caller = operates) -> LibraryAnswer:
+        """From now on calls begin with it."""
+        await _told(lambda: shelf.use(asked.name, asked.version), 404)
+        return await library(caller)
+
+    @router.get("/scripts", summary="Use and success of each script")
+    async def scripts(days: _Days = 30, caller: Caller = operates) -> ScriptsAnswer:
+        """Those of the current library, and of others what was pushed."""
+        del caller
+        since = datetime.now(UTC) - timedelta(days=days)
+
+        def work() -> ScriptsAnswer:
+            known, used = shelf.current().scripts, store.script_use.since(since)
+            ids = sorted(known.keys() | used.keys())
+            rows = [script_answer(known.get(one), used.get(one, ScriptUse(one))) for one in ids]
+            return ScriptsAnswer(since=since, scripts=rows)
+
+        return await _told(work)
+
+    @router.get("/gaps", summary="What customers said that no script fits")
+    async def gaps(
+        days: _Days = 30,
+        product: Annotated[str, Query(max_length=100)] = "",
+        caller: Caller = operates,
+    ) -> GapsAnswer:
+        """Grouped by likeness, by product. Customers' own words: they go with the calls."""
+        del caller
+        since = datetime.now(UTC) - timedelta(days=days)
+
+        def work() -> GapsAnswer:
+            rows = store.suggestions.gaps(GAPS, since, _LATEST, product)
+            by_product: dict[str, list[str]] = {}
+            for row in rows:
+                said = str(row.context.get("sentence", {}).get("text", ""))
+                by_product.setdefault(row.product, []).append(said)
+            found = [
+                GapAnswer(count=gap.count, product=name, examples=list(gap.examples))
+                for name, sentences in by_product.items()
+                for gap in group(sentences)
+            ]
+            found.sort(key=lambda gap: -gap.count)
+            return GapsAnswer(since=since, looked_at=len(rows), gaps=found[:100])
+
+        return await asyncio.to_thread(work)
+
+    return router
+
+
+async def _told(work: Callable[[], AnswerT], status: int = 422) -> AnswerT:
+    """What `work` gives, in a thread; what is wrong with a library is the request's."""
+    try:
+        return await asyncio.to_thread(work)
+    except LibraryError as error:
+        raise RequestError(
+            "assist.library",
+            str(error),
+            status=status,
+            field="version" if status == 404 else "body",
+            fix="choose one of GET /v1/assist/library" if status == 404 else "mend the file",
+        ) from None
