@@ -31,7 +31,7 @@ from persona_ray.inference.assist.records import (
     Suggestion,
 )
 
-FIRST = ChoiceConfig(explore=0.0)
+FIRST = ChoiceConfig(explore=0.0, least=0.0)
 
 
 def script(id_: str, **fields: object) -> Script:
