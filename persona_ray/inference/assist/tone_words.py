@@ -1,34 +1,19 @@
-"""How speech sounds, as words: models that read text then read sound, too.
-
-Each feature has five levels, as usual in the middle. The word of a stronger level begins with that
-of the weaker one, so that n-grams of both have something in common.
-"""
+"""How speech sounds, in words for people. What models read of it: `emotion/sounding.py`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from persona_ray.conversation import Tone
 
-
-@dataclass(frozen=True, slots=True)
-class _Feature:
-    """`words` from far below as usual to far above; a difference counts from `some`, in the
-    feature's unit, and is far from `far`."""
-
-    some: float
-    far: float
-    words: tuple[str, str, str, str, str]
-
-
-FEATURES = {
-    "pitch_st": _Feature(1.0, 3.0, ("音低低", "音低", "音平", "音高", "音高高")),
-    "range_st": _Feature(1.0, 3.0, ("调窄窄", "调窄", "调平", "调宽", "调宽宽")),
-    "level_db": _Feature(2.0, 5.0, ("声小小", "声小", "声平", "声大", "声大大")),
-    "rate": _Feature(0.15, 0.4, ("速慢慢", "速慢", "速平", "速快", "速快快")),
-    "pause": _Feature(0.08, 0.2, ("停少少", "停少", "停平", "停多", "停多多")),
+# In a feature's unit: from where a difference counts, and from where it is far.
+_LEVELS = {
+    "pitch_st": (1.0, 3.0),
+    "range_st": (1.0, 3.0),
+    "level_db": (2.0, 5.0),
+    "rate": (0.15, 0.4),
+    "pause": (0.08, 0.2),
 }
 _VOICED = ("pitch_st", "range_st")
 # What people read: below and above as usual.
@@ -53,18 +38,9 @@ _FAR = {"zh": "明显", "en": "much "}
 
 def level(name: str, value: float) -> int:
     """-2 to 2: how far the feature `name` of a tone lies from usual."""
-    feature = FEATURES[name]
-    size = (abs(value) >= feature.some) + (abs(value) >= feature.far)
+    some, far = _LEVELS[name]
+    size = (abs(value) >= some) + (abs(value) >= far)
     return size if value >= 0 else -size
-
-
-def tone_words(tone: Tone) -> str:
-    """A word for each feature, in a fixed order; pitch is left out where there was none."""
-    return "".join(
-        feature.words[2 + level(name, getattr(tone, name))]
-        for name, feature in FEATURES.items()
-        if tone.voiced or name not in _VOICED
-    )
 
 
 def in_words(tone: Tone, language: Literal["zh", "en"]) -> tuple[str, ...]:

@@ -200,6 +200,7 @@ JOBS = {
     "recognize_archive": ("persona_ray.launch.archive.job.recognize_archive", True),
     "sweep": ("persona_ray.launch.sweep.job.sweep", True),
     "train_category": ("persona_ray.launch.category.train_category", True),
+    "train_emotion": ("persona_ray.launch.assist.emotion.train_emotion", True),
 }
 
 
@@ -217,7 +218,8 @@ def test_help_of_a_job_shows_how_it_is_submitted_and_stopped(repository: Path, n
         assert part in " ".join(done.stdout.split())
     assert ("--fresh" in done.stdout) == JOBS[name][1]
     stoppable = name in (
-        "finetune", "main_job", "pretrain_speech", "pretrain_text", "sweep", "train_category"
+        "finetune", "main_job", "pretrain_speech", "pretrain_text", "sweep", "train_category",
+        "train_emotion",
     )  # fmt: skip
     assert ("RAY_JOB_STOP_WAIT_TIME_S makes these more" in done.stdout) == stoppable
     assert max(map(len, done.stdout.splitlines())) <= 100
