@@ -30,6 +30,7 @@ from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_n
 from persona_ray.serving.assist.state import AssistState, read_assist_state
 from persona_ray.serving.assist.steps import Begun, Ended, Last, Moved, Step
 from persona_ray.serving.assist.telling import new_event, timed
+from persona_ray.serving.assist.whereabouts import Whereabouts
 from persona_ray.serving.live.connection import begun_already
 from persona_ray.serving.live.frames import ChannelsIntake
 from persona_ray.serving.live.judging import failed_stretch, patiently
@@ -69,6 +70,7 @@ class AssistedCall:
     ) -> None:
         self.record = record
         self._services = services
+        self._calls = services.store.assist_calls
         self._emit = emit
         config = services.config
         sound = Sound.model_validate(dict(record.sound))
@@ -76,8 +78,7 @@ class AssistedCall:
         self._settled_frame, self._offset = (state.frame, state.offset) if state else (0, 0)
         self._channels: dict[Speaker, LiveState] = dict(state.channels) if state else {}
         self._mind = Mind(services, record, begun.mind, begun.library)
-        # As the client has told it; the mind gets there once what was said before is settled.
-        self._scene = self._mind.scene
+        self._where = Whereabouts(self._calls, record, self._mind.scene)
         channels = channels_of(sound)
         self._intake = ChannelsIntake(
             sound,
@@ -176,8 +177,8 @@ class AssistedCall:
                 return True
             case SceneChanged():
                 steps = self._services.config.assist.steps
-                self._scene = scene_named(said, steps, self._scene)
-                await self._steps.put(Moved(scene=self._scene))
+                self._where.named = scene_named(said, steps, self._where.named)
+                await self._steps.put(Moved(scene=self._where.named))
             case ColourKnown():
                 labels = self._services.config.annotation.labels
                 colour = colour_named(said.probabilities, labels)
@@ -254,11 +255,10 @@ class AssistedCall:
                     return
 
     async def _move(self, step: Moved) -> None:
-        if step.scene is not None:
-            self._mind.move(step.scene)
+        made = Considered(self._mind.move(step.scene, self._seq + 1))
         if step.colour is not None:
             self._mind.learn(step.colour)
-        await self._settle(Considered())
+        await self._settle(made)
 
     async def _end(self, step: Ended) -> None:
         made, clock = Considered(), None
@@ -272,13 +272,17 @@ class AssistedCall:
     async def _judge(
         self, speaker: Speaker, utterance: Utterance, hearing: Hearing, clock: Clock
     ) -> Considered:
+        scene = await self._where.looked_up() if speaker is Speaker.CUSTOMER else None
+        followed = self._mind.move(scene, self._seq + 1)
+        seq = self._seq + len(followed) + 1
         try:
             caught = await hearing
         except Exception as error:
-            failed = failed_stretch(utterance, error).model_copy(update={"seq": self._seq + 1})
-            return Considered([failed])
+            failed = failed_stretch(utterance, error).model_copy(update={"seq": seq})
+            return Considered([*followed, failed])
         clock.passed("hearing")
-        return await self._mind.consider(speaker, caught, clock, self._seq + 1)
+        made = await self._mind.consider(speaker, caught, clock, seq)
+        return Considered([*followed, *made.events], made.suggestion)
 
     async def _conclude(self) -> None:
         self._settled_frame = self._intake.next_frame - 1
@@ -300,15 +304,14 @@ class AssistedCall:
             channels=self._channels,
             mind=self._mind.dump(),
         )
-        scene = self._mind.scene
         await asyncio.to_thread(
-            self._services.store.assist_calls.settle,
+            self._calls.settle,
             self.record,
             state.model_dump(mode="json"),
             self._seq,
             [new_event(event, made.suggestion) for event in made.events],
             [] if made.suggestion is None else [made.suggestion],
-            scene={"product": scene.product, "step": scene.step, "campaign": scene.campaign},
+            scene=self._where.to_store(self._mind.scene),
             ended=ended,
         )
         self._seq += len(made.events)

@@ -14,7 +14,7 @@ from persona_ray.audio.vad import VoiceActivity
 from persona_ray.errors import RequestError
 from persona_ray.serving.assist.call import AssistedCall
 from persona_ray.serving.assist.protocol import CallBegan
-from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_named
+from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_named, told
 from persona_ray.serving.assist.state import MindState
 from persona_ray.serving.live.connection import NORMAL, converse, part
 from persona_ray.serving.live.hub import unknown_call
@@ -89,7 +89,7 @@ class AssistedCalls:
 
     async def _open(self, agent_id: str, start: Start, scene: Scene) -> AssistCall:
         sound = start.sound.model_dump()
-        named = {"product": scene.product, "step": scene.step, "campaign": scene.campaign}
+        named = told(scene)
         began = CallBegan(seq=0, call_id=start.call_id, customer_id=start.customer_id, scene=named)
         calls = self._services.store.assist_calls
         try:

@@ -19,8 +19,9 @@ from persona_ray.inference.assist.records import (
 )
 from persona_ray.inference.assist.relations import relation_of
 from persona_ray.inference.assist.turns import Turns
-from persona_ray.serving.assist.protocol import Unheard
+from persona_ray.serving.assist.protocol import SceneTold, Unheard
 from persona_ray.serving.assist.pushing import Decided, Pushing
+from persona_ray.serving.assist.scenes import told
 from persona_ray.serving.assist.state import MindState
 from persona_ray.serving.assist.telling import turn_heard
 from persona_ray.serving.failures import failure_of, unexpected
@@ -110,9 +111,13 @@ class Mind:
             pushed=self.pushed,
         )
 
-    def move(self, scene: Scene) -> None:
-        """The call is there from now on."""
+    def move(self, scene: Scene | None, seq: int) -> list[Kept]:
+        """The call is there from now on; None: where it was. What is told of it, as event `seq`,
+        where it is news."""
+        if scene is None or scene == self._scene:
+            return []
         self._scene = scene
+        return [SceneTold(seq=seq, scene=told(scene))]
 
     def learn(self, colour: Mapping[str, float]) -> None:
         """The customer's, from now on."""

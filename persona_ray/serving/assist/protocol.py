@@ -151,6 +151,13 @@ class CallBegan(Event):
     scene: dict[str, str]
 
 
+class SceneTold(Event):
+    """Where the call is from now on, as its client or a device of its agent has it."""
+
+    type: Literal["scene"] = "scene"
+    scene: dict[str, str]
+
+
 class Unheard(Event):
     """A stretch that gave no turn: `silence`, `echo`, `no_words`."""
 
@@ -171,7 +178,7 @@ class CallEnded(Event):
 
 
 # An `error` event with times is what could not be judged; the call goes on.
-Kept = TurnHeard | Pushed | NotPushed | Unheard | Failed | CallEnded
+Kept = TurnHeard | Pushed | NotPushed | SceneTold | Unheard | Failed | CallEnded
 AnyEvent = CallStarted | Kept | Ack
 _INCOMING: TypeAdapter[Start | SceneChanged | ColourKnown | Finish] = TypeAdapter(
     Annotated[Start | SceneChanged | ColourKnown | Finish, Field(discriminator="type")]

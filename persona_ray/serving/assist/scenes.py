@@ -37,16 +37,27 @@ def scene_named(named: SceneNamed, steps: Sequence[str], before: Scene | None = 
     """`before`: where the call was. Raises RequestError for a step that is none of `steps`; which
     products there are is the library's to say."""
     step = named.step or (steps[0] if before is None else before.step)
+    step_named(step, steps)
+    campaign = named.campaign or ("" if before is None else before.campaign)
+    return Scene(named.product, step, campaign)
+
+
+def step_named(step: str, steps: Sequence[str]) -> str:
+    """One of `steps`. Raises RequestError."""
     if step not in steps:
         raise RequestError(
             "assist.step",
             f"the step '{step}' is not one of a call's",
             status=422,
-            field="scene.step",
+            field="step",
             fix=f"name one of {', '.join(steps)}, or leave it out",
         )
-    campaign = named.campaign or ("" if before is None else before.campaign)
-    return Scene(named.product, step, campaign)
+    return step
+
+
+def told(scene: Scene) -> dict[str, str]:
+    """As events and the store have it."""
+    return {"product": scene.product, "step": scene.step, "campaign": scene.campaign}
 
 
 def colour_named(shares: Mapping[str, float], labels: Collection[str]) -> dict[str, float]:

@@ -108,6 +108,23 @@ class AssistCallRepository:
             row.alive_at = now
             row.ended_at = now if ended else None
 
+    def scene(self, call: AssistCall) -> Mapping[str, Any]:
+        """Where the call is, as whoever moved it last has it; as it began, where it is gone."""
+        with self._database.read() as session:
+            row = session.get(AssistCallRow, (call.agent_id, call.call_id))
+            return dict(call.scene if row is None else row.scene)
+
+    def move(self, agent_id: str, call_id: str, scene: Mapping[str, Any]) -> bool:
+        """Note where a call is from now on; whether it still goes on. Raises
+        UnknownLiveCallError."""
+        with self._database.write() as session:
+            row = session.get(AssistCallRow, (agent_id, call_id))
+            if row is None:
+                raise UnknownLiveCallError(call_id)
+            if row.ended_at is None:
+                row.scene = dict(scene)
+            return row.ended_at is None
+
     def alive(self, call: AssistCall) -> None:
         """Note that a replica holds the call. Raises SupersededError as `settle` does."""
         mine = (*_of(call.agent_id, call.call_id), AssistCallRow.generation == call.generation)

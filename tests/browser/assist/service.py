@@ -79,7 +79,7 @@ class ToldCall:
         valence: float = -0.6,
         keyword: str = "",
     ) -> None:
-        felt = ()
+        felt: tuple[KeywordFelt, ...] = ()
         if keyword:
             at = text.index(keyword)
             felt = (

@@ -33,6 +33,7 @@ from persona_ray.serving.application import build_app
 from persona_ray.serving.assist.protocol import AnyEvent, CallStarted, TurnHeard, read_event
 from persona_ray.serving.assist.services import AssistServices
 from persona_ray.serving.live.frames import frame
+from persona_ray.serving.routes.assist_calls import assist_calls
 from persona_ray.serving.routes.assist_live import assist_live
 from persona_ray.serving.routes.health import health
 from persona_ray.serving.service import ServedModel
@@ -138,7 +139,7 @@ def services_of(config: RunConfig, store: Store, fake: Fakes) -> AssistServices:
 
 
 def application(config: RunConfig, store: Store, fake: Fakes) -> FastAPI:
-    return build_app(services_of(config, store, fake), [health, assist_live])
+    return build_app(services_of(config, store, fake), [health, assist_live, assist_calls])
 
 
 def key_of(store: Store, name: str = "li", *scopes: str) -> dict[str, str]:

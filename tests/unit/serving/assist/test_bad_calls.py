@@ -100,11 +100,35 @@ def test_the_scene_and_the_colour_change_in_a_call(
             socket.send_bytes(one)
         socket.send_json({"type": "end"})
         heard = listen(socket, Heard())
-    assert heard.kinds == ["turn", "no_push", "turn", "push", "end"]
+    # The same scene twice is told once.
+    assert heard.kinds == ["turn", "no_push", "scene", "turn", "push", "end"]
     first, second = fake.advisor.told
     assert (first.scene.product, first.scene.step, dict(first.colour)) == ("cars", "opening", {})
     assert (second.scene.product, second.scene.step) == ("loan", "offer")
     assert dict(second.colour) == {"red": 0.9}
+
+
+def test_a_device_says_where_the_call_is(
+    client: TestClient, key: Headers, fake: Fakes, store: Store
+) -> None:
+    """As another replica may be told it, and what the line tells later stands."""
+    frames, path = frames_of(TWICE), f"{CALLS}/k1/scene"
+    assert client.post(path, json={"step": "offer"}, headers=key).status_code == 404
+    with line(client, key, start()) as (socket, _):
+        for number, one in enumerate(frames):
+            if number == len(frames) // 2:
+                refused = client.post(path, json={"step": "lunch"}, headers=key)
+                assert refused.json()["error"]["code"] == "assist.step"
+                told = client.post(path, json={"step": "offer"}, headers=key)
+                assert told.json()["scene"]["step"] == "offer"
+            socket.send_bytes(one)
+        socket.send_json({"type": "end"})
+        heard = listen(socket, Heard())
+    assert heard.kinds == ["turn", "push", "scene", "turn", "no_push", "end"]
+    assert [one.scene.step for one in fake.advisor.told] == ["needs", "offer"]
+    assert store.assist_calls.get("li", "k1").scene["step"] == "offer"
+    over = client.post(path, json={"step": "closing"}, headers=key)
+    assert (over.status_code, over.json()["error"]["code"]) == (409, "assist.over")
 
 
 def test_an_empty_library_has_nothing_to_say(client: TestClient, key: Headers, fake: Fakes) -> None:

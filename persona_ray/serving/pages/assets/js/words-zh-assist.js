@@ -89,4 +89,11 @@ export const ZH_ASSIST = {
   "because.colon": "",
   "because.comma": "，",
   "because.semicolon": "；",
+  "error.assist.agent": "此密钥属于其他坐席。",
+  "error.assist.push": "没有这条推荐，或通话已删除。",
+  "error.assist.not_shown": "这条推荐来得太晚，没有显示过。",
+  "error.assist.script": "这条推荐里没有该话术。",
+  "error.assist.call": "没有这通电话，或已过期删除。",
+  "error.assist.over": "通话已结束。",
+  "error.assist.step": "没有这个通话阶段。",
 };
