@@ -1,6 +1,6 @@
 """Feedback, retraining, release: ten rounds with simulated customers and agents.
 
-    python -m benchmarks.assist_loop --rounds 10 --calls 120
+    python -m benchmarks.assist_loop --rounds 10 --calls 100
 
 Customers say, feel and take what `persona_ray/synth/assist` plants; suggestions, feedback, store,
 retraining, registry and the gate are the product's. Each round: calls are held, with what answers;
@@ -89,7 +89,10 @@ def configured(workspace: Path, changes: list[str]) -> RunConfig:
             "launch.cpus_per_worker=1",
             # Something is put up for every sentence: else a share of pushes would grow with silence.
             "assist.choice.least=-20",
-            "assist.retraining.most_samples=1500",
+            # Without the published sentence encoder: the rounds are about feedback.
+            "assist.ranker.meaning=false",
+            "assist.ranker.epochs=10",
+            "assist.retraining.most_samples=1000",
             *changes,
         ],
     )
@@ -167,15 +170,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--calls", type=int, default=120, help="of a round")
+    parser.add_argument("--calls", type=int, default=100, help="of a round")
     parser.add_argument("--conversations", type=int, default=60, help="before the first round")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = configured(Path(folder), arguments.overrides)
-        rows, worse = simulate(
-            config, arguments.rounds, arguments.calls, arguments.conversations
-        )
+        rows, worse = simulate(config, arguments.rounds, arguments.calls, arguments.conversations)
     print("| round | pushes | accepted | estimated before | inside | trained on it |")
     print("|---|---|---|---|---|---|")
     for number, row in enumerate(rows, 1):

@@ -9,6 +9,7 @@ from persona_ray.cli import (
     assist_forget,
     assist_hear,
     assist_library,
+    assist_retrain,
     assist_train_ranker,
 )
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command("hear")(assist_hear.hear)
 app.add_typer(assist_library.app, name="library")
 app.command("train-ranker")(assist_train_ranker.train_ranker)
+app.command("retrain")(assist_retrain.retrain)
 app.command("train-emotion")(assist_emotion.train_emotion)
 app.add_typer(assist_emotion.app, name="lexicon")
 app.command("forget")(assist_forget.forget)

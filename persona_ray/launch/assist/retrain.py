@@ -28,7 +28,7 @@ from persona_ray.launch.assist.feedback_data import (
     split_of_person,
 )
 from persona_ray.launch.assist.judging import judged_turns
-from persona_ray.launch.assist.ranker import Samples, learn, read_samples, write
+from persona_ray.launch.assist.ranker import Samples, learn, mood_reader, read_samples, write
 from persona_ray.launch.assist.release import Champion, champion_of, judge, release
 from persona_ray.launch.registry import Registry
 from persona_ray.launch.tracking import check_tracking, tracked
@@ -214,7 +214,7 @@ def _samples(config: RunConfig, samples: list[Sample]) -> Samples:
     """Conversations and feedback; nobody who is held out, wherever they come from."""
     base = Samples({split: [] for split in Split}, {split: [] for split in Split}, "")
     if config.assist.ranker.conversations:
-        base = read_samples(config)
+        base = read_samples(config, mood_reader(config))
     given = learned_turns(samples, config.assist)
     threshold = config.assist.feedback.threshold
 
