@@ -46,10 +46,25 @@ class EarsConfig(Section):
     )
 
 
+class EmotionGramsConfig(GramsConfig):
+    """The n-grams of a text of a few characters: its first line says how it sounds."""
+
+    later: int = Field(
+        3, ge=0, le=8, description="longest n-gram of its other lines; 0: they are not read"
+    )
+    later_weight: float = Field(
+        0.7, gt=0, le=1, description="what the other lines weigh beside the first"
+    )
+    features: int = Field(32, ge=2, description="width of the vector of a text")
+    dropout: float = Field(
+        0.7, ge=0, lt=1, description="share of a text's n-grams that are left out in training"
+    )
+
+
 class EmotionTextConfig(CategoryTextConfig):
     """What reads how a sentence sounds (its first line), and what was said."""
 
-    grams: GramsConfig = GramsConfig(first=5, later=3, later_weight=0.7, features=32, dropout=0.7)
+    grams: EmotionGramsConfig = EmotionGramsConfig()
 
 
 class EmotionModelConfig(CategoryModelConfig):
