@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +19,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store's file, once for all tests: making its tables takes longer than most of them."""
+    path = tmp_path_factory.mktemp("store") / "store.sqlite"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as opened:
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{shutil.copy(empty_store, tmp_path)}") as opened:
         yield opened
 
 
