@@ -52,6 +52,9 @@ def test_what_to_say_stands_large_with_its_reason_and_one_key_answers_it(
     assert served.store.pushes.get(first).state is PushState.SEEN
     page.keyboard.press("9")
     page.wait_for_selector("[data-key='9'][aria-pressed=true]")
+    with page.expect_response("**/v1/assist/calls/k1/scene"):
+        page.check("#steps input[value=closing]", force=True)
+    assert served.store.assist_calls.get("li", "k1").scene["step"] == "closing"
     # The next one says nothing of the one before.
     second = call.push()
     until(page, "document.querySelectorAll('.talk .pushed').length === 2")
