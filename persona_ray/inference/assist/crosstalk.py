@@ -38,6 +38,8 @@ _HOP_S = _HOP / _RATE_HZ
 # Coherence is measured over so many frames: 0.64 s. Windows that overlap by three quarters are
 # worth about half as many that do not.
 _OVER, _WORTH = 40, 0.52
+# Power at which nothing is heard: -70 dB of full scale.
+_SILENT_POWER = 1e-7
 # An echo comes later: a lag of at least this speaks for it as so many decibels do.
 _LAG_S, _LAG_DB = 0.01, 6.0
 # Rests of speech that are shorter are no speech.
@@ -121,8 +123,11 @@ def _likeness(
         from_s, to_s = max(span.start_s - BESIDE_S, 0.0), max(span.end_s + BESIDE_S, 0.0)
         asked[round(from_s * _RATE_HZ) : round(to_s * _RATE_HZ)] = True
     a = _spectra(own)
-    lags = _lags(np.where(asked, own, 0.0), beside, most)
-    both = [_aligned(a, _spectra(beside[most - lag : most - lag + size]), lag) for lag in lags]
+    near = np.where(asked, own, 0.0)
+    lags = {*_lags(near, beside, most), *_lags(_levelled(near), _levelled(beside), most)}
+    both = [
+        _aligned(a, _spectra(beside[most - lag : most - lag + size]), lag) for lag in sorted(lags)
+    ]
     # Each side's voice may be on the other's channel: of a frame, the lag counts that explains it.
     best = np.argmax([likeness for likeness, _ in both], axis=0)
     likeness, louder_db = (np.choose(best, each) for each in zip(*both, strict=True))
@@ -153,6 +158,17 @@ def _with_neighbours(likeness: NDArray[np.float64], least: float) -> NDArray[np.
     edges = np.flatnonzero(np.diff(np.pad(likeness >= least / 2, 1).astype(np.int8)))
     for first, last in edges.reshape(-1, 2):
         found[first:last] = likeness[first:last].max() >= least
+    return found
+
+
+def _levelled(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Samples (n,) of about the same power everywhere: a quiet echo beside loud speech has a lag,
+    too."""
+    width = _WINDOW * 4
+    power = np.cumsum(np.pad(samples**2, width // 2))
+    found: NDArray[np.float64] = samples / np.sqrt(
+        (power[width:] - power[:-width]) / width + _SILENT_POWER
+    )
     return found
 
 
