@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -186,7 +186,7 @@ def _logged(
     library: str,
 ) -> NewSuggestion:
     at += timedelta(seconds=information.sentence.end_s)
-    common = {
+    common: dict[str, Any] = {
         "turn": place,
         "at": at,
         "product": information.scene.product,

@@ -87,7 +87,7 @@ def configured(workspace: Path, changes: list[str]) -> RunConfig:
             f"assist.ranker.conversations=[{workspace / 'first.jsonl'}]",
             "launch.backend=plain",
             "launch.cpus_per_worker=1",
-            # Something is put up for every sentence: else a share of pushes would grow with silence.
+            # Something is put up for every sentence: else shares would grow with silence.
             "assist.choice.least=-20",
             # Without the published sentence encoder: the rounds are about feedback.
             "assist.ranker.meaning=false",
@@ -118,7 +118,8 @@ def earned(held: Round) -> Estimate:
 
     names, group = np.unique(held.customers, return_inverse=True)
     parts = np.bincount(group, weights=np.array(held.accepted, dtype=float))
-    found = share(parts, np.bincount(group).astype(float), draws(len(names), 2000))
+    wholes = np.bincount(group).astype(np.float64)
+    found = share(parts.astype(np.float64), wholes, draws(len(names), 2000))
     assert found is not None
     return found
 

@@ -44,7 +44,9 @@ class Likes:
         self._script = script
 
     def targets(
-        self, information: SpeechInformation, library: ScriptLibrary
+        self,
+        information: SpeechInformation,  # noqa: ARG002
+        library: ScriptLibrary,
     ) -> Mapping[str, float]:
         return {name: 2.0 if name == self._script else 0.5 for name in library.scripts}
 
