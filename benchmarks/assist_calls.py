@@ -25,13 +25,12 @@ from persona_ray.inference.assist.records import (
 from persona_ray.inference.assist.relations import relation_of
 from persona_ray.store.assist.records import NewPush, NewSuggestion, Said, Scored
 from persona_ray.synth.assist.moods import VALENCE
-from persona_ray.synth.assist.world import World
 
 if TYPE_CHECKING:
     from persona_ray.config.assist import AssistConfig, FeedbackConfig
     from persona_ray.inference.assist.ranking import ScriptRanker
     from persona_ray.store.open import Store
-    from persona_ray.synth.assist.world import PlantedCall, PlantedTurn, Reaction
+    from persona_ray.synth.assist.world import PlantedCall, PlantedTurn, Reaction, World
 
 AGENT = "agent"
 # Of moods that are read as they are, and how sure the reader is.
@@ -56,12 +55,18 @@ class Floor:
     """Where agents call. `began`: when the first call is held; later ones follow."""
 
     def __init__(
-        self, store: Store, library: ScriptLibrary, config: AssistConfig, began: datetime, seed: int
+        self,
+        store: Store,
+        world: World,
+        library: ScriptLibrary,
+        config: AssistConfig,
+        began: datetime,
+        seed: int,
     ) -> None:
         self._store = store
         self._library = library
         self._config = config
-        self._world = World(library.scripts)
+        self._world = world
         self._began = began
         self._seed = seed
         self._held = 0

@@ -1,6 +1,6 @@
 """Feedback, retraining, release: ten rounds with simulated customers and agents.
 
-    python -m benchmarks.assist_loop --rounds 10 --calls 100
+    python -m benchmarks.assist_loop --rounds 10 --calls 80
 
 Customers say, feel and take what `persona_ray/synth/assist` plants; suggestions, feedback, store,
 retraining, registry and the gate are the product's. Each round: calls are held, with what answers;
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from benchmarks.assist_calls import Floor, Round
 from persona_ray.config import load_config
 from persona_ray.evaluation.bootstrap import draws, share
-from persona_ray.inference.assist.library import load_library
+from persona_ray.inference.assist.library import load_library, make_library, write_library
 from persona_ray.launch.assist.feedback_data import judged_pushes
 from persona_ray.launch.assist.ranker import BUNDLE, FOLDER, learn, read_samples, write
 from persona_ray.launch.assist.release import champion_of, judge
@@ -84,6 +84,7 @@ def configured(workspace: Path, changes: list[str]) -> RunConfig:
         None,
         [
             f"workspace={workspace}",
+            f"assist.library={workspace / 'scripts.yaml'}",
             f"assist.ranker.conversations=[{workspace / 'first.jsonl'}]",
             "launch.backend=plain",
             "launch.cpus_per_worker=1",
@@ -92,24 +93,33 @@ def configured(workspace: Path, changes: list[str]) -> RunConfig:
             # Without the published sentence encoder: the rounds are about feedback.
             "assist.ranker.meaning=false",
             "assist.ranker.epochs=10",
-            "assist.retraining.most_samples=1000",
+            "assist.retraining.most_samples=800",
             *changes,
         ],
     )
 
 
-def begin(config: RunConfig, conversations: int) -> ScriptLibrary:
+def one_product(config: RunConfig) -> tuple[World, ScriptLibrary]:
+    """Calls on one product alone, so that some thousand pushes are enough to learn from."""
+    whole = load_library("", config.assist.steps)
+    world = World(whole.scripts)
+    world.products = world.products[:1]
+    mine = [one for one in whole.scripts.values() if one.product in ("", *world.products)]
+    library = make_library("one product", "1", mine)
+    write_library(library, Path(config.assist.library))
+    return world, library
+
+
+def begin(config: RunConfig, world: World, library: ScriptLibrary, conversations: int) -> None:
     """The first champion: trained on a few conversations of agents without help."""
-    library = load_library("", config.assist.steps)
     (first,) = config.assist.ranker.conversations
-    write_planted(compose(World(library.scripts), conversations, SEED, "first"), Path(first))
+    write_planted(compose(world, conversations, SEED, "first"), Path(first))
     samples = read_samples(config)
     bundle = config.workspace / FOLDER / BUNDLE
     bundle.parent.mkdir(parents=True)
     write(config, learn(config, samples, library), samples, library, bundle)
     registry = Registry.open(config, config.assist.ranker.name)
     registry.point(Alias.CHAMPION, registry.register(bundle))
-    return library
 
 
 def earned(held: Round) -> Estimate:
@@ -128,11 +138,12 @@ def simulate(
     config: RunConfig, rounds: int, calls: int, conversations: int
 ) -> tuple[list[Row], str]:
     """The rounds, and why the inverted ranker is not released."""
-    library = begin(config, conversations)
+    world, library = one_product(config)
+    begin(config, world, library, conversations)
     rows: list[Row] = []
     began = datetime.now(UTC) - timedelta(days=30)
     with open_store(config.store_url) as store:
-        floor = Floor(store, library, config.assist, began, SEED)
+        floor = Floor(store, world, library, config.assist, began, SEED)
         told: Estimate | None = None
         for _ in range(rounds):
             started = time.perf_counter()
@@ -171,8 +182,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--calls", type=int, default=100, help="of a round")
-    parser.add_argument("--conversations", type=int, default=60, help="before the first round")
+    parser.add_argument("--calls", type=int, default=80, help="of a round")
+    parser.add_argument("--conversations", type=int, default=15, help="before the first round")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

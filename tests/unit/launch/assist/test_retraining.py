@@ -87,7 +87,7 @@ def log_call(config: RunConfig, store: Store, number: int) -> None:
     """Two sentences; what was written for them is taken."""
     call = store.assist_calls.open("a", f"c{number}", {}, {}, f"u{number}")
     made = []
-    for turn, (fits, text) in enumerate(SAID.items(), 1):
+    for turn, text in enumerate(SAID.values(), 1):
         information = heard(text, -0.5 + turn / 4)
         targets = dict.fromkeys(SCRIPTS, 0.0)
         chosen = choose(
