@@ -201,7 +201,11 @@ JOBS = {
     "sweep": ("persona_ray.launch.sweep.job.sweep", True),
     "train_category": ("persona_ray.launch.category.train_category", True),
     "train_emotion": ("persona_ray.launch.assist.emotion.train_emotion", True),
+    "train_ranker": ("persona_ray.launch.assist.ranker.train_ranker", False),
+    "retrain_assist": ("persona_ray.launch.assist.retrain.retrain", False),
 }
+# What a job asks for of its own.
+OWN = {"retrain_assist": {"if_due": True}}
 
 
 def test_every_job_is_known_here(repository: Path) -> None:
@@ -254,7 +258,7 @@ def test_a_job_hands_its_options_on(
     with pytest.raises(ReachedError):
         main()
     assert called.pop("epochs") == 7
-    assert called == ({"fresh": fresh} if resumable else {})
+    assert called == ({"fresh": fresh} if resumable else {}) | OWN.get(name, {})
 
 
 @pytest.mark.parametrize("tower", ["text", "speech"])
