@@ -256,7 +256,7 @@ class RetrainingConfig(Section):
     held_out: float = Field(0.3, gt=0, lt=1, description="share of customers that judge only")
     least_samples: int = Field(100, ge=10, description="held-out pushes that a release needs")
     least_coverage: float = Field(
-        0.5,
+        0.3,
         ge=0,
         le=1,
         description="share of what the new ranker would do that was tried at all; below it the log "
