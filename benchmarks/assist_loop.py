@@ -1,6 +1,6 @@
 """Feedback, retraining, release: ten rounds with simulated customers and agents.
 
-    python -m benchmarks.assist_loop --rounds 10 --calls 80
+    python -m benchmarks.assist_loop --rounds 10 --calls 70
 
 Customers say, feel and take what `persona_ray/synth/assist` plants; suggestions, feedback, store,
 retraining, registry and the gate are the product's. Each round: calls are held, with what answers;
@@ -182,8 +182,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--calls", type=int, default=80, help="of a round")
-    parser.add_argument("--conversations", type=int, default=15, help="before the first round")
+    parser.add_argument("--calls", type=int, default=70, help="of a round")
+    parser.add_argument("--conversations", type=int, default=30, help="before the first round")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -266,7 +266,7 @@ class RetrainingConfig(Section):
         2000, ge=10, description="held-out pushes that judge: the newest, as customers change"
     )
     mood_harm: float = Field(
-        0.02, ge=0, description="by which the customers' mood may fall, -1 to 1"
+        0.1, ge=0, description="by which the customers' mood may fall, -1 to 1"
     )
     clip: float = Field(20.0, gt=1, description="largest importance weight")
 
