@@ -19,8 +19,8 @@ from persona_ray.store.database import Database, affected
 from persona_ray.store.service_tables import ApiKeyRow
 
 # What a key may do; `admin` may do everything. `screen` hands over calls, `screening` reads what
-# became of them, `device` fetches sets and libraries, `assist` is an agent's calls and devices: each
-# for the user or agent whose id is the key's name, with `operator` for any.
+# became of them, `device` fetches sets and libraries, `assist` is an agent's calls and devices:
+# each for the user or agent whose id is the key's name, with `operator` for any.
 SCOPES = (
     "recognise",
     "jobs",

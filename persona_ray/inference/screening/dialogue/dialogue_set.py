@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError
 
 from persona_ray.config.base import Section
 from persona_ray.config.explain import as_yaml
-from persona_ray.errors import ConfigError
 from persona_ray.config.marked import Marked, Place, read_marked
+from persona_ray.errors import ConfigError
 from persona_ray.inference.screening.records import LineKind
 
 SHIPPED = "zh.yaml"
