@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 AGENT = "demo"
 _MARK, _CONVERSATIONS = "demo.json", "conversations.jsonl.gz"
-_COUNT, _SEED = 400, 7
-_SETTINGS = ("launch.backend=plain", "tracking.url=off")
+_COUNT, _SEED = 300, 7
+# Training is to be over in a minute or so.
+_SETTINGS = ("launch.backend=plain", "tracking.url=off", "assist.ranker.epochs=8")
 # Of a call's sentences, moods and pushes: calls are few and short.
 _HEARD, _FOUND, _FITTING = 0.7, 0.4, 0.5
 
