@@ -118,7 +118,7 @@ class ShownScript(BaseModel):
 
 class Pushed(Event):
     """Scripts for the agent, after the customer's sentence `turn_seq`. `expires_in_s` from when it
-    is sent. `because`: codes, as `GET /v1/assist/reasons` names them in words."""
+    is sent. `because`: codes, which `GET /v1/pages/settings` has words for."""
 
     type: Literal["push"] = "push"
     push_id: str

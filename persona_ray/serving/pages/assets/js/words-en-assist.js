@@ -1,4 +1,4 @@
-// Words of the pages of assistance. Reasons of a suggestion come from /v1/assist/reasons.
+// Words of the pages of assistance. Reasons of a suggestion come from /v1/pages/settings.
 
 export const EN_ASSIST = {
   "nav.assist": "Call",
