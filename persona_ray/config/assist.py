@@ -174,6 +174,11 @@ class ChoiceConfig(Section):
         description="the ranker's log-odds that a script fits, below which it is not pushed; where "
         "none reaches it the library has a gap",
     )
+    unsure: float = Field(
+        0.0,
+        description="the same log-odds, below which the best script counts as a gap for the "
+        "owner, though it was pushed",
+    )
     explore: float = Field(
         0.05, ge=0, le=0.5, description="share of pushes drawn evenly from the candidates"
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from persona_ray.conversation import Script
+    from persona_ray.errors import LibraryError
     from persona_ray.inference.assist.shelf import LibraryChange
     from persona_ray.store.assist.records import StoredLibrary
     from persona_ray.store.assist.script_use import ScriptUse
@@ -39,7 +40,8 @@ class LibraryAnswer(BaseModel):
 
 
 class ImportAnswer(BaseModel):
-    """Ids of scripts, by what becomes of them; `imported` false: it was a preview."""
+    """Ids of scripts, by what becomes of them; `imported` false: it was a preview. `mistakes` of the
+    file, each with its place: only a preview answers with them, then nothing else is known."""
 
     name: str
     version: str
@@ -47,6 +49,7 @@ class ImportAnswer(BaseModel):
     changed: list[str]
     removed: list[str]
     imported: bool
+    mistakes: list[str] = []
 
 
 class UseRequest(BaseModel):
@@ -94,7 +97,7 @@ class GapAnswer(BaseModel):
 
 
 class GapsAnswer(BaseModel):
-    """The most frequent first. `looked_at`: so many of the latest sentences without a script."""
+    """The most frequent first, among the latest `looked_at` sentences of customers."""
 
     since: datetime
     looked_at: int
@@ -122,6 +125,13 @@ def import_answer(name: str, version: str, change: LibraryChange, imported: bool
         removed=list(change.removed),
         imported=imported,
     )
+
+
+def wrong_answer(error: LibraryError) -> ImportAnswer:
+    """Of a preview."""
+    mistakes = list(error.mistakes) or [" ".join(str(error).split())]
+    nothing: dict[str, list[str]] = {"added": [], "changed": [], "removed": []}
+    return ImportAnswer(name="", version="", **nothing, imported=False, mistakes=mistakes)
 
 
 def script_answer(script: Script | None, use: ScriptUse) -> ScriptAnswer:

@@ -23,6 +23,7 @@ from persona_ray.serving.assist.library_schemas import (
     import_answer,
     script_answer,
     version_answer,
+    wrong_answer,
 )
 from persona_ray.serving.documents import ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller, operator_of
@@ -31,6 +32,7 @@ from persona_ray.store.assist.script_use import ScriptUse
 if TYPE_CHECKING:
     from persona_ray.conversation import ScriptLibrary
     from persona_ray.serving.assist.services import AssistServices
+    from persona_ray.store.assist.records import StoredSuggestion
 
 # Why a sentence found no script for want of one.
 GAPS = ("nothing_fits", "no_script")
@@ -106,15 +108,21 @@ def assist_library(services: AssistServices) -> APIRouter:
             str, Query(max_length=100, description="of a CSV file: retail-7 is retail, version 7")
         ] = "library-1",
         preview: Annotated[
-            bool, Query(description="say what would change, change nothing")
+            bool, Query(description="say what would change or is wrong, change nothing")
         ] = False,
         caller: Caller = operates,
     ) -> ImportAnswer:
-        """The body is the file, whose mistakes are all told. Calls that go on keep theirs."""
+        """The body is the file, whose mistakes are all told: by a preview as a list. Calls that go on
+        keep theirs."""
         data, by = await request.body(), operator_of(caller)
 
         def work() -> ImportAnswer:
-            new = parse_library(data, f"{name}.{form}", config.steps)
+            try:
+                new = parse_library(data, f"{name}.{form}", config.steps)
+            except LibraryError as error:
+                if preview:
+                    return wrong_answer(error)
+                raise
             change = change_between(shelf.current(), new)
             if not preview:
                 shelf.put(new, by)
@@ -148,12 +156,14 @@ def assist_library(services: AssistServices) -> APIRouter:
         product: Annotated[str, Query(max_length=100)] = "",
         caller: Caller = operates,
     ) -> GapsAnswer:
-        """Grouped by likeness, by product. Customers' own words: they go with the calls."""
+        """Grouped by likeness, by product; those after which the best script was hardly sure to fit
+        count, too. Customers' own words: they go with the calls."""
         del caller
         since = datetime.now(UTC) - timedelta(days=days)
 
         def work() -> GapsAnswer:
-            rows = store.suggestions.gaps(GAPS, since, _LATEST, product)
+            found_since = store.suggestions.latest(since, _LATEST, product)
+            rows = [row for row in found_since if _is_gap(row, config.choice.unsure)]
             by_product: dict[str, list[str]] = {}
             for row in rows:
                 said = str(row.context.get("sentence", {}).get("text", ""))
@@ -164,11 +174,17 @@ def assist_library(services: AssistServices) -> APIRouter:
                 for gap in group(sentences)
             ]
             found.sort(key=lambda gap: -gap.count)
-            return GapsAnswer(since=since, looked_at=len(rows), gaps=found[:100])
+            return GapsAnswer(since=since, looked_at=len(found_since), gaps=found[:100])
 
         return await asyncio.to_thread(work)
 
     return router
+
+
+def _is_gap(row: StoredSuggestion, unsure: float) -> bool:
+    if row.reason:
+        return row.reason in GAPS
+    return max((one["parts"]["target"] for one in row.candidates), default=unsure) < unsure
 
 
 async def _told(work: Callable[[], AnswerT], status: int = 422) -> AnswerT:

@@ -3,7 +3,6 @@ propensity, what was chosen, and what became of it. New rankers are judged by it
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -95,12 +94,10 @@ class SuggestionRepository:
             rows = session.execute(query).tuples().all()
             return [(row[0].id, _record(*row)) for row in rows]
 
-    def gaps(
-        self, reasons: Collection[str], since: datetime, limit: int = 100, product: str = ""
-    ) -> list[StoredSuggestion]:
-        """The latest suggestions that came to nothing for one of `reasons`."""
+    def latest(self, since: datetime, limit: int, product: str = "") -> list[StoredSuggestion]:
+        """The latest, whether they came to something or not."""
         suggestion = AssistSuggestionRow
-        query = _joined().where(suggestion.reason.in_(reasons), suggestion.at >= since)
+        query = _joined().where(suggestion.at >= since)
         if product:
             query = query.where(suggestion.product == product)
         return self._read(query.order_by(suggestion.at.desc(), suggestion.id.desc()).limit(limit))

@@ -65,7 +65,7 @@ def test_a_library_goes_in_is_looked_at_and_gone_back_to(
     assert file.headers["content-type"].startswith("text/csv")
     again = {"form": "csv", "name": "shop-3"}
     assert client.post(put, params=again, content=file.content, headers=owner).json() == {
-        **{"name": "shop", "version": "3", "imported": True},
+        **{"name": "shop", "version": "3", "imported": True, "mistakes": []},
         **{"added": [], "changed": [], "removed": []},
     }
     back = client.post(f"{LIBRARY}/use", json={"name": "shop", "version": "1"}, headers=owner)
@@ -82,6 +82,14 @@ def test_mistakes_are_told_with_their_place(
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["field"]) == (422, "assist.library", "body")
     assert "library-1.yaml:5: answers" in error["message"]
+    for content, places in (
+        (wrong.replace("[年费多少]", "[]"), ["library-1.yaml:4:", "library-1.yaml:5:"]),
+        ("\0", ["library-1.yaml"]),
+    ):
+        ask = {"params": {"preview": True}, "content": content.encode(), "headers": owner}
+        would = client.post(f"{LIBRARY}/import", **ask).json()
+        assert [one.partition(" ")[0] for one in would["mistakes"]] == places
+        assert not would["imported"]
     unknown = client.post(f"{LIBRARY}/use", json={"name": "shop", "version": "9"}, headers=owner)
     assert (unknown.status_code, unknown.json()["error"]["field"]) == (404, "version")
     for path in (LIBRARY, SCRIPTS, GAPS, f"{LIBRARY}/file"):
@@ -123,11 +131,11 @@ def test_gaps_are_what_customers_said_and_go_with_them(
             turn=turn,
             at=datetime.now(UTC),
             product="credit_card",
-            reason="nothing_fits" if turn < 4 else "late",
+            reason=("nothing_fits", "no_script", "", "late")[turn - 1],
             library="shop 1",
             ranker="bm25",
             context={"sentence": {"text": text}},
-            candidates=(),
+            candidates=({"script_id": "s1", "parts": {"target": -0.5}},),
             shown=(),
             chosen="",
             explored=False,
@@ -136,7 +144,7 @@ def test_gaps_are_what_customers_said_and_go_with_them(
     ]
     store.assist_calls.settle(call, {}, 0, [], nothing)
     found = client.get(GAPS, headers=owner).json()
-    assert found["looked_at"] == 3
+    assert found["looked_at"] == 4
     assert [(gap["count"], gap["product"]) for gap in found["gaps"]] == [
         (2, "credit_card"),
         (1, "credit_card"),

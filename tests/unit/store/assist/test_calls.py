@@ -121,12 +121,14 @@ def test_notices_are_an_agents_own_in_order_and_recent(store: Store) -> None:
     assert store.pushes.news(last) == (last, frozenset())
 
 
-def test_gaps_are_found_by_why_and_by_product(store: Store) -> None:
+def test_the_latest_decisions_are_found_by_product(store: Store) -> None:
     call = begin(store)
     gap = suggestion_of(call, 1, None, reason="nothing_fits")
     store.assist_calls.settle(call, {}, 0, [NewEvent("turn")], [gap])
     decide(store, call, before=1)
-    (found,) = store.suggestions.gaps(("nothing_fits", "no_script"), NOW)
+    decided, found = store.suggestions.latest(NOW, 9)
+    assert (decided.turn, decided.reason) == (2, "")
     assert (found.turn, found.context, found.push_id) == (1, {"text": "words of c1"}, "")
-    assert store.suggestions.gaps(("nothing_fits",), NOW, product="fund") == []
+    assert store.suggestions.latest(NOW, 1) == [decided]
+    assert store.suggestions.latest(NOW, 9, product="fund") == []
     assert store.suggestions.reasons(NOW) == {"nothing_fits": 1, "": 1}
