@@ -40,8 +40,8 @@ class LibraryAnswer(BaseModel):
 
 
 class ImportAnswer(BaseModel):
-    """Ids of scripts, by what becomes of them; `imported` false: it was a preview. `mistakes` of the
-    file, each with its place: only a preview answers with them, then nothing else is known."""
+    """Ids of scripts, by what becomes of them; `imported` false: it was a preview. `mistakes`
+    of the file, each with its place: only a preview has them, and then nothing else."""
 
     name: str
     version: str

@@ -46,7 +46,10 @@ MENUS: Mapping[str, tuple[PagePlace, ...]] = {
         PagePlace("libraries", "/libraries", ("screening",)),
         PagePlace("reports", "/reports", ("screening",)),
     ),
-    "assist": (PagePlace("assist", "/assist", ("assist",)),),
+    "assist": (
+        PagePlace("assist", "/assist", ("assist",)),
+        PagePlace("scripts", "/scripts", ("screening", "scripts")),
+    ),
 }
 
 

@@ -112,8 +112,8 @@ def assist_library(services: AssistServices) -> APIRouter:
         ] = False,
         caller: Caller = operates,
     ) -> ImportAnswer:
-        """The body is the file, whose mistakes are all told: by a preview as a list. Calls that go on
-        keep theirs."""
+        """The body is the file, whose mistakes are all told, by a preview as a list. Calls that go
+        on keep theirs."""
         data, by = await request.body(), operator_of(caller)
 
         def work() -> ImportAnswer:

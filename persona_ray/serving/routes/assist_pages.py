@@ -1,7 +1,8 @@
-"""The agent's page of assistance (/assist), and what it needs to know before it has a key.
+"""The agent's page (/assist), that of the owner of scripts (/scripts), and what they need to know
+before they have a key.
 
-Like the other pages it holds no data: what it shows comes from `/v1/assist/devices`, with the key
-of whoever looks at it.
+Like the other pages they hold no data: what they show comes from `/v1/assist`, with the key of
+whoever looks at them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class AssistPageSettings(BaseModel):
 
 
 def assist_pages(services: Common) -> APIRouter:
-    """GET /assist, /assets/..., /v1/pages/settings and /v1/pages/access."""
+    """GET /assist, /scripts, /assets/..., /v1/pages/settings and /v1/pages/access."""
     router = APIRouter(tags=["pages"])
     config = services.config
     add_pages(router, "assist", services.gate)

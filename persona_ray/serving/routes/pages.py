@@ -48,7 +48,7 @@ _ASSET_HEADERS = {
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
 
-_Scope = Literal["recognise", "live", "annotate", "models", "screening", "assist"]
+_Scope = Literal["recognise", "live", "annotate", "models", "screening", "assist", "operator"]
 
 
 class PageSettings(BaseModel):

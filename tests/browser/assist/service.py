@@ -24,6 +24,7 @@ from persona_ray.serving.in_thread import served_in_thread
 from persona_ray.serving.routes.assist_calls import assist_calls
 from persona_ray.serving.routes.assist_devices import assist_devices
 from persona_ray.serving.routes.assist_feedback import assist_feedback
+from persona_ray.serving.routes.assist_library import assist_library
 from persona_ray.serving.routes.assist_live import assist_live
 from persona_ray.serving.routes.assist_pages import assist_pages
 from persona_ray.serving.routes.health import health
@@ -31,7 +32,15 @@ from persona_ray.store import Store
 from persona_ray.store.assist.records import AssistCall, NewEvent, NewPush, NewSuggestion
 from tests.unit.serving.assist.parts import Fakes, services_of
 
-ROUTERS = (health, assist_live, assist_calls, assist_devices, assist_feedback, assist_pages)
+ROUTERS = (
+    health,
+    assist_live,
+    assist_calls,
+    assist_devices,
+    assist_feedback,
+    assist_library,
+    assist_pages,
+)
 SCENE = {"product": "credit_card", "step": "offer", "campaign": "spring"}
 FEE = "年费太贵了，我不想要。"
 ANSWERS = ("首年免年费，刷满六次次年也免。", "您看重的是费用，我理解。", "先用一年，不花一分钱。")
@@ -135,6 +144,7 @@ class ToldCall:
             context={},
             library="demo 1",
             ranker="r 1",
+            chosen=shown[0].script_id,
             push=made,
         )
         self._tell(event, logged)

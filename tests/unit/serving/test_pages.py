@@ -23,7 +23,7 @@ from tests.unit.serving.fakes import FakeService
 
 PATHS = ("/", "/annotate", "/models")
 SCREENING_PATHS = ("/inbox", "/libraries", "/reports")
-ASSIST_PATHS = ("/assist",)
+ASSIST_PATHS = ("/assist", "/scripts")
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_modules_import_only_each_other() -> None:
 
 def words(language: str) -> str:
     """All words of a language, as the pages have them."""
-    names = [f"js/words-{language}{one}.js" for one in ("", "-screening", "-assist")]
+    names = [f"js/words-{language}{one}.js" for one in ("", "-screening", "-assist", "-scripts")]
     return "".join(page_files().assets[name].body.decode() for name in names)
 
 

@@ -84,10 +84,10 @@ def test_mistakes_are_told_with_their_place(
     assert "library-1.yaml:5: answers" in error["message"]
     for content, places in (
         (wrong.replace("[年费多少]", "[]"), ["library-1.yaml:4:", "library-1.yaml:5:"]),
-        ("\0", ["library-1.yaml"]),
+        ("\0", ["library-1.yaml:"]),
     ):
-        ask = {"params": {"preview": True}, "content": content.encode(), "headers": owner}
-        would = client.post(f"{LIBRARY}/import", **ask).json()
+        path = f"{LIBRARY}/import?preview=true"
+        would = client.post(path, content=content.encode(), headers=owner).json()
         assert [one.partition(" ")[0] for one in would["mistakes"]] == places
         assert not would["imported"]
     unknown = client.post(f"{LIBRARY}/use", json={"name": "shop", "version": "9"}, headers=owner)

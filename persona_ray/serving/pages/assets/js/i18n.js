@@ -2,13 +2,15 @@
 
 import { EN_ASSIST } from "./words-en-assist.js";
 import { EN_SCREENING } from "./words-en-screening.js";
+import { EN_SCRIPTS } from "./words-en-scripts.js";
 import { EN as EN_COLOURS } from "./words-en.js";
 import { ZH_ASSIST } from "./words-zh-assist.js";
 import { ZH_SCREENING } from "./words-zh-screening.js";
+import { ZH_SCRIPTS } from "./words-zh-scripts.js";
 import { ZH } from "./words-zh.js";
 
-const EN = { ...EN_COLOURS, ...EN_SCREENING, ...EN_ASSIST };
-const WORDS = { en: EN, zh: { ...ZH, ...ZH_SCREENING, ...ZH_ASSIST } };
+const EN = { ...EN_COLOURS, ...EN_SCREENING, ...EN_ASSIST, ...EN_SCRIPTS };
+const WORDS = { en: EN, zh: { ...ZH, ...ZH_SCREENING, ...ZH_ASSIST, ...ZH_SCRIPTS } };
 const KEPT = "persona-ray.language";
 const listeners = new Set();
 let current = chosen();
