@@ -68,6 +68,7 @@ class LoadModels:
         advisor = None
         if ADVISOR in wanted:
             moods, ranker = self._moods(config), self._ranker(config)
+            _warm(config, moods, ranker)
             advisor = ModelAdvisor(moods, ranker, config.assist.choice)
             names |= advisor.names
         return Models(names, ears, advisor)
@@ -91,6 +92,18 @@ class LoadModels:
         if chosen is None:
             return Bm25Ranker()
         return TowerRanker.load(find_bundle(config, chosen), f"{chosen.name} {chosen.version}")
+
+
+def _warm(config: RunConfig, moods: MoodReader, ranker: ScriptRanker) -> None:
+    """What is computed once, such as the scripts' side, no customer is to wait for."""
+    from persona_ray.conversation import Relation, Scene, Speaker, Tone
+    from persona_ray.inference.assist.library import load_library
+    from persona_ray.inference.assist.records import Sentence, SpeechInformation
+
+    steps = config.assist.steps
+    said = Sentence(Speaker.CUSTOMER, "您好", 0.0, 1.0, Tone())
+    heard = SpeechInformation(said, Scene("", steps[0]), Relation.STATEMENT, moods.mood(said))
+    ranker.targets(heard, load_library(config.assist.library, steps))
 
 
 def _named(chosen: BundleChoice | None, without: str) -> str:
