@@ -156,6 +156,13 @@ class RankerConfig(Section):
     outcome_weight: float = Field(
         0.5, ge=0, description="of the loss that what went badly adds, beside the contrastive one"
     )
+    replies: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="weight of agents' words that are no script of the library, as replies to what "
+        "was said before them; a script with a score has 1; 0: they teach nothing",
+    )
     seed: int = Field(7, ge=0, description="of weights and batches")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from persona_ray.config.assist import RankerConfig
-    from persona_ray.models.ranker.records import Item, Pair
+    from persona_ray.models.ranker.records import Item, Pair, Reply
 
 MAX_CHARACTERS = 400
 # What the turns before say beside the sentence, and a script's text beside what it answers.
@@ -61,6 +61,17 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
+class _Replies:
+    """Free words as tensors: `keys` (replies,) are places among `items`, `shares` (items,) how
+    many of the replies each is."""
+
+    queries: Batch
+    keys: Tensor
+    items: Batch
+    shares: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class _Shares:
     """(I,) share of the pairs of each item; (I, I) which are hard negatives of which."""
 
@@ -75,12 +86,14 @@ def fit_ranker(
     config: RankerConfig,
     threshold: float,
     tell: Callable[[RankerEpoch], None] = lambda _: None,
+    replies: Sequence[Reply] = (),
 ) -> tuple[TwoTowers, tuple[RankerEpoch, ...]]:
     """The towers (in eval mode) of the epoch with the smallest loss of the dev pairs, and all
     epochs. Pairs whose script is none of `items` are left out.
 
-    `threshold`: the score, 0 to 100, from which a pair went well. The same input gives the same
-    towers. Raises TrainingError where nothing can be learned.
+    `threshold`: the score, 0 to 100, from which a pair went well. `replies` add a loss of their
+    own, `config.replies` times that of the pairs: each against those of its batch. The same input
+    gives the same towers. Raises TrainingError where nothing can be learned.
     """
     known = {item.key: place for place, item in enumerate(items)}
     train = [pair for pair in train if pair.key in known]
@@ -92,12 +105,17 @@ def fit_ranker(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = _untrained(train, items, config)
+        # One alone has none beside it to be told from.
+        free = replies if config.replies and len(replies) > 1 else ()
+        model = _untrained(train, items, free, config)
         tables = [_table(model, pairs, known, threshold) for pairs in (train, dev)]
-        return _fit(_Run(model, tables[0], items, config), tables[1], config.epochs, tell)
+        run = _Run(model, tables[0], items, _replies(model, free), config)
+        return _fit(run, tables[1], config.epochs, tell)
 
 
-def _untrained(train: Sequence[Pair], items: Sequence[Item], config: RankerConfig) -> TwoTowers:
+def _untrained(
+    train: Sequence[Pair], items: Sequence[Item], replies: Sequence[Reply], config: RankerConfig
+) -> TwoTowers:
     grams = GramsConfig(
         first=config.longest_gram,
         later=_LATER_GRAM,
@@ -107,6 +125,7 @@ def _untrained(train: Sequence[Pair], items: Sequence[Item], config: RankerConfi
         dropout=config.gram_dropout,
     )
     texts = [*(pair.query.text for pair in train), *(item.text for item in items)]
+    texts += [text for reply in replies for text in (reply.query.text, reply.item.text)]
     return TwoTowers(
         gram_encoder(grams, texts, MAX_CHARACTERS),
         columns_of([pair.query.features for pair in train], _LEAST),
@@ -130,11 +149,30 @@ def _table(
     )
 
 
+def _replies(model: TwoTowers, replies: Sequence[Reply]) -> _Replies | None:
+    if not replies:
+        return None
+    items = {reply.item.key: reply.item for reply in replies}
+    places = {key: place for place, key in enumerate(items)}
+    keys = torch.tensor([places[reply.item.key] for reply in replies], dtype=torch.long)
+    return _Replies(
+        queries=model.read_queries([reply.query for reply in replies]),
+        keys=keys,
+        items=model.read_items(list(items.values())),
+        shares=torch.bincount(keys) / len(keys),
+    )
+
+
 class _Run:
     """Model, pairs of training and what they are compared with, update by update."""
 
     def __init__(
-        self, model: TwoTowers, table: _Table, items: Sequence[Item], config: RankerConfig
+        self,
+        model: TwoTowers,
+        table: _Table,
+        items: Sequence[Item],
+        replies: _Replies | None,
+        config: RankerConfig,
     ) -> None:
         self.model = model
         self.items = model.read_items(items)
@@ -142,6 +180,8 @@ class _Run:
         self._shares = _shares(table, items)
         self._config = config
         self._random = torch.Generator().manual_seed(config.seed)
+        self._replies = replies
+        self._turns = _endless(len(replies.keys), config.batch, config.seed) if replies else None
         # Slope (its logarithm) and offset of what a score says of the outcome.
         self._judged = torch.nn.Parameter(torch.zeros(2))
         self._optimiser = torch.optim.AdamW(
@@ -157,7 +197,10 @@ class _Run:
         for rows in _batches(len(self._table.keys), self._config.batch, self._random):
             near, came = self._losses(rows)
             self._optimiser.zero_grad()
-            torch.autograd.backward(near + self._config.outcome_weight * came)
+            loss = near + self._config.outcome_weight * came
+            if self._replies is not None and self._turns is not None:
+                loss = loss + self._config.replies * self._reply_loss(self._replies, self._turns)
+            torch.autograd.backward(loss)
             self._optimiser.step()
             sums = [sums[0] + near.item(), sums[1] + came.item()]
             batches += 1
@@ -178,6 +221,17 @@ class _Run:
             contrastive(scores, own, meetings, table.scores[rows] * well),
             outcome(tried, well.float()),
         )
+
+    def _reply_loss(self, replies: _Replies, turns: Iterator[Tensor]) -> Tensor:
+        """Of the next batch (0-d); the same words twice are no negatives of each other."""
+        rows, model = next(turns), self.model
+        columns, own, counts = torch.unique(
+            replies.keys[rows], return_inverse=True, return_counts=True
+        )
+        queries = model.query_vectors(replies.queries[rows])
+        scores = model.scores(queries, model.item_vectors(replies.items[columns]))
+        meetings = counts / ((len(rows) - 1) * replies.shares[columns])
+        return contrastive(scores, own, meetings.expand_as(scores), torch.ones(len(rows)))
 
 
 def _fit(
@@ -248,3 +302,10 @@ def _batches(pairs: int, size: int, random: torch.Generator) -> Iterator[Tensor]
         # Of one pair alone nothing is to be told apart.
         if pairs - start > 1:
             yield order[start : start + size]
+
+
+def _endless(pairs: int, size: int, seed: int) -> Iterator[Tensor]:
+    """Pass after pass, by a random state of its own: what scripts are met with stays the same."""
+    random = torch.Generator().manual_seed(seed)
+    while True:
+        yield from _batches(pairs, size, random)

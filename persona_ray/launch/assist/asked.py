@@ -10,19 +10,21 @@ from persona_ray.corpus.conversations import Conversation, ConversationTurn
 from persona_ray.inference.assist.ranking import as_query
 from persona_ray.inference.assist.records import Mood, Sentence, SpeechInformation
 from persona_ray.inference.assist.relations import relation_of
-from persona_ray.models.ranker.records import TURNS_BEFORE, Pair
+from persona_ray.models.ranker.records import TURNS_BEFORE, Pair, Reply, reply_of
 
 
 @dataclass(frozen=True, slots=True)
 class AskedTurn:
     """`fits`: the scripts that are labelled to answer it; `script` was said by the agent, with
-    `score` for what came of it; empty and None where nobody knows."""
+    `score` for what came of it; empty and None where nobody knows. `said`: what the agent said
+    instead of a script, empty where it was one or nobody answered."""
 
     information: SpeechInformation
     customer: str
     fits: frozenset[str]
     script: str
     score: float | None
+    said: str = ""
 
     @property
     def pair(self) -> Pair | None:
@@ -30,6 +32,13 @@ class AskedTurn:
         if not self.script or self.score is None:
             return None
         return Pair(as_query(self.information), self.script, self.score, self.customer)
+
+    @property
+    def reply(self) -> Reply | None:
+        """What it teaches beside the pairs."""
+        if not self.said:
+            return None
+        return reply_of(as_query(self.information), self.said, self.customer)
 
 
 def asked_turns(
@@ -43,7 +52,7 @@ def asked_turns(
             if turn.speaker is not Speaker.CUSTOMER:
                 continue
             answer = one.turns[at + 1] if at + 1 < len(one.turns) else None
-            said = answer is not None and answer.speaker is Speaker.AGENT
+            said = answer if answer and answer.speaker is Speaker.AGENT else None
             yield AskedTurn(
                 information=SpeechInformation(
                     sentence=sentences[at],
@@ -55,13 +64,18 @@ def asked_turns(
                 ),
                 customer=one.person,
                 fits=frozenset(turn.fits),
-                script=answer.script if said and answer else "",
-                score=answer.score if said and answer else None,
+                script=said.script if said else "",
+                score=said.score if said else None,
+                said=said.text if said and not said.script else "",
             )
 
 
 def pairs_of(turns: Iterable[AskedTurn]) -> list[Pair]:
     return [pair for pair in (turn.pair for turn in turns) if pair is not None]
+
+
+def replies_of(turns: Iterable[AskedTurn]) -> list[Reply]:
+    return [reply for reply in (turn.reply for turn in turns) if reply is not None]
 
 
 def answers_of(turn: AskedTurn, threshold: float) -> frozenset[str]:

@@ -14,7 +14,7 @@ from persona_ray.corpus.conversations import by_split, fingerprint, read_convers
 from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.evaluation.ranking import RankerReport
 from persona_ray.inference.assist.library import load_library
-from persona_ray.launch.assist.asked import AskedTurn, asked_turns, pairs_of
+from persona_ray.launch.assist.asked import AskedTurn, asked_turns, pairs_of, replies_of
 from persona_ray.launch.assist.judging import best_scores, judged_turns
 from persona_ray.launch.assist.ranker_report import judge
 from persona_ray.launch.journal import journalled
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from persona_ray.conversation import ScriptLibrary
     from persona_ray.inference.assist.records import Mood, Sentence
     from persona_ray.models.ranker.network import TwoTowers
-    from persona_ray.models.ranker.records import Pair
+    from persona_ray.models.ranker.records import Pair, Reply
     from persona_ray.training.ranker import RankerEpoch
 
 STAGE = "ranker training"
@@ -41,11 +41,13 @@ FOLDER, BUNDLE, REPORT = "ranker", "bundle", "report.html"
 @dataclass(frozen=True, slots=True)
 class Samples:
     """What a ranker learns from: `pairs` of each split, and `turns`, of which an answer is known,
-    to calibrate (dev) and to judge by (test)."""
+    to calibrate (dev) and to judge by (test). `replies`: free words of agents to train on, where
+    `assist.ranker.replies` lets them teach."""
 
     pairs: Mapping[Split, Sequence[Pair]]
     turns: Mapping[Split, Sequence[AskedTurn]]
     data: str
+    replies: Sequence[Reply] = ()
 
     def with_pairs(self, more: Mapping[Split, Sequence[Pair]], data: str) -> Samples:
         """With pairs from elsewhere (feedback), whose fingerprint is `data`."""
@@ -180,6 +182,7 @@ def read_samples(config: RunConfig, mood: Callable[[Sentence], Mood] | None = No
         pairs={split: pairs_of(turns) for split, turns in asked.items()},
         turns={split: judged_turns(turns, threshold) for split, turns in asked.items()},
         data=fingerprint(conversations),
+        replies=replies_of(asked[Split.TRAIN]) if section.replies else (),
     )
 
 
@@ -199,7 +202,13 @@ def learn(
     pairs, threshold = samples.pairs, config.assist.feedback.threshold
     with torch_threads(max(1, int(config.launch.cpus_per_worker))):
         model, epochs = fit_ranker(
-            pairs[Split.TRAIN], pairs[Split.DEV], items, config.assist.ranker, threshold, tell
+            pairs[Split.TRAIN],
+            pairs[Split.DEV],
+            items,
+            config.assist.ranker,
+            threshold,
+            tell,
+            samples.replies,
         )
         calibration = _calibrated(model, samples.turns[Split.DEV], library, threshold)
     return Learned(model, epochs, calibration)
@@ -225,6 +234,10 @@ def write(
         Heard(f"{pair.customer}/{number}", pair.customer, use, pair.key)
         for split, use in uses.items()
         for number, pair in enumerate(samples.pairs[split])
+    ]
+    heard += [
+        Heard(f"{reply.customer}/reply {number}", reply.customer, Use.TRAIN)
+        for number, reply in enumerate(samples.replies)
     ]
     save_ranker(learned.model, bundle, contract, Lineage.of(heard))
 

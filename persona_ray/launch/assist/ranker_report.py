@@ -56,6 +56,7 @@ def judge(
     return RankerReport(
         counts={
             **{f"pairs to {split.value}": len(samples.pairs[split]) for split in Split},
+            **({"replies without a script": len(samples.replies)} if samples.replies else {}),
             **{f"turns of {name}": len(part) for name, part in parts.items()},
             "scripts": len(library.scripts),
         },
@@ -87,6 +88,7 @@ def text_alone(config: RunConfig, samples: Samples, library: ScriptLibrary) -> T
             items,
             config.assist.ranker,
             config.assist.feedback.threshold,
+            replies=samples.replies,
         )
     # Its columns are none, so that it reads no feature of what it is asked.
     contract = ranker_contract(model, (1.0, 0.0), "", {}, {})

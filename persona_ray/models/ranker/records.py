@@ -5,6 +5,7 @@ Training and serving make both here, so that one never reads what the other did 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -57,6 +58,15 @@ class Pair:
     customer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Free words that followed on a query: neither a script nor a score is known."""
+
+    query: Query
+    item: Item
+    customer: str
+
+
 def query_of(
     text: str,
     before: Sequence[str],
@@ -79,6 +89,13 @@ def query_of(
     if tone is not None:
         features |= {f"tone.{name}": float(value) for name, value in asdict(tone).items()}
     return Query("\n".join(" ".join(line.split()) for line in lines), features)
+
+
+def reply_of(query: Query, said: str, customer: str) -> Reply:
+    """By words alone: of a turn without a script product, step and mood are seldom labelled."""
+    said = " ".join(said.split())
+    key = hashlib.sha256(said.encode()).hexdigest()
+    return Reply(Query(query.text, {}), Item(key, said, {}), customer)
 
 
 def item_of(script: Script) -> Item:

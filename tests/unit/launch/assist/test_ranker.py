@@ -136,6 +136,33 @@ def test_report_and_figures_stand_in_the_workspace(
     assert figures["library"].startswith("test 1 ")
 
 
+def test_words_that_are_no_script_are_replies(tmp_path: Path) -> None:
+    config = configured(tmp_path, "assist.ranker.replies=0.1")
+    free = [
+        Conversation(
+            id=f"f{number}",
+            turns=(
+                ConversationTurn(speaker=Speaker.AGENT, text="您好"),
+                ConversationTurn(speaker=Speaker.CUSTOMER, text="想修空调"),
+                ConversationTurn(speaker=Speaker.AGENT, text="师傅明天上门"),
+                ConversationTurn(speaker=Speaker.CUSTOMER, text="谢谢"),
+            ),
+        )
+        for number in range(20)
+    ]
+    write_conversations(tmp_path / "calls.jsonl", [*conversations(6), *free])
+    samples = read_samples(config)
+    # Customers held out and those that say when to stop teach nothing.
+    assert 10 <= len(samples.replies) < 20
+    assert {(one.query.text, one.item.text) for one in samples.replies} == {
+        ("想修空调\n您好", "师傅明天上门")
+    }
+    assert not any(one.query.features or one.item.features for one in samples.replies)
+    off = read_samples(configured(tmp_path, "assist.ranker.replies=0"))
+    assert not off.replies
+    assert off.pairs == samples.pairs
+
+
 def test_a_library_that_it_never_saw_is_ranked_by_what_it_says(
     trained: tuple[RunConfig, RankerResult],
 ) -> None:

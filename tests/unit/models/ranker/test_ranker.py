@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from persona_ray.models.manifest import MANIFEST, read_contract
 from persona_ray.models.ranker.bundle import load_ranker, ranker_contract, save_ranker
 from persona_ray.models.ranker.columns import columns_of, standardised
 from persona_ray.models.ranker.network import TwoTowers
-from persona_ray.models.ranker.records import Item, Pair, Query, item_of, query_of
+from persona_ray.models.ranker.records import Item, Pair, Query, Reply, item_of, query_of, reply_of
 from persona_ray.training.ranker import fit_ranker
 
 CONFIG = RankerConfig(
@@ -78,6 +79,59 @@ def test_the_same_pairs_give_the_same_towers(trained: TwoTowers) -> None:
     again, _ = fit_ranker(pairs(12), pairs(2), ITEMS, CONFIG, threshold=60)
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), again.parameters()))  # noqa: B905
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+# What customers and agents say of four things, without a character in common.
+SPOKEN = {
+    "修空调洗衣": "安排师傅上门",
+    "坐公交进城": "路线换乘站牌",
+    "订餐厅包厢": "预留座位菜品",
+    "寄快递文件": "取货派送运费",
+}
+
+
+def replies(first: int, count: int) -> list[Reply]:
+    """Numbers say which characters are used: each exchange has a wording of its own."""
+    found = []
+    for number in range(first, first + count):
+        draw = random.Random(number)
+        for asked, said in SPOKEN.items():
+            words = ["".join(draw.sample(part, 3)) for part in (asked, said)]
+            found.append(reply_of(Query(words[0], {}), words[1], f"r{number}"))
+    return found
+
+
+@pytest.mark.parametrize(("weight", "least", "most"), [(0.5, 0.8, 1.0), (0.0, 0.0, 0.5)])
+def test_replies_without_a_script_teach_what_follows_on_what(
+    weight: float, least: float, most: float
+) -> None:
+    config = CONFIG.model_copy(update={"replies": weight, "epochs": 20, "learning_rate": 1e-2})
+    taught = replies(0, 30)
+    model, _ = fit_ranker(pairs(12), [], ITEMS, config, 60, replies=taught)
+    known = {(one.query.text, one.item.text) for one in taught}
+    right = []
+    for number in range(100, 120):
+        heard = replies(number, 1)
+        with torch.inference_mode():
+            queries = model.query_vectors(model.read_queries([one.query for one in heard]))
+            items = model.item_vectors(model.read_items([one.item for one in heard]))
+            found = model.scores(queries, items).argmax(dim=1).tolist()
+        right += [
+            place == at
+            for at, (place, one) in enumerate(zip(found, heard, strict=True))
+            if (one.query.text, one.item.text) not in known
+        ]
+    # One of four by chance.
+    assert least <= sum(right) / len(right) <= most
+
+
+@pytest.mark.parametrize(("weight", "count"), [(0.5, 0), (0.0, 3)])
+def test_without_replies_or_their_weight_nothing_changes(
+    trained: TwoTowers, weight: float, count: int
+) -> None:
+    config = CONFIG.model_copy(update={"replies": weight})
+    other, _ = fit_ranker(pairs(12), pairs(2), ITEMS, config, 60, replies=replies(0, count))
+    assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), other.parameters()))  # noqa: B905
 
 
 def test_untrained_towers_are_near_where_words_are_common() -> None:
