@@ -120,6 +120,8 @@ def explained(error: ValidationError, place: str) -> str:
         return f"{place}: unknown key '{key}'"
     if first["type"] == "missing":
         return f"{place}: '{key}' is missing"
+    if first["type"] in ("too_short", "string_too_short"):
+        return f"{place}: {key} is empty"
     shown = as_yaml(first["input"])
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     return f"{place}: {key or 'the file'} = {shown}: {first['msg']}"

@@ -66,12 +66,12 @@ export class ScriptTable {
   }
 
   _about(row) {
-    return [row.in_library ? row.product ? productName(row.product) : word("use.any") : "", row.topic && this._word("topic", row.topic), row.style && this._word("style", row.style), row.script_id].filter(Boolean);
+    return [row.in_library ? row.product ? productName(row.product) : word("use.any") : "", row.topic && this._word("topic", row.topic), row.style && this._word("style", row.style), row.text && row.script_id].filter(Boolean);
   }
 
   _found() {
     const fits = (row) => (!this.product || row.product === this.product) && (!this._topic || row.topic === this._topic)
-      && (!this._search || [row.text, ...this._about(row)].some((text) => text.toLowerCase().includes(this._search)));
+      && (!this._search || [row.text || row.script_id, ...this._about(row)].some((text) => text.toLowerCase().includes(this._search)));
     const way = this._up ? 1 : -1;
     const value = (row) => row[this._sort];
     return this._rows.filter(fits).sort((a, b) => {
@@ -102,7 +102,7 @@ export class ScriptTable {
   _row(row) {
     return h("tr", { "data-script": row.script_id, tabindex: "-1" },
       h("th", { scope: "row" }, h("span", { lang: "zh-CN" }, row.text || row.script_id),
-        h("small", {}, this._about(row).join(" · "), !row.in_library && h("span", { class: "badge" }, word("use.gone")))),
+        h("small", {}, this._about(row).join(" · "), " ", !row.in_library && h("span", { class: "badge" }, word("use.gone")))),
       COUNTS.map((kind) => h("td", { class: row[kind] ? "n" : "n muted", "data-name": word(`use.${kind}`) }, count(row[kind]))),
       h("td", { class: "rate", "data-name": word("use.success") }, rate(row)));
   }

@@ -34,7 +34,7 @@ async function admitted() {
 function drawRefused() {
   const other = async () => { await ask("operator"); location.reload(); };
   show(byId("refused"), h("h2", {}, word("scripts.refused")), h("p", {}, word("scripts.refused.why")),
-    h("div", { class: "row" }, h("a", { href: "/assist" }, word("scripts.refused.back")),
+    h("div", { class: "row" }, h("a", { class: "button plain-link", href: "/assist" }, word("scripts.refused.back")),
       h("button", { type: "button", onclick: other }, word("scripts.refused.other"))));
 }
 

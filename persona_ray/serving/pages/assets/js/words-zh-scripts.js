@@ -63,7 +63,7 @@ export const ZH_SCRIPTS = {
   "use.judged": "共 {n} 次",
   "use.unjudged": "尚无评判",
   "use.help": "成功率：已评判的反馈中算作好的比例，附 95 % 置信区间。区间宽，说明次数还少。",
-  "gaps.title": "客户说了、却没有合适话术的话",
+  "gaps.title": "客户说了、却没有确实合适话术的话",
   "gaps.looked": "{n} 句之中，相近的归在一起",
   "gaps.none": "客户说的话，都有合适的话术。",
   "gaps.times": "{n} 次",
