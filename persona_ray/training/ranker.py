@@ -92,8 +92,9 @@ def fit_ranker(
     epochs. Pairs whose script is none of `items` are left out.
 
     `threshold`: the score, 0 to 100, from which a pair went well. `replies` add a loss of their
-    own, `config.replies` times that of the pairs: each against those of its batch. The same input
-    gives the same towers. Raises TrainingError where nothing can be learned.
+    own, `config.replies` times that of the pairs: each against those of its batch. They add
+    no n-gram to those that are read. The same input gives the same towers. Raises TrainingError
+    where nothing can be learned.
     """
     known = {item.key: place for place, item in enumerate(items)}
     train = [pair for pair in train if pair.key in known]
@@ -107,15 +108,13 @@ def fit_ranker(
         torch.manual_seed(config.seed)
         # One alone has none beside it to be told from.
         free = replies if config.replies and len(replies) > 1 else ()
-        model = _untrained(train, items, free, config)
+        model = _untrained(train, items, config)
         tables = [_table(model, pairs, known, threshold) for pairs in (train, dev)]
         run = _Run(model, tables[0], items, _replies(model, free), config)
         return _fit(run, tables[1], config.epochs, tell)
 
 
-def _untrained(
-    train: Sequence[Pair], items: Sequence[Item], replies: Sequence[Reply], config: RankerConfig
-) -> TwoTowers:
+def _untrained(train: Sequence[Pair], items: Sequence[Item], config: RankerConfig) -> TwoTowers:
     grams = GramsConfig(
         first=config.longest_gram,
         later=_LATER_GRAM,
@@ -125,7 +124,6 @@ def _untrained(
         dropout=config.gram_dropout,
     )
     texts = [*(pair.query.text for pair in train), *(item.text for item in items)]
-    texts += [text for reply in replies for text in (reply.query.text, reply.item.text)]
     return TwoTowers(
         gram_encoder(grams, texts, MAX_CHARACTERS),
         columns_of([pair.query.features for pair in train], _LEAST),
