@@ -96,6 +96,15 @@ DECISION_SECONDS = Instrument(
     (),
     _SECONDS,
 )
+ASSIST_PUSHES = Instrument(
+    "persona_assist_pushes_total",
+    Kind.COUNTER,
+    "pushes that were sent, seen, dropped as late, or failed",
+    ("state",),
+)
+ASSIST_FEEDBACK = Instrument(
+    "persona_assist_feedback_total", Kind.COUNTER, "feedback on pushes, by action", ("action",)
+)
 INSTRUMENTS = (
     REQUESTS,
     REQUEST_SECONDS,
@@ -110,6 +119,8 @@ INSTRUMENTS = (
     ROLLOUT,
     SCREENED,
     DECISION_SECONDS,
+    ASSIST_PUSHES,
+    ASSIST_FEEDBACK,
 )
 
 
@@ -234,6 +245,14 @@ class Metrics:
         self._record(SCREENED, 1, outcome=outcome)
         if decided_s is not None:
             self._record(DECISION_SECONDS, decided_s)
+
+    def pushes(self, state: str, count: int = 1) -> None:
+        """Of assistance; `state`: sent, seen, late or failed."""
+        self._record(ASSIST_PUSHES, count, state=state)
+
+    def feedback(self, action: str) -> None:
+        """Of an agent, that was new."""
+        self._record(ASSIST_FEEDBACK, 1, action=action)
 
     def answers(self, results: Iterable[Recognition | NothingUsable], model: ServedModel) -> None:
         """Results of single sentences: evaluation measured their confidence, too."""
