@@ -226,8 +226,9 @@ class _Run:
         columns, own, counts = torch.unique(
             replies.keys[rows], return_inverse=True, return_counts=True
         )
-        queries = model.query_vectors(replies.queries[rows])
-        scores = model.scores(queries, model.item_vectors(replies.items[columns]))
+        # The longest of all replies is many times as long as those of most batches.
+        queries = model.query_vectors(replies.queries[rows].trimmed())
+        scores = model.scores(queries, model.item_vectors(replies.items[columns].trimmed()))
         meetings = counts / ((len(rows) - 1) * replies.shares[columns])
         return contrastive(scores, own, meetings.expand_as(scores), torch.ones(len(rows)))
 

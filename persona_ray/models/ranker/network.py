@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,6 +46,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def trimmed(self) -> Batch:
+        """Without the n-grams' columns that are empty (id 0) in all rows: the last ones."""
+        longest = max(1, int((self.ids > 0).sum(dim=1).max()))
+        return replace(self, ids=self.ids[:, :longest], weights=self.weights[:, :longest])
 
 
 class Tower(nn.Module):
