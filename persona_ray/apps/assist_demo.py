@@ -236,3 +236,5 @@ def _wrong(played: PlayedCall, turns: Sequence[ShownTurn]) -> Iterator[str]:
     fit = sum(bool(push.fits) for push in judged)
     if not judged or fit < _FITTING * len(judged):
         yield f"more scripts that suit than after {fit} of {len(judged)} sentences"
+    if played.refused:
+        yield f"that the agent's word is taken, not '{played.refused[0]}'"

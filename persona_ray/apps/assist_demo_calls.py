@@ -17,6 +17,7 @@ from persona_ray.errors import ConfigError, RequestError
 from persona_ray.serving.assist.client import AssistClient, DeviceClient
 from persona_ray.serving.assist.protocol import (
     CallEnded,
+    DeviceError,
     Notice,
     NotPushed,
     Pushed,
@@ -62,12 +63,14 @@ class Arrived:
 
 @dataclass
 class PlayedCall:
-    """A call as it went. `did`: what the agent did with pushes, by their ids."""
+    """A call as it went. `did`: what the agent did with pushes, by their ids; `refused`: why the
+    service did not take what the device said."""
 
     script: StereoCall
     planted: Sequence[PlantedTurn]
     arrived: list[Arrived] = field(default_factory=list)
     did: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     def truth_of(self, turn: TurnHeard) -> PlantedTurn | None:
         """What was planted where a turn was heard; None where nothing was."""
@@ -181,6 +184,8 @@ class _Agent:
         """Until it is cancelled."""
         async for event in self._device.listen(self.ready.set):
             now = asyncio.get_running_loop().time()
+            if isinstance(event, DeviceError):
+                self._played.refused.append(event.error.message)
             of_call = isinstance(event, Notice) and event.call_id == self._played.script.id
             if isinstance(event, Notice) and of_call and event.event["type"] != "began":
                 self._hear(read_kept(json.dumps(event.event)), now)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from persona_ray.corpus.sheets import SheetError, decode, read_rows, unguard, write_rows
 from persona_ray.errors import LibraryError
-from persona_ray.inference.assist.library_yaml import ScriptForm, WhenForm, explained
+from persona_ray.inference.assist.library_yaml import ScriptForm, WhenForm, said
 from persona_ray.inference.assist.script_checks import Placed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_csv(data: bytes, file: str) -> tuple[str, str, list[Placed], list[str]]
             try:
                 placed.append(Placed(ScriptForm.model_validate(_form(row)).script(), place))
             except ValidationError as error:
-                wrong.append(explained(error, place))
+                wrong += [said(one, place) for one in error.errors()]
     except SheetError as error:
         raise LibraryError(f"script library {file} {error}") from None
     return name, version, placed, wrong

@@ -28,7 +28,8 @@ from persona_ray.errors import ConfigError, LibraryError
 from persona_ray.inference.assist.script_checks import Placed
 
 if TYPE_CHECKING:
-    from persona_ray.config.marked import Marked
+    from pydantic_core import ErrorDetails
+
     from persona_ray.conversation import ScriptLibrary
 
 Name = Annotated[
@@ -36,6 +37,8 @@ Name = Annotated[
 ]
 Said = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
 _SHOWN = 40
+# Mistakes of one script.
+_MOST = 10
 
 
 class WhenForm(Section):
@@ -98,7 +101,7 @@ def read_yaml(data: bytes, file: str) -> tuple[str, str, list[Placed], list[str]
         try:
             script = ScriptForm.model_validate(row).script()
         except ValidationError as error:
-            wrong.append(explained(error, _nearest(marked, where, error)))
+            wrong += [said(one, marked.at((*where, *one["loc"]))) for one in error.errors()[:_MOST]]
         else:
             placed.append(Placed(script, marked.at(where)))
     return head.name, head.version, placed, wrong
@@ -114,21 +117,21 @@ def write_yaml(library: ScriptLibrary) -> bytes:
 
 def explained(error: ValidationError, place: str) -> str:
     """The first thing that is wrong, in words."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    return said(error.errors()[0], place)
+
+
+def said(mistake: ErrorDetails, place: str) -> str:
+    """One of the things that are wrong, in words."""
+    key = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
         return f"{place}: unknown key '{key}'"
-    if first["type"] == "missing":
+    if mistake["type"] == "missing":
         return f"{place}: '{key}' is missing"
-    if first["type"] in ("too_short", "string_too_short"):
+    if mistake["type"] in ("too_short", "string_too_short"):
         return f"{place}: {key} is empty"
-    shown = as_yaml(first["input"])
+    shown = as_yaml(mistake["input"])
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    return f"{place}: {key or 'the file'} = {shown}: {first['msg']}"
-
-
-def _nearest(marked: Marked, where: tuple[str | int, ...], error: ValidationError) -> str:
-    return marked.at((*where, *error.errors()[0]["loc"]))
+    return f"{place}: {key or 'the file'} = {shown}: {mistake['msg']}"
 
 
 def _row(script: Script) -> dict[str, Any]:

@@ -69,8 +69,14 @@ class LibraryShelf:
         return load_library(self._config.library, self._config.steps)
 
     def put(self, library: ScriptLibrary, by: str) -> bool:
-        """Keep it and make it current; whether it is new. Raises LibraryError where the store has
+        """Keep it and make it current; whether it is new. With the first, what calls began with
+        until then is kept, too, so that one can go back. Raises LibraryError where the store has
         other scripts as this version."""
+        if not self.versions():
+            self._keep(self.current(), "persona-ray", current=False)
+        return self._keep(library, by, current=True)
+
+    def _keep(self, library: ScriptLibrary, by: str, *, current: bool) -> bool:
         kept = StoredLibrary(
             name=library.name,
             version=library.version,
@@ -78,7 +84,7 @@ class LibraryShelf:
             content=to_dict(library),
             made_at=self._clock(),
             made_by=by,
-            current=True,
+            current=current,
         )
         try:
             return self._store.script_libraries.put(kept)

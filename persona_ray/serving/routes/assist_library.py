@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # Why a sentence found no script for want of one.
 GAPS = ("nothing_fits", "no_script")
 _LATEST = 2000
+# A script is a few hundred bytes; YAML of more takes the replica too long.
+_LARGEST = 2_000_000
 _MEDIA = {"yaml": "application/yaml", "csv": "text/csv"}
 
 Form = Literal["yaml", "csv"]
@@ -115,6 +117,14 @@ def assist_library(services: AssistServices) -> APIRouter:
         """The body is the file, whose mistakes are all told, by a preview as a list. Calls that go
         on keep theirs."""
         data, by = await request.body(), operator_of(caller)
+        if len(data) > _LARGEST:
+            raise RequestError(
+                "request.too_large",
+                f"a library of {len(data)} bytes, where {_LARGEST} are the most",
+                status=413,
+                field="body",
+                fix="divide it",
+            )
 
         def work() -> ImportAnswer:
             try:

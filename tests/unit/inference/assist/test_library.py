@@ -137,7 +137,7 @@ def test_all_mistakes_of_a_sheet_are_told_at_once() -> None:
         "ID;Text;Answers;Steps;Max_uses;Owner\n"
         "a;您好;你是谁;ofer;;Li\n"
         "b;;年费;;;\n"
-        "a;再见;拜拜;;often;\n"
+        "a;再见;;;often;\n"
         "c;您请说;喂|喂;;2;\n"
     )
     with pytest.raises(LibraryError) as caught:
@@ -146,8 +146,9 @@ def test_all_mistakes_of_a_sheet_are_told_at_once() -> None:
     assert "row 2: 'a': unknown step 'ofer'" in told
     assert "row 3: text" in told
     assert "row 4: max_uses = -1" in told
+    assert "row 4: answers is empty" in told
     assert "row 5: 'c': one sentence stands twice" in told
-    assert len(caught.value.mistakes) == 4
+    assert len(caught.value.mistakes) == 5
 
 
 def test_same_words_twice_under_the_same_conditions_are_a_mistake() -> None:

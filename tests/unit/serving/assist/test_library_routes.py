@@ -60,6 +60,8 @@ def test_a_library_goes_in_is_looked_at_and_gone_back_to(
     assert [(one["version"], one["made_by"]) for one in now["versions"]] == [
         ("2", "chen"),
         ("1", "chen"),
+        # What was shipped: one can go back to it, too.
+        ("1", "persona-ray"),
     ]
     file = client.get(f"{LIBRARY}/file", params={"form": "csv"}, headers=owner)
     assert file.headers["content-type"].startswith("text/csv")
@@ -90,6 +92,8 @@ def test_mistakes_are_told_with_their_place(
         would = client.post(path, content=content.encode(), headers=owner).json()
         assert [one.partition(" ")[0] for one in would["mistakes"]] == places
         assert not would["imported"]
+    huge = client.post(f"{LIBRARY}/import", content=b"-" * 2_000_001, headers=owner)
+    assert (huge.status_code, huge.json()["error"]["code"]) == (413, "request.too_large")
     unknown = client.post(f"{LIBRARY}/use", json={"name": "shop", "version": "9"}, headers=owner)
     assert (unknown.status_code, unknown.json()["error"]["field"]) == (404, "version")
     for path in (LIBRARY, SCRIPTS, GAPS, f"{LIBRARY}/file"):
