@@ -102,10 +102,10 @@ def test_a_file_is_looked_at_then_in_use_then_gone_back_from(
     download.value.save_as(tmp_path / "shop-2.yaml")
     kept = parse_library((tmp_path / "shop-2.yaml").read_bytes(), "shop-2.yaml", ())
     assert set(kept.scripts) == {"s1", "s3"}
-    back = page.locator("[data-version='1'] button")
+    back = page.locator("[data-library=shop][data-version='1'] button")
     back.click()
     back.click()
-    page.wait_for_selector("[data-version='1'] .badge")
+    page.wait_for_selector("[data-library=shop][data-version='1'] .badge")
     assert in_use(served) == "1"
 
 

@@ -41,7 +41,7 @@ export class ScriptLibrary {
     const { versions, origin } = this._is;
     if (!versions.length) return show(byId("versions"), h("p", { class: "muted small" }, word("library.none")));
     const named = (key) => ({ "data-name": word(key) });
-    const row = (one) => h("tr", { "data-version": one.version },
+    const row = (one) => h("tr", { "data-library": one.name, "data-version": one.version },
       h("th", { scope: "row" }, word("library.is", one)),
       h("td", { ...named("library.made") }, date(one.made_at), h("span", { class: "muted small" }, ` ${word("library.by", { name: one.made_by })}`)),
       h("td", { class: "n", ...named("library.scripts") }, count(one.scripts)),
