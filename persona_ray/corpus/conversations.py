@@ -15,10 +15,9 @@ script. A file whose name ends in .gz is compressed.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -27,8 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic import ValidationError as PydanticError
 
 from persona_ray.conversation import Emotion, Outcome, Relation, Speaker, Tone
+from persona_ray.corpus.json_lines import read_records, write_lines
 from persona_ray.errors import CorpusError
-from persona_ray.files import write_whole
 from persona_ray.types import Split
 
 Name = Annotated[str, StringConstraints(max_length=200)]
@@ -91,31 +90,13 @@ class Conversation(_Row):
 def read_conversations(files: Iterable[Path]) -> list[Conversation]:
     """Of all files, in order. Raises CorpusError that names file and line: for a line that is no
     conversation, an id that stands twice, and files without any."""
-    found: list[Conversation] = []
-    places: dict[str, str] = {}
-    named = []
-    for file in files:
-        named.append(str(file))
-        for number, line in enumerate(_lines(file), 1):
-            if not line.strip():
-                continue
-            place = f"{file}, line {number}"
-            one = _conversation(line, place)
-            if one.id in places:
-                raise CorpusError(f"{place}: id '{one.id}' stands in {places[one.id]} too")
-            places[one.id] = place
-            found.append(one)
-    if not found:
-        raise CorpusError(f"no conversation in {', '.join(named) or 'no file'}")
-    return found
+    return read_records(files, _conversation, "conversation")
 
 
 def write_conversations(path: Path, conversations: Iterable[Conversation]) -> int:
     """Whole or not at all; the same conversations give the same bytes. How many they were."""
     lines = [_as_json(one) for one in conversations]
-    content = "".join(f"{line}\n" for line in lines).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    write_lines(path, lines)
     return len(lines)
 
 
@@ -165,13 +146,3 @@ def _conversation(line: str, place: str) -> Conversation:
         raise CorpusError(f"{place}: {where}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{place} is no JSON object: {error}") from None
-
-
-def _lines(file: Path) -> Iterator[str]:
-    try:
-        content = file.read_bytes()
-        text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{file} cannot be read: {error}") from None
-    # str.splitlines takes other marks for the end of a line, too.
-    yield from text.split("\n")

@@ -10,18 +10,17 @@ not read. A file whose name ends in .gz is compressed.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from persona_ray.asr.text import normalise
+from persona_ray.corpus.json_lines import read_records, write_lines
 from persona_ray.errors import CorpusError
-from persona_ray.files import write_whole
 from persona_ray.types import Example, Split
 
 # A dialogue of this many turns is no call.
@@ -60,26 +59,7 @@ class Dialogue:
 def read_dialogues(files: Iterable[Path]) -> list[Dialogue]:
     """Of all files, in order. Raises CorpusError that names file and line: for a line that is no
     dialogue, an id that stands twice, and files without any."""
-    found: list[Dialogue] = []
-    places: dict[str, str] = {}
-    named = []
-    for file in files:
-        named.append(str(file))
-        for number, line in enumerate(_lines(file), 1):
-            if not line.strip():
-                continue
-            place = f"{file}, line {number}"
-            dialogue = _dialogue(line, place)
-            if dialogue.id in places:
-                raise CorpusError(
-                    f"{place}: id '{dialogue.id}' stands in {places[dialogue.id]} too: ids are of "
-                    "one dialogue each"
-                )
-            places[dialogue.id] = place
-            found.append(dialogue)
-    if not found:
-        raise CorpusError(f"no dialogue in {', '.join(named) or 'no file'}: name a file with some")
-    return found
+    return read_records(files, _dialogue, "dialogue")
 
 
 def write_dialogues(path: Path, dialogues: Iterable[Dialogue]) -> None:
@@ -92,10 +72,7 @@ def write_dialogues(path: Path, dialogues: Iterable[Dialogue]) -> None:
         }
         for dialogue in dialogues
     ]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    content = text.encode()
-    # mtime 0: the same dialogues give the same bytes.
-    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
 
 
 def fingerprint(dialogues: Iterable[Dialogue]) -> str:
@@ -141,20 +118,6 @@ def prefix(dialogue: Dialogue, turns: int, split: Split) -> Example:
         # Texts have no length in seconds: each counts as one in training.batch_s.
         duration_s=1.0,
     )
-
-
-def _lines(file: Path) -> Iterator[str]:
-    try:
-        if file.suffix == ".gz":
-            with gzip.open(file, "rt", encoding="utf-8") as lines:
-                yield from lines
-        else:
-            with file.open(encoding="utf-8") as lines:
-                yield from lines
-    except FileNotFoundError:
-        raise CorpusError(f"there is no {file}: name a file of dialogues (JSON lines)") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{file} cannot be read as JSON lines: {error}") from None
 
 
 def _dialogue(line: str, place: str) -> Dialogue:
