@@ -35,15 +35,15 @@ $(VENV)/.installed: requirements.lock pyproject.toml | build/uv/bin/uv
 demo: setup ## the main job on the shipped archive, ending with a report (FULL=1: recognise every call anew)
 	@$(BIN)/persona-ray run --config configs/demo.yaml --fresh $(if $(FULL),--set asr.reuse_transcripts=false)
 
-# One half of the unit tests, by time. Both run beside the tests that wait for Ray and for browsers.
+# One half of the unit tests, by time, and the browser's after it. Both run beside the tests that wait for Ray.
 FIRST := tests/unit/launch tests/unit/training tests/unit/objectives tests/unit/cli
 
 test: setup ## the tests that every change needs
 	@mkdir -p build
 	@tests() { $(BIN)/python -m pytest $(QUICK) "$$@"; }; \
-	  tests $(FIRST) >build/unit-1.log 2>&1 & first=$$!; \
+	  { tests $(FIRST); half=$$?; tests tests/browser || half=1; exit $$half; } >build/unit-1.log 2>&1 & first=$$!; \
 	  tests tests/unit $(FIRST:%=--ignore=%) >build/unit-2.log 2>&1 & second=$$!; \
-	  tests tests/browser tests/cluster; failed=$$?; \
+	  tests tests/cluster; failed=$$?; \
 	  echo "== unit tests, which ran beside them, in two halves"; \
 	  wait $$first || failed=1; cat build/unit-1.log; \
 	  wait $$second || failed=1; cat build/unit-2.log; \
