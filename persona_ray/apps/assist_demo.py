@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from persona_ray.apps.assist_demo_calls import Arrived, PlayedCall, Player, Shows, fitting
 from persona_ray.apps.assist_here import assist_here
+from persona_ray.apps.demo_folder import MARK, begin_anew
 from persona_ray.config import load_config
 from persona_ray.conversation import Emotion, Speaker
-from persona_ray.errors import ConfigError, ServiceError
+from persona_ray.errors import ServiceError
 from persona_ray.evaluation.report.assisted import (
     AssistedPage,
     ShownCall,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 AGENT = "demo"
-_MARK, _CONVERSATIONS = "demo.json", "conversations.jsonl.gz"
+_CONVERSATIONS = "conversations.jsonl.gz"
 _COUNT, _SEED = 300, 7
 # Training is to be over in a minute or so.
 _SETTINGS = ("launch.backend=plain", "tracking.url=off", "assist.ranker.epochs=8")
@@ -66,7 +67,7 @@ def run_demo(
     script = read_calls(calls)
     config = load_config(None, [*_SETTINGS, *overrides, f"workspace={out}"])
     begun = time.monotonic()
-    _begin_anew(config)
+    begin_anew(config.workspace)
     _train_once(config, progress)
     key = _key(config)
     with progress.stage("loading models", 1) as loading, assist_here(config) as address:
@@ -93,20 +94,6 @@ def check(result: DemoResult) -> None:
         raise ServiceError(f"expected otherwise: {', '.join(wrong)}; {result.path} shows the calls")
 
 
-def _begin_anew(config: RunConfig) -> None:
-    """An empty store; conversations and models stay."""
-    out = config.workspace
-    if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
-        raise ConfigError(
-            f"{out} is no folder of this demo, which empties its store: name another one, --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / _MARK).is_file():
-        write_whole(out / _MARK, "{}")
-    for file in out.glob("store.sqlite*"):
-        file.unlink()
-
-
 def _train_once(config: RunConfig, progress: Progress) -> None:
     """Conversations, the emotion model and the ranker, unless those of these settings are there."""
     from persona_ray.inference.assist.library import load_library
@@ -124,7 +111,7 @@ def _train_once(config: RunConfig, progress: Progress) -> None:
     settings = assist.emotion.model_dump_json() + assist.ranker.model_dump_json() + library.digest
     made_of = hashlib.sha256(conversations.read_bytes() + settings.encode()).hexdigest()
     bundles = (out / emotion.FOLDER / emotion.BUNDLE, out / ranker.FOLDER / ranker.BUNDLE)
-    kept = json.loads((out / _MARK).read_text("utf-8")).get("models")
+    kept = json.loads((out / MARK).read_text("utf-8")).get("models")
     if kept == made_of and all(bundle.is_dir() for bundle in bundles):
         return
     if not assist.emotion.bundle:
@@ -136,7 +123,7 @@ def _train_once(config: RunConfig, progress: Progress) -> None:
             samples = ranker.read_samples(learning)
             learned = ranker.learn(learning, samples, library, lambda _: stage.advance())
         ranker.write(learning, learned, samples, library, bundles[1])
-    write_whole(out / _MARK, json.dumps({"models": made_of}))
+    write_whole(out / MARK, json.dumps({"models": made_of}))
 
 
 def _key(config: RunConfig) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_ray.apps.demo_folder import MARK, begin_anew
 from persona_ray.apps.screening_demo_calls import MadeCall, Player
 from persona_ray.apps.screening_here import screening_here
 from persona_ray.config import load_config
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from persona_ray.store import Store
 
 PAGE = "report.html"
-_MARK, _DIALOGUES = "demo.json", "dialogues.jsonl"
+_DIALOGUES = "dialogues.jsonl"
 _COUNT, _SEED = 2700, 7
 _AT_ONCE = 3
 _SCOPES = ("screen", "screening")
@@ -64,7 +65,7 @@ def run_demo(out: Path, calls: Path, overrides: Sequence[str], progress: Progres
     _check_sound(script, calls)
     config, notes = _settings(out, overrides)
     begun = time.monotonic()
-    _begin_anew(config)
+    begin_anew(config.workspace, ("screening", "recordings"))
     _train_once(config, progress)
     key = _teach(config, script, calls)
     with progress.stage("loading models", 1) as loading, screening_here(config) as address:
@@ -102,22 +103,6 @@ def _check_sound(script: CallScript, calls: Path) -> None:
             read_turn(path)
 
 
-def _begin_anew(config: RunConfig) -> None:
-    """An empty store; the dialogues and the category model stay."""
-    out = config.workspace
-    if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
-        raise ConfigError(
-            f"{out} is no folder of this demo, which empties its store: name another one, --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / _MARK).is_file():
-        write_whole(out / _MARK, "{}")
-    for file in out.glob("store.sqlite*"):
-        file.unlink()
-    for folder in ("screening", "recordings"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-
-
 def _train_once(config: RunConfig, progress: Progress) -> None:
     """Dialogues and a category model, unless those of these settings are there."""
     from persona_ray.launch.category import BUNDLE, FOLDER, train_category, with_dialogues
@@ -126,7 +111,7 @@ def _train_once(config: RunConfig, progress: Progress) -> None:
 
     if config.screening.bundle:
         return
-    bundle, mark = config.workspace / FOLDER / BUNDLE, config.workspace / _MARK
+    bundle, mark = config.workspace / FOLDER / BUNDLE, config.workspace / MARK
     dialogues = config.workspace / _DIALOGUES
     write_dialogues(compose(_COUNT, _SEED), dialogues)
     settings = config.screening.category.model_dump_json()
