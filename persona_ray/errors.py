@@ -7,9 +7,11 @@
     │   └── MissingColumnError    the query lacks a column that is needed
     ├── CallError                 one call cannot be used: it is quarantined, the job goes on
     │   ├── NotAudioError         the bytes are no audio that can be decoded
+    │   │   └── DecoderError      they ended the process that decodes, or took too much of it
     │   ├── EmptyFileError        the file has no bytes
     │   ├── TruncatedError        the audio ends before its promised length
     │   ├── UnreadableError       the URI cannot be opened
+    │   │   └── StorageAwayError  the storage fails, not the file: it is asked again later
     │   ├── TooLongError          the call is longer than the configured limit
     │   ├── SilentError           nobody speaks on the customer's channel
     │   └── ChannelError          the customer's channel is not in the file
@@ -29,6 +31,11 @@
     │   ├── RequestError          a request asks for what is not given: its field and the fix
     │   ├── ServiceBusyError      its queues are full: ask again later
     │   └── ServiceLostError      a replica died while it answered: ask again
+    ├── VaultError                a key is missing or wrong, or what it sealed was changed
+    ├── AuditError                the audit log was edited, or cannot be written
+    ├── StorageError              a folder or bucket cannot be read or written, or is damaged
+    ├── ArtefactError             finished work cannot be copied to or from storage.artefacts
+    ├── BackupError               a backup is damaged or incomplete, or cannot be made or restored
     ├── DistributionError         a device refuses what it was sent, or cannot fetch it
     ├── TrackingError             the MLflow store or server cannot be reached
     └── RegistryError             the registry has no such version, or cannot do what is asked
@@ -38,6 +45,8 @@ A message names the thing, the value and the fix; the command line prints it as 
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from persona_ray.types import QuarantineReason
 
@@ -82,7 +91,7 @@ class CallError(PersonaRayError):
         super().__init__(detail)
         self.detail = detail
 
-    def __reduce__(self) -> tuple[type[CallError], tuple[str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.detail,)
 
 
@@ -90,6 +99,10 @@ class NotAudioError(CallError):
     """The bytes are no audio that can be decoded."""
 
     reason = QuarantineReason.NOT_AUDIO
+
+
+class DecoderError(NotAudioError):
+    """The bytes ended the process that decodes them, or took too much time or memory."""
 
 
 class EmptyFileError(CallError):
@@ -108,6 +121,18 @@ class UnreadableError(CallError):
     """The URI cannot be opened."""
 
     reason = QuarantineReason.UNREADABLE
+
+
+class StorageAwayError(UnreadableError):
+    """The storage that the file lies on does not answer or refuses: nothing is known of the file,
+    which a job leaves for later. `transient`: asking again soon may help."""
+
+    def __init__(self, detail: str, transient: bool = True) -> None:
+        super().__init__(detail)
+        self.transient = transient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.detail, self.transient)
 
 
 class TooLongError(CallError):
@@ -236,6 +261,41 @@ class ServiceBusyError(ServiceError):
 
 class ServiceLostError(ServiceError):
     """A replica died while it answered; the same request may be sent again."""
+
+
+class VaultError(PersonaRayError):
+    """An encryption key is missing or wrong, or what it sealed was changed."""
+
+    exit_code = 3
+
+
+class AuditError(PersonaRayError):
+    """The audit log was edited, or cannot be written."""
+
+    exit_code = 3
+
+
+class StorageError(PersonaRayError):
+    """A folder or bucket cannot be read or written, or holds damaged files. `transient`: the way to
+    it failed, and asking again soon may help."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class ArtefactError(PersonaRayError):
+    """Finished work cannot be copied to or from `storage.artefacts`; the workspace is whole."""
+
+    exit_code = 3
+
+
+class BackupError(PersonaRayError):
+    """A backup is damaged or incomplete, or cannot be made or restored."""
+
+    exit_code = 3
 
 
 class DistributionError(PersonaRayError):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from persona_ray.config.base import Section
 from persona_ray.config.explain import as_yaml, explain, listed_section, section_of
 from persona_ray.config.schema import RunConfig
+from persona_ray.config.secrets import refuse_secrets
 from persona_ray.errors import ConfigError
 from persona_ray.files import write_whole
 
@@ -23,7 +24,8 @@ SectionT = TypeVar("SectionT", bound=Section)
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
     """Read `path` (YAML; absent: all defaults) and apply `overrides` such as `training.epochs=3`.
 
-    Raises ConfigError for an unreadable file, an unknown key (with the valid ones) or a bad value.
+    Raises ConfigError for an unreadable file, an unknown key (with the valid ones), a bad value or
+    a password in an address.
     """
     return load_section(RunConfig, path, overrides)
 
@@ -36,6 +38,7 @@ def load_section(
     for override in overrides:
         _apply(tree, override)
     _check_keys(tree, schema, where="")
+    refuse_secrets(tree)
     try:
         return schema.model_validate(tree)
     except ValidationError as error:

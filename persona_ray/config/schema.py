@@ -23,12 +23,15 @@ from persona_ray.config.corpus import (
 from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import EvaluationConfig, LaunchConfig, ModelConfig, TrainingConfig
 from persona_ray.config.pretraining import PretrainingConfig
+from persona_ray.config.privacy import PrivacyConfig
 from persona_ray.config.recognition import RecognitionConfig
 from persona_ray.config.screening import ScreeningConfig
 from persona_ray.config.serving import ServingConfig
 from persona_ray.config.space import check_space
+from persona_ray.config.storage import StorageConfig
 from persona_ray.config.sweep import SweepConfig
 from persona_ray.config.tracking import TrackingConfig
+from persona_ray.config.watching import WatchingConfig
 
 
 class RunConfig(Section):
@@ -56,6 +59,9 @@ class RunConfig(Section):
     serving: ServingConfig = ServingConfig()
     screening: ScreeningConfig = ScreeningConfig()
     assist: AssistConfig = AssistConfig()
+    storage: StorageConfig = StorageConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    watching: WatchingConfig = WatchingConfig()
 
     @property
     def corpus_dir(self) -> Path:

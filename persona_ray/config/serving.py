@@ -29,6 +29,25 @@ class LimitsConfig(Section):
         description="folders whose recordings clients may name by URI: absolute paths, or fsspec "
         "URIs such as s3://recordings/calls; empty: clients upload everything",
     )
+    decode_processes: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="processes in which a replica decodes recordings, apart from itself and "
+        "confined; 0: in the replica itself, for recordings of one's own alone",
+    )
+    decode_memory_mb: int = Field(
+        4096,
+        ge=512,
+        description="addresses of one such process, in MB; a call of an hour in stereo at 48 kHz "
+        "takes 3000",
+    )
+    decode_s: float = Field(
+        60.0,
+        gt=0,
+        description="processor time that decoding one recording may take, in seconds; by the clock "
+        "four times as much",
+    )
     request_timeout_s: float = Field(
         300.0, gt=0, description="a request that takes longer is answered with 408"
     )
@@ -154,6 +173,25 @@ class KeysConfig(Section):
     requests_per_minute: int = Field(600, ge=1, description="of a key without a limit of its own")
 
 
+class TlsConfig(Section):
+    """TLS of the service's port; empty: none, for this machine or behind what ends it. On a cluster
+    that `serve deploy` configures, the same files stand in the YAML's `http_options`."""
+
+    certificate: str = Field("", description="PEM file with the certificate and its chain")
+    key: str = Field("", description="PEM file with its key, read by nobody else")
+    client_ca: str = Field(
+        "", description="PEM file with the CAs whose certificates clients must show; empty: none"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> TlsConfig:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key stand together: name both files, or none")
+        if self.client_ca and not self.certificate:
+            raise ValueError("client_ca without certificate and key: name all three")
+        return self
+
+
 class RolloutConfig(Section):
     """A challenger beside the champion."""
 
@@ -221,4 +259,5 @@ class ServingConfig(Section):
     classifier: ScaleConfig = ScaleConfig()
     live: LiveConfig = LiveConfig()
     keys: KeysConfig = KeysConfig()
+    tls: TlsConfig = TlsConfig()
     rollout: RolloutConfig = RolloutConfig()

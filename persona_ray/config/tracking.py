@@ -11,7 +11,10 @@ class TrackingConfig(Section):
     """MLflow."""
 
     url: str = Field(
-        "", description="tracking server or store; empty: mlflow.db in the workspace; off: none"
+        "",
+        description="tracking server or store; empty: mlflow.db in the workspace; off: none. "
+        "${NAME} of a database is taken from the environment; a server's login is there, too: "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     )
     experiment: str = Field("persona-ray", description="MLflow experiment that runs go to")
     model: str = Field(
