@@ -1,0 +1,1 @@
+"""What is personal, sealed at rest: keys outside the database, values and files under them."""
