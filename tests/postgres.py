@@ -12,6 +12,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,9 +24,33 @@ PASSWORD = "p@ss/w:ord"
 _START_S = 60.0
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """URL of a server on a loopback port, `{database}` open; skips where there is no PostgreSQL.
+@dataclass
+class Postgres:
+    """A server on a loopback port; `url` with `{database}` open."""
+
+    url: str
+    command: list[str]
+    folder: Path
+    user: pwd.struct_passwd | None
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, cwd=self.folder, **_as(self.user)
+            )
+        _wait(self.process, self.url.format(database="postgres"), self.folder / "log")
+
+    def stop(self) -> None:
+        """As a crash: a polite end would wait for idle connections."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(timeout=30)
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A server of its own, running; skips where there is no PostgreSQL.
 
     The server refuses to run as root; then it runs as `postgres` or `nobody`.
     """
@@ -39,29 +65,26 @@ def postgres_server() -> Iterator[str]:
     if user is not None:
         for path in (folder, secret):
             os.chown(path, user.pw_uid, user.pw_gid)
-    port = _free_port()
-    with (folder / "log").open("wb") as log:
-        server: subprocess.Popen[bytes] | None = None
-        try:
-            make = f"{tools['initdb']} -D {data} -U tester --pwfile {secret} --no-sync"
-            _run([*make.split(), "--auth", "scram-sha-256", "--encoding", "UTF8"], user, folder)
-            start = f"{tools['postgres']} -D {data} -p {port} -k {folder} -c fsync=off"
-            server = subprocess.Popen(
-                [*start.split(), "-c", "listen_addresses=127.0.0.1", "-c", "autovacuum=off"],
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-                **_as(user),
-            )
-            url = f"postgresql://tester:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/{{database}}"
-            _wait(server, url.format(database="postgres"), folder / "log")
-            yield url
-        finally:
-            if server is not None:
-                # Nothing of it is kept; a polite end would wait for idle connections.
-                server.send_signal(signal.SIGQUIT)
-                server.wait(timeout=30)
-            shutil.rmtree(folder, ignore_errors=True)
+    port = free_port()
+    start = f"{tools['postgres']} -D {data} -p {port} -k {folder} -c fsync=off"
+    url = f"postgresql://tester:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/{{database}}"
+    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "autovacuum=off"]
+    server = Postgres(url, [*start.split(), *settings], folder, user)
+    try:
+        make = f"{tools['initdb']} -D {data} -U tester --pwfile {secret} --no-sync"
+        _run([*make.split(), "--auth", "scram-sha-256", "--encoding", "UTF8"], user, folder)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a server that all tests share, `{database}` open."""
+    with postgres() as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -103,7 +126,7 @@ def _run(command: list[str], user: pwd.struct_passwd | None, folder: Path) -> No
         raise RuntimeError(f"{command[0]} failed: {done.stderr}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
 """The product's own database: a repository for each kind of record, all behind `Store`."""
 
 from persona_ray.store.annotations import Annotation, AnnotationRepository, SaveCounts
-from persona_ray.store.open import Forgotten, Store, open_store
+from persona_ray.store.open import Forgotten, Store, open_audited, open_store
 from persona_ray.store.recognitions import (
     ArchivedCall,
     ArchivedCustomer,
@@ -27,6 +27,7 @@ __all__ = [
     "SplitRepository",
     "Store",
     "expand_url",
+    "open_audited",
     "open_store",
     "printable_url",
 ]

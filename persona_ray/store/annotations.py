@@ -149,6 +149,17 @@ class AnnotationRepository:
             )
             return affected(session.execute(query)) > 0
 
+    def expire(self, before: datetime, dry_run: bool = False) -> int:
+        """Delete what was said before a time; how many. `dry_run`: only how many."""
+        old = AnnotationRow.created_at < before
+        if dry_run:
+            with self._database.read() as session:
+                return session.scalar(select(func.count()).where(old)) or 0
+        with self._database.write() as session:
+            deleted = affected(session.execute(delete(AnnotationRow).where(old)))
+        self._database.flush_deleted()
+        return deleted
+
     def forget(self, session: Session, customer_id: str, call_ids: Collection[str]) -> int:
         """Delete a customer's annotations within the caller's transaction."""
         by_customer = delete(AnnotationRow).where(AnnotationRow.customer_id == customer_id)

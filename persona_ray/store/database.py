@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Result, create_engine, event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from persona_ray.errors import StoreError
+from persona_ray.store.postgresql import postgresql_engine
 from persona_ray.store.urls import printable_url, reason_of
 
 ItemT = TypeVar("ItemT")
 
 BUSY_TIMEOUT_S = 60.0
+# So long a reading of the server's clock is carried on.
+_READING_S = 60.0
 # SQLite builds of old take at most 999 variables in one statement.
 _CHUNK = 500
 # Any fixed number will do: it names the product's lock among PostgreSQL's advisory locks.
 _ADVISORY_LOCK = 0x7065_7273_6F6E_61
 _EXCLUSIVE = "persona_ray_exclusive"
+_TOLD = "persona_ray_told"
 
 
 class Database:
-    """An engine with the two kinds of transactions that repositories use.
+    """An engine with the kinds of transactions that repositories use.
 
     Writers queue for one another (SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock), so a
     transaction may read, decide and write without seeing the ground move. Readers never wait.
@@ -37,7 +44,9 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        self.engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _engine(url)
+        self._reading = (-math.inf, datetime.min.replace(tzinfo=UTC))
+        of_file = url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if of_file else postgresql_engine(url)
 
     def __str__(self) -> str:
         """For messages: the password is hidden."""
@@ -50,23 +59,69 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees the database as it stood at one moment, however long it reads.
+        Raises StoreError as `read`."""
+        with self._failures_named(), self.engine.connect() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose transaction commits at the end and rolls back on an error."""
         with self.exclusive() as connection, Session(connection) as session:
+            yield session
+            session.flush()
+            told = session.info.get(_TOLD, ())
+        for tell in told:
+            tell()
+
+    @contextmanager
+    def write_row(self) -> Iterator[Session]:
+        """The same for what stands or falls with one row, which it locks first (`UPDATE`, or
+        `with_for_update`): on PostgreSQL it does not queue with the writers of other rows."""
+        with self._transaction() as connection, Session(connection) as session:
             yield session
             session.flush()
 
     @contextmanager
     def exclusive(self) -> Iterator[Connection]:
         """The connection of the only transaction that may write; StoreError as in `read`."""
+        with self._transaction() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
+                )
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """One that may write; SQLite has no other beside it."""
         with self._failures_named(), self.engine.connect() as connection:
             connection.execution_options(**{_EXCLUSIVE: True})
             with connection.begin():
-                if self.engine.dialect.name == "postgresql":
-                    connection.execute(
-                        text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
-                    )
                 yield connection
+
+    def now(self) -> datetime:
+        """The time for all who share the database: its server's, for machines' clocks differ. Not
+        for use in a transaction, since it may ask. Raises StoreError.
+
+        A reading is carried on by the monotonic clock, for a minute. SQLite has the clock of the
+        one machine that it is for.
+        """
+        if self.engine.dialect.name == "sqlite":
+            return datetime.now(UTC)
+        read_at, time_then = self._reading
+        if time.monotonic() - read_at > _READING_S:
+            with self.read() as session:
+                time_then = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+            read_at = time.monotonic()
+            self._reading = read_at, time_then
+        return time_then.astimezone(UTC) + timedelta(seconds=time.monotonic() - read_at)
 
     def flush_deleted(self) -> None:
         """Take deleted rows out of SQLite's write-ahead log too."""
@@ -82,12 +137,13 @@ class Database:
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
-        except DatabaseError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             raise StoreError(f"store {self}: {reason_of(error, self.url)}") from None
 
 
-def _engine(url: URL) -> Engine:
-    return create_engine(url, pool_pre_ping=True)
+def told_after(session: Session, tell: Callable[[], None]) -> None:
+    """Call `tell` once the transaction of `Database.write` is committed; not if it fails."""
+    session.info.setdefault(_TOLD, []).append(tell)
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -232,12 +232,21 @@ class JobRepository:
             self._database.flush_deleted()
         return old
 
-    def forget(self, session: Session, call_ids: Collection[str]) -> int:
-        """Delete a customer's calls, by the names they were sent with, in the caller's
-        transaction."""
+    def uploads(self, names: Collection[str]) -> list[str]:
+        """Files that were uploaded for calls of these names."""
+        found: list[str] = []
+        for some in chunks(sorted(names)):
+            theirs = select(JobCallRow.uri).where(JobCallRow.uploaded, JobCallRow.name.in_(some))
+            with self._database.read() as session:
+                found += session.scalars(theirs)
+        return found
+
+    def forget(self, session: Session, names: Collection[str]) -> int:
+        """Delete a customer's calls, by the names they were sent with and the URIs they were at, in
+        the caller's transaction. Their uploads go before (`uploads`)."""
         deleted = 0
-        for names in chunks(sorted(call_ids)):
-            theirs = JobCallRow.name.in_(names)
+        for some in chunks(sorted(names)):
+            theirs = or_(JobCallRow.name.in_(some), JobCallRow.uri.in_(some))
             touched = session.scalars(select(JobCallRow.job_id).where(theirs).distinct()).all()
             deleted += affected(session.execute(delete(JobCallRow).where(theirs)))
             _end(session, touched, datetime.now(UTC))

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, insert, select, update
 
@@ -89,7 +89,7 @@ class KeyRepository:
         if unknown or not scopes:
             said = f"unknown scope '{unknown[0]}'" if unknown else "a key needs a scope"
             raise ValueError(f"{said}: choose from {', '.join(SCOPES)}")
-        now = datetime.now(UTC)
+        now = self._database.now()
         key = ApiKey(
             key_id=secrets.token_hex(6),
             name=name,
@@ -137,8 +137,9 @@ class KeyRepository:
         """Revoke the key with this id, or all of this name; how many were valid until now."""
         known = ApiKeyRow.key_id == key_id if key_id else ApiKeyRow.name == name
         change = update(ApiKeyRow).where(known, ApiKeyRow.revoked_at.is_(None))
+        now = self._database.now()
         with self._database.write() as session:
-            return affected(session.execute(change.values(revoked_at=datetime.now(UTC))))
+            return affected(session.execute(change.values(revoked_at=now)))
 
 
 def _digest(token: str) -> str:

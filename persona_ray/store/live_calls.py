@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
@@ -65,7 +65,7 @@ class LiveCallRepository:
         LiveCallExistsError where it begins what is settled in part, UnknownLiveCallError where it
         has seen results of a call that is not there.
         """
-        now = datetime.now(UTC)
+        now = self._database.now()
         with self._database.write() as session:
             row = session.get(LiveCallRow, (owner, call_id))
             if row is not None and seen is None and row.checkpoint:
@@ -107,7 +107,8 @@ class LiveCallRepository:
         another connection went on with the call, or where it is gone.
         """
         mine = (LiveCallRow.owner == call.owner, LiveCallRow.call_id == call.call_id)
-        with self._database.write() as session:
+        now = self._database.now()
+        with self._database.write_row() as session:
             change = (
                 update(LiveCallRow)
                 .where(
@@ -119,7 +120,7 @@ class LiveCallRepository:
                     checkpoint=dict(checkpoint),
                     results=before + len(bodies),
                     ended=ended,
-                    changed_at=datetime.now(UTC),
+                    changed_at=now,
                 )
             )
             if affected(session.execute(change)) == 0:

@@ -130,6 +130,21 @@ class RecognitionRepository:
                 for table in tables
             )
 
+    def expire(self, before: datetime, dry_run: bool = False) -> int:
+        """Delete what was recognised before a time, of calls and customers; how many rows.
+        `dry_run`: only how many."""
+        rows = 0
+        with self._database.read() as session:
+            for table in _TABLES:
+                old = select(func.count()).where(table.recognised_at < before)
+                rows += session.scalar(old) or 0
+        if rows and not dry_run:
+            with self._database.write() as session:
+                for table in _TABLES:
+                    session.execute(delete(table).where(table.recognised_at < before))
+            self._database.flush_deleted()
+        return rows
+
     def forget(self, session: Session, customer_id: str, call_ids: Collection[str]) -> int:
         """Delete a customer's rows of every model within the caller's transaction."""
         deleted = 0

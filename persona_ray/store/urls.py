@@ -59,6 +59,10 @@ def printable_url(url: URL | str) -> str:
     return parsed.render_as_string(hide_password=True)
 
 
+# Of SQLite. The first is also what it says where it cannot make its file of locks.
+_OF_DISK = frozenset({"disk I/O error", "database or disk is full"})
+
+
 def reason_of(error: SQLAlchemyError, url: URL) -> str:
     """What the database said, on one line: no statement, no values, no password."""
     cause = error.orig if isinstance(error, StatementError) and error.orig else error
@@ -67,6 +71,8 @@ def reason_of(error: SQLAlchemyError, url: URL) -> str:
     aside = ("LINE ", "^", "DETAIL:")
     kept = [line.strip() for line in lines if not line.strip().startswith(aside)]
     said = "; ".join(line for line in kept if line)
+    if said in _OF_DISK:
+        said += ": see that its disk has room, then try again"
     return said.replace(str(url.password), "***") if url.password else said
 
 

@@ -8,7 +8,7 @@ has done it, and a suggestion stands in the log once.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
@@ -50,7 +50,7 @@ class AssistCallRepository:
         LiveCallExistsError where it begins what is settled in part, UnknownLiveCallError where it
         goes on with what is not there.
         """
-        now = datetime.now(UTC)
+        now = self._database.now()
         with self._database.write() as session:
             row = session.get(AssistCallRow, (agent_id, call_id))
             if row is None:
@@ -91,9 +91,10 @@ class AssistCallRepository:
         `scene` None: as it was. Raises SupersededError where another connection goes on with the
         call, or it is gone.
         """
-        now = datetime.now(UTC)
-        with self._database.write() as session:
-            row = session.get(AssistCallRow, (call.agent_id, call.call_id))
+        now = self._database.now()
+        with self._database.write_row() as session:
+            key = (call.agent_id, call.call_id)
+            row = session.get(AssistCallRow, key, with_for_update=True)
             mine = row is not None and row.generation == call.generation and row.events == before
             if row is None or not mine or row.ended_at is not None:
                 raise SupersededError(call.call_id)
@@ -128,7 +129,7 @@ class AssistCallRepository:
     def alive(self, call: AssistCall) -> None:
         """Note that a replica holds the call. Raises SupersededError as `settle` does."""
         mine = (*_of(call.agent_id, call.call_id), AssistCallRow.generation == call.generation)
-        change = update(AssistCallRow).where(*mine).values(alive_at=datetime.now(UTC))
+        change = update(AssistCallRow).where(*mine).values(alive_at=self._database.now())
         with self._database.write() as session:
             if affected(session.execute(change)) == 0:
                 raise SupersededError(call.call_id)
@@ -173,12 +174,13 @@ class AssistCallRepository:
 
     def claim_abandoned(self, call: AssistCall) -> AssistCall:
         """Take over a call that nobody holds. Raises SupersededError where somebody does."""
+        now = self._database.now()
         with self._database.write() as session:
             row = session.get(AssistCallRow, (call.agent_id, call.call_id))
             if row is None or row.generation != call.generation or row.alive_at != call.alive_at:
                 raise SupersededError(call.call_id)
             row.generation += 1
-            row.alive_at = datetime.now(UTC)
+            row.alive_at = now
             return _record(row)
 
     def delete(self, agent_id: str, call_id: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, tuple_, update
@@ -48,7 +48,7 @@ class ScreenedCallRepository:
         Raises CallExistsError where the id is that of another caller's, or of a call that was over
         long ago: its answer is none for a new call.
         """
-        now = datetime.now(UTC)
+        now = self._database.now()
         with self._database.write() as session:
             row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
             if row is not None:
@@ -90,6 +90,7 @@ class ScreenedCallRepository:
         given as it is. Raises UnknownCallError, and CallExistsError where it begins what is settled
         in part.
         """
+        now = self._database.now()
         with self._database.write() as session:
             row = _get(session, user_id, call_id)
             if row.verdict is not None:
@@ -100,7 +101,7 @@ class ScreenedCallRepository:
                 # Nothing depends yet on what an earlier connection said.
                 row.sound = dict(sound)
             row.generation += 1
-            row.alive_at = datetime.now(UTC)
+            row.alive_at = now
             return _record(row)
 
     def settle(
@@ -110,13 +111,15 @@ class ScreenedCallRepository:
 
         Raises CallSupersededError where it is another connection's, or gone.
         """
-        with self._database.write() as session:
-            row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
+        now = self._database.now()
+        with self._database.write_row() as session:
+            key = (call.user_id, call.call_id)
+            row = session.get(ScreenedCallRow, key, with_for_update=True)
             if row is None or row.generation != call.generation or len(row.events) != before:
                 raise CallSupersededError(call.call_id)
             row.checkpoint = dict(checkpoint)
             row.events = [*row.events, *events]
-            row.alive_at = datetime.now(UTC)
+            row.alive_at = now
 
     def alive(self, call: ScreenedCall) -> str:
         """Note that a replica holds the call; the user's answer, empty where there is none yet.
@@ -124,8 +127,8 @@ class ScreenedCallRepository:
         Raises CallSupersededError as `settle` does.
         """
         mine = (*_of(call.user_id, call.call_id), ScreenedCallRow.generation == call.generation)
-        change = update(ScreenedCallRow).where(*mine).values(alive_at=datetime.now(UTC))
-        with self._database.write() as session:
+        change = update(ScreenedCallRow).where(*mine).values(alive_at=self._database.now())
+        with self._database.write_row() as session:
             if affected(session.execute(change)) == 0:
                 raise CallSupersededError(call.call_id)
             return str(session.scalar(select(ScreenedCallRow.answer).where(*mine)))
@@ -166,7 +169,7 @@ class ScreenedCallRepository:
         None where the call had ended before. Raises CallSupersededError where another connection
         goes on with it, or it is gone.
         """
-        now = datetime.now(UTC)
+        now = self._database.now()
         with self._database.write() as session:
             row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
             if row is None or row.generation != call.generation:
@@ -234,12 +237,13 @@ class ScreenedCallRepository:
 
     def claim_abandoned(self, call: ScreenedCall) -> ScreenedCall:
         """Take over a call that nobody holds. Raises CallSupersededError where somebody does."""
+        now = self._database.now()
         with self._database.write() as session:
             row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
             if row is None or row.generation != call.generation or row.alive_at != call.alive_at:
                 raise CallSupersededError(call.call_id)
             row.generation += 1
-            row.alive_at = datetime.now(UTC)
+            row.alive_at = now
             return _record(row)
 
     def delete(self, user_id: str, call_id: str) -> Deleted:

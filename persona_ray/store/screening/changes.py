@@ -19,7 +19,9 @@ from sqlalchemy import RowMapping, Select, delete, func, insert, select, text, u
 from sqlalchemy.orm import Session, aliased
 
 from persona_ray.store.database import Database, affected, chunks
+from persona_ray.store.screening.sealed import kept_payload, of_change, opened_payload
 from persona_ray.store.screening.tables import ChangeRow, StreamRow
+from persona_ray.vault.seal import PLAIN, Vault
 
 NUMBERS = "numbers"
 VOICES = "voices"
@@ -80,10 +82,11 @@ class ChangeLog(Protocol):
 
 
 class ChangeRepository:
-    """Streams of changes. Implements ChangeLog."""
+    """Streams of changes, with voiceprints sealed by `vault`. Implements ChangeLog."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault = PLAIN) -> None:
         self._database = database
+        self._vault = vault
 
     def append(
         self,
@@ -96,18 +99,19 @@ class ChangeRepository:
         """Number the changes in the caller's transaction, which makes them with what they tell of;
         the stream's sequence afterwards."""
         last = _advance(session, kind, owner, len(changes))
-        first = last - len(changes) + 1
         rows = [
             {
                 "kind": kind,
                 "owner": owner,
-                "sequence": first + place,
+                "sequence": sequence,
                 "key": change.key,
                 "what": change.what,
-                "payload": change.payload,
+                "payload": kept_payload(
+                    self._vault, change.payload, of_change(kind, owner, sequence)
+                ),
                 "at": at,
             }
-            for place, change in enumerate(changes)
+            for sequence, change in enumerate(changes, start=last - len(changes) + 1)
         ]
         for some in chunks(rows):
             session.execute(insert(ChangeRow), list(some))
@@ -196,7 +200,12 @@ class ChangeRepository:
 
     def _read(self, query: Select[Any]) -> list[Change]:
         with self._database.read() as session:
-            return [_change(row) for row in session.execute(query).mappings()]
+            return [self._change(row) for row in session.execute(query).mappings()]
+
+    def _change(self, row: RowMapping) -> Change:
+        about = of_change(row["kind"], row["owner"], row["sequence"])
+        payload = opened_payload(self._vault, row["payload"], about)
+        return Change(row["sequence"], row["key"], What(row["what"]), payload, row["at"])
 
 
 def _stream(kind: str, owner: str) -> tuple[Any, Any]:
@@ -243,9 +252,5 @@ def _prune(session: Session, kind: str, owner: str, floor: int) -> int:
 
 def _changes(kind: str, owner: str) -> Select[Any]:
     row = ChangeRow
-    columns = (row.sequence, row.key, row.what, row.payload, row.at)
+    columns = (row.kind, row.owner, row.sequence, row.key, row.what, row.payload, row.at)
     return select(*columns).where(row.kind == kind, row.owner == owner)
-
-
-def _change(row: RowMapping) -> Change:
-    return Change(row["sequence"], row["key"], What(row["what"]), row["payload"], row["at"])

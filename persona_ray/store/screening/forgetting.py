@@ -7,10 +7,10 @@ a person did as an operator stands under the name of his key; keys are revoked b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, String, cast, delete, func, select, tuple_
 from sqlalchemy.orm import Session
@@ -42,6 +42,14 @@ class ForgottenPerson:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class CallsOf:
+    """Ids of a person's screened calls, and what was said in them."""
+
+    calls: frozenset[str]
+    texts: frozenset[str]
+
+
 class ForgettingRepository:
     """By whom calls were for, by the number that called, by the voice."""
 
@@ -58,6 +66,24 @@ class ForgettingRepository:
         self._voices = voices
         self._reports = reports
         self._appeals = appeals
+
+    def calls_of(self, *, user: str = "", number: str = "", voice: str = "") -> CallsOf:
+        """The calls that `user`, `number` and `voice` would forget."""
+        row, found = ScreenedCallRow, dict[tuple[str, str], Mapping[str, Any]]()
+        with self._database.read() as session:
+            for mine, asked in ((row.user_id == user, user), (row.number == number, number)):
+                if asked:
+                    query = select(row.user_id, row.call_id, row.verdict).where(mine)
+                    found.update(
+                        {(of, call): said or {} for of, call, said in session.execute(query)}
+                    )
+            for name in _heard_in(session, voice) if voice else ():
+                heard = session.get(row, name)
+                found[name] = (heard.verdict if heard else None) or {}
+        turns = [turn for verdict in found.values() for turn in verdict.get("turns", ())]
+        # What the robot says it says to everybody.
+        texts = frozenset(turn["text"] for turn in turns if turn["speaker"] != "robot")
+        return CallsOf(frozenset(call_id for _, call_id in found), texts)
 
     def user(
         self, user_id: str, judge: Judge, now: datetime, files: DeleteFiles

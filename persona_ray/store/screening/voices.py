@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from persona_ray.config.privacy import Sealed
 from persona_ray.store.database import Database, affected
 from persona_ray.store.screening import voice_history as history
 from persona_ray.store.screening.changes import (
@@ -26,6 +27,7 @@ from persona_ray.store.screening.changes import (
     What,
 )
 from persona_ray.store.screening.records import Action, HistoryItem, Judgement, Listed, lasts, rank
+from persona_ray.store.screening.sealed import of_sample, of_voice
 from persona_ray.store.screening.tables import StreamRow, lasting
 from persona_ray.store.screening.voice_records import (
     KEPT_SAMPLES,
@@ -36,18 +38,21 @@ from persona_ray.store.screening.voice_records import (
     mean_print,
 )
 from persona_ray.store.screening.voice_tables import VoiceRow, VoiceSampleRow
+from persona_ray.vault.seal import PLAIN, Vault
 
 _BATCH = 500
 # From harmless to worst: a voice that is heard again may only become worse by itself.
 _WORSE = ("normal", "abnormal", "illegal")
+_NAMES = tuple(VoiceEntry.__dataclass_fields__)
 
 
 class VoiceRepository:
-    """Voices by their id. Implements ReportedSet."""
+    """Voices by their id, their voiceprints sealed by `vault`. Implements ReportedSet."""
 
-    def __init__(self, database: Database, changes: ChangeRepository) -> None:
+    def __init__(self, database: Database, changes: ChangeRepository, vault: Vault = PLAIN) -> None:
         self._database = database
         self._changes = changes
+        self._vault = vault
 
     def state(self) -> StreamState:
         """How far the libraries' log has come."""
@@ -66,18 +71,18 @@ class VoiceRepository:
         )
         with self._database.read() as session:
             rows = session.execute(query.order_by(VoiceRow.voice_id).limit(limit))
-            return [_entry(row) for row in rows]
+            return [self._entry(row) for row in rows]
 
     def get(self, voice_id: str) -> VoiceEntry | None:
         """The voice, also one set aside or expired; None where there is none."""
         with self._database.read() as session:
             row = session.get(VoiceRow, voice_id)
-            return None if row is None else _entry(row)
+            return None if row is None else self._entry(row)
 
     def samples(self, voice_id: str) -> list[VoiceSample]:
         """What single calls added, newest first."""
         with self._database.read() as session:
-            return _samples(session, voice_id)
+            return self._samples(session, voice_id)
 
     def voices_of(self, call_id: str) -> list[str]:
         """Ids of the voices that this call added to."""
@@ -104,11 +109,11 @@ class VoiceRepository:
         with self._database.write() as session:
             if _moved(session, seen):
                 return False
-            row = VoiceRow(created_at=now, changed_at=now, **_columns(entry))
+            row = VoiceRow(created_at=now, changed_at=now, **self._columns(entry))
             session.add(row)
             session.flush()
             for sample in samples:
-                session.add(_sample_row(entry.voice_id, sample, now))
+                session.add(self._sample_row(entry.voice_id, sample, now))
             self._tell(session, row, What.ADDED, now)
             history.note(session, row, Action.ADDED, now, actor, reason)
         return True
@@ -136,7 +141,7 @@ class VoiceRepository:
             if known is not None:
                 session.delete(known)
                 session.flush()
-            session.add(_sample_row(voice_id, sample, now))
+            session.add(self._sample_row(voice_id, sample, now))
             session.flush()
             self._settle(session, row, now)
             if row.expires_at is not None and expires_at is not None:
@@ -165,9 +170,9 @@ class VoiceRepository:
             other = session.get(VoiceRow, same_as)
             if other is None or other is row:
                 return False
-            for sample in _samples(session, voice_id):
+            for sample in self._samples(session, voice_id):
                 if session.get(VoiceSampleRow, (same_as, sample.call_id)) is None:
-                    session.add(_sample_row(same_as, sample, now))
+                    session.add(self._sample_row(same_as, sample, now))
             history.note(session, row, Action.REMOVED, now, actor, reason)
             session.delete(row)
             session.flush()
@@ -219,7 +224,7 @@ class VoiceRepository:
         rows = affected(session.execute(mine))
         for voice_id in voices:
             row = session.get(VoiceRow, voice_id)
-            if row is None or not _samples(session, voice_id):
+            if row is None or not self._samples(session, voice_id):
                 rows += self.forget_voice(session, voice_id, now)
                 continue
             self._settle(session, row, now)
@@ -277,17 +282,48 @@ class VoiceRepository:
 
     def _settle(self, session: Session, row: VoiceRow, now: datetime) -> None:
         """The voiceprint of a voice from its newest samples; older ones are dropped."""
-        samples = _samples(session, row.voice_id)
+        samples = self._samples(session, row.voice_id)
         for old in samples[KEPT_SAMPLES:]:
             key = (VoiceSampleRow.voice_id == row.voice_id, VoiceSampleRow.call_id == old.call_id)
             session.execute(delete(VoiceSampleRow).where(*key))
-        row.voiceprint, row.changed_at = mean_print(samples[:KEPT_SAMPLES]), now
+        mean = mean_print(samples[:KEPT_SAMPLES])
+        row.voiceprint = self._vault.kept(Sealed.VOICEPRINTS, mean, of_voice(row.voice_id))
+        row.changed_at = now
 
     def _tell(self, session: Session, row: VoiceRow, what: What, now: datetime) -> None:
         if row.state != VoiceState.LISTED:
             return
-        change = NewChange(row.voice_id, what, _entry(row).payload())
+        change = NewChange(row.voice_id, what, self._entry(row).payload())
         self._changes.append(session, VOICES, [change], now)
+
+    def _samples(self, session: Session, voice_id: str) -> list[VoiceSample]:
+        row = VoiceSampleRow
+        query = select(row.call_id, row.voiceprint, row.speech_s)
+        query = query.where(row.voice_id == voice_id).order_by(row.at.desc(), row.call_id)
+        return [
+            VoiceSample(call_id, self._vault.open(kept, of_sample(voice_id, call_id)), speech_s)
+            for call_id, kept, speech_s in session.execute(query).tuples()
+        ]
+
+    def _sample_row(self, voice_id: str, sample: VoiceSample, now: datetime) -> VoiceSampleRow:
+        about = of_sample(voice_id, sample.call_id)
+        return VoiceSampleRow(
+            voice_id=voice_id,
+            call_id=sample.call_id,
+            voiceprint=self._vault.kept(Sealed.VOICEPRINTS, sample.voiceprint, about),
+            speech_s=sample.speech_s,
+            at=now,
+        )
+
+    def _columns(self, entry: VoiceEntry) -> dict[str, Any]:
+        about = of_voice(entry.voice_id)
+        kept = self._vault.kept(Sealed.VOICEPRINTS, entry.voiceprint, about)
+        return {name: getattr(entry, name) for name in _NAMES} | {"voiceprint": kept}
+
+    def _entry(self, row: Any) -> VoiceEntry:
+        values = {name: getattr(row, name) for name in _NAMES}
+        values["voiceprint"] = self._vault.open(row.voiceprint, of_voice(row.voice_id))
+        return VoiceEntry(**{**values, "state": VoiceState(values["state"])})
 
 
 def _is_worse(row: VoiceRow, marking: Marking) -> bool:
@@ -301,32 +337,3 @@ def _moved(session: Session, seen: int | None) -> bool:
         return False
     query = select(StreamRow.sequence).where(StreamRow.kind == VOICES, StreamRow.owner == SHARED)
     return (session.scalar(query) or 0) != seen
-
-
-def _samples(session: Session, voice_id: str) -> list[VoiceSample]:
-    row = VoiceSampleRow
-    query = select(row.call_id, row.voiceprint, row.speech_s)
-    query = query.where(row.voice_id == voice_id).order_by(row.at.desc(), row.call_id)
-    return [VoiceSample(*found) for found in session.execute(query).all()]
-
-
-def _sample_row(voice_id: str, sample: VoiceSample, now: datetime) -> VoiceSampleRow:
-    return VoiceSampleRow(
-        voice_id=voice_id,
-        call_id=sample.call_id,
-        voiceprint=sample.voiceprint,
-        speech_s=sample.speech_s,
-        at=now,
-    )
-
-
-_NAMES = tuple(VoiceEntry.__dataclass_fields__)
-
-
-def _columns(entry: VoiceEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in _NAMES}
-
-
-def _entry(row: Any) -> VoiceEntry:
-    values = {name: getattr(row, name) for name in _NAMES}
-    return VoiceEntry(**{**values, "state": VoiceState(values["state"])})

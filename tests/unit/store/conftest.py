@@ -1,4 +1,4 @@
-"""Every test of the store runs on SQLite and on a real PostgreSQL."""
+"""Every test of the store runs on SQLite and on a real PostgreSQL, with voiceprints sealed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from persona_ray.store import Store, open_store
 from tests.postgres import PASSWORD
+from tests.unit.vault.fixed import a_vault
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -26,5 +27,5 @@ def store_url(
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    with open_store(store_url) as opened:
+    with open_store(store_url, vault=a_vault()) as opened:
         yield opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -110,3 +111,28 @@ def test_sqlite_files_hold_no_byte_of_an_expired_call(tmp_path: Path) -> None:
         assert any(b"31337" in path.read_bytes() for path in tmp_path.iterdir())
         store.live_calls.expire(datetime.now(UTC) + FAR)
         assert not any(b"31337" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_sentence_does_not_queue_with_other_writers(store: Store) -> None:
+    """On PostgreSQL; SQLite has one writer at a time."""
+    if store.url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer at a time")
+    call = store.live_calls.open("desk", "c1", {})
+    with store.write(), ThreadPoolExecutor(1) as other:
+        other.submit(store.live_calls.settle, call, {"position": 1}, 0, ["{}"]).result(timeout=30)
+    assert store.live_calls.results("desk", "c1") == ["{}"]
+
+
+def test_of_two_who_settle_the_same_sentence_one_is_superseded(store: Store) -> None:
+    call = store.live_calls.open("desk", "c1", {})
+
+    def settle(number: int) -> bool:
+        try:
+            store.live_calls.settle(call, {"by": number}, 0, [str(number)])
+        except SupersededError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as many:
+        assert sum(many.map(settle, range(8))) == 1
+    assert len(store.live_calls.results("desk", "c1")) == 1

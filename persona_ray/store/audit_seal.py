@@ -1,0 +1,142 @@
+"""What keeps the audit log honest and does not stand in the database: keys, and the log's head.
+
+The head is the number and hash of the last entry, signed, in a file beside the keys. Each writer
+moves it on once its entry is committed; one that is killed in between leaves it behind, and the
+next moves it. So a log whose tail was cut off no longer reaches its head. The head is made with the
+first key, before anything is signed: one that is missing beside a key was deleted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hmac
+import logging
+import secrets
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from persona_ray.errors import AuditError, DistributionError
+from persona_ray.files import write_whole
+from persona_ray.vault.private_file import kept
+from persona_ray.vault.signing import INSTALLATION, KeyRing, named, verified
+from persona_ray.vault.statements import Signed, Statement, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAD, PERSONS = "audit.head", "persons.secret"
+_LOCK = ".audit.lock"
+_SECRET_BYTES = 32
+_log = logging.getLogger("persona_ray.audit")
+
+
+class AuditHead(Statement):
+    """The last entry: its number from 1 (0: none yet) and its hash."""
+
+    type: Literal["audit head"] = "audit head"
+    number: int
+    hash: str
+
+
+class AuditSeal:
+    """The installation's keys and the head of its log, in one folder that all replicas share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[type[AuditSeal], tuple[Path]]:
+        """Without keys: another process reads them from the folder."""
+        return AuditSeal, (self.folder,)
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        """Made at first use."""
+        if self._has_keys():
+            return KeyRing(self.folder, INSTALLATION)
+        with self._alone():
+            first = not self._has_keys()
+            ring = KeyRing(self.folder, INSTALLATION)
+            if first:
+                self._write(AuditHead(number=0, hash=""), ring)
+        return ring
+
+    def person(self, name: str) -> str:
+        """How logs and receipts name a person: 32 hexadecimal digits. A keyed digest: ids are few
+        and guessed soon, so that a plain one would hide nothing."""
+        digest = hmac.digest(self._persons, f"persona-ray person {name}".encode(), "sha256")
+        return digest.hex()[:32]
+
+    def check(self, signed: Signed) -> None:
+        """Raises AuditError for what none of the installation's keys has signed."""
+        try:
+            verified(signed, named(self.keys.chain(), signed.key_id), INSTALLATION)
+        except DistributionError:
+            raise AuditError(
+                f"key {signed.key_id} of {self.folder} has not signed this: it was changed, or "
+                "another installation's key signed it"
+            ) from None
+
+    def is_headless(self) -> bool:
+        """Whether the head was deleted: there are keys, and it is not beside them."""
+        return self._has_keys() and not (self.folder / HEAD).exists()
+
+    def head(self) -> AuditHead:
+        """Raises AuditError for a head that was changed or deleted."""
+        path = self.folder / HEAD
+        try:
+            signed = Signed.model_validate_json(path.read_bytes())
+            self.check(signed)
+            return AuditHead.model_validate(signed.statement)
+        except FileNotFoundError:
+            if self._has_keys():
+                raise AuditError(
+                    f"{path} is missing, and the keys beside it have signed: nobody can tell where "
+                    "the audit log ended; put the file back from a copy of the keys' folder, and "
+                    "compare `persona-ray audit show` with the heads in the service's logs"
+                ) from None
+            return AuditHead(number=0, hash="")
+        except (ValidationError, AuditError):
+            raise AuditError(
+                f"{path} is not as it was signed: the audit log's end cannot be trusted; compare "
+                "`persona-ray audit show` with the heads in the service's logs"
+            ) from None
+
+    def advance(self, number: int, digest: str, back: bool = False) -> None:
+        """The head is this entry now; one that is further on stays, unless it goes `back`."""
+        told = AuditHead(number=number, hash=digest)
+        keys = self.keys
+        with self._alone():
+            if not back and self.head().number >= number:
+                return
+            self._write(told, keys)
+        # Whoever keeps logs elsewhere has the head where nobody here can reach it.
+        _log.info("audit head %d %s", number, digest)
+
+    def _write(self, told: AuditHead, keys: KeyRing) -> None:
+        write_whole(self.folder / HEAD, keys.sign(plain(told)).model_dump_json() + "\n")
+
+    def _has_keys(self) -> bool:
+        return any(self.folder.glob("*.key"))
+
+    @cached_property
+    def _persons(self) -> bytes:
+        path = self.folder / PERSONS
+        try:
+            secret = bytes.fromhex(kept(path, lambda: secrets.token_hex(_SECRET_BYTES)))
+        except ValueError:
+            secret = b""
+        if len(secret) != _SECRET_BYTES:
+            raise AuditError(f"{path} is damaged: put it back from a backup")
+        return secret
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process of those that share the folder is here meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.folder / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
