@@ -16,12 +16,15 @@ import numpy as np
 
 from persona_ray.audio.container import ogg_is_closed, wav_is_unfinished, wav_share
 from persona_ray.errors import (
+    ConfigError,
     EmptyFileError,
     NotAudioError,
+    StorageAwayError,
     TooLongError,
     TruncatedError,
     UnreadableError,
 )
+from persona_ray.remote import Fault, fault_of, filesystem, one_line
 
 if TYPE_CHECKING:
     import soundfile
@@ -31,10 +34,10 @@ _BLOCK_FRAMES = 4_096
 # libsndfile's answer where a header leaves the length open.
 _UNKNOWN_FRAMES = 2**62
 _MIN_RATE_HZ = 4_000
-_MAX_RATE_HZ = 192_000
-_MAX_CHANNELS = 32
+MAX_RATE_HZ = 192_000
+MAX_CHANNELS = 32
 # Beyond stereo at 48 kHz for the whole permitted time, a file is a decompression bomb.
-_BUDGET_SAMPLES_PER_S = 2 * 48_000
+BUDGET_SAMPLES_PER_S = 2 * 48_000
 CUT_SHORT = "cut_short"
 _TELEPHONE_CODES = {"ULAW": "mulaw", "ALAW": "alaw", "GSM610": "gsm"}
 
@@ -75,28 +78,35 @@ def read_audio(
 
     Raises UnreadableError, EmptyFileError, NotAudioError, TooLongError (longer than `max_s`) or
     TruncatedError (less than the share `truncated_below` of what the container promises, or an
-    Ogg stream without its end).
+    Ogg stream without its end); StorageAwayError where the storage is at fault and not the file,
+    ConfigError where its driver is not installed.
     """
     full = resolve_uri(uri, root)
-    # Back ends of fsspec raise whatever their network library raises.
-    try:
-        import fsspec
+    with open_audio(full) as file:
+        return decode_file(file, full, max_s, truncated_below)
 
-        file = fsspec.open(full, "rb").open()
+
+def open_audio(uri: str) -> IO[bytes]:
+    """The file at `uri`, an absolute path or any fsspec URI. Raises UnreadableError,
+    StorageAwayError, ConfigError as read_audio does."""
+    try:
+        files, path = filesystem(uri)
+        file: IO[bytes] = files.open(path, "rb")
+    except ConfigError:
+        raise
     except Exception as error:
-        raise UnreadableError(f"{full} cannot be opened: {_one_line(error)}") from None
-    with file:
-        return _decode(file, full, max_s, truncated_below)
+        raise unreadable(f"{uri} cannot be opened", error, uri) from None
+    return file
 
 
 def decode_bytes(
     data: bytes, name: str, max_s: float = 7200.0, truncated_below: float = 0.9
 ) -> DecodedAudio:
     """Decode a file that is already in memory; `name` stands in the messages. As read_audio."""
-    return _decode(io.BytesIO(data), name, max_s, truncated_below)
+    return decode_file(io.BytesIO(data), name, max_s, truncated_below)
 
 
-class _Watched:
+class Watched:
     """A file for libsndfile's callbacks, through which no exception can pass: it is kept here."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -122,16 +132,17 @@ class _Watched:
 
     def check(self, name: str) -> None:
         if self.error is not None:
-            raise UnreadableError(f"{name} cannot be read: {_one_line(self.error)}")
+            raise unreadable(f"{name} cannot be read", self.error, name)
 
 
-def _decode(raw: IO[bytes], name: str, max_s: float, truncated_below: float) -> DecodedAudio:
+def decode_file(raw: IO[bytes], name: str, max_s: float, truncated_below: float) -> DecodedAudio:
+    """Decode a file that is opened already, and can be sought in. As read_audio."""
     import soundfile
 
     size = raw.seek(0, io.SEEK_END)
     if size == 0:
         raise EmptyFileError(f"{name} has no bytes")
-    file = _Watched(raw)
+    file = Watched(raw)
     with _open(file, name) as handle:
         _check_shape(handle, name, max_s)
         rate_hz, promised = handle.samplerate, handle.frames
@@ -175,7 +186,7 @@ def _decode(raw: IO[bytes], name: str, max_s: float, truncated_below: float) -> 
     return DecodedAudio(_sane(samples, name, flags).T, rate_hz, tuple(flags))
 
 
-def _open(file: _Watched, name: str) -> soundfile.SoundFile:
+def _open(file: Watched, name: str) -> soundfile.SoundFile:
     import soundfile
 
     file.seek(0)
@@ -191,19 +202,19 @@ def _open(file: _Watched, name: str) -> soundfile.SoundFile:
         file.check(name)
         if begun:
             raise TruncatedError(f"{name} ends within the first pages of its Ogg stream") from None
-        why = getattr(error, "error_string", None) or _one_line(error)
+        why = getattr(error, "error_string", None) or one_line(error)
         raise NotAudioError(f"{name} is no audio that can be decoded: {why}") from None
 
 
 def _check_shape(handle: soundfile.SoundFile, name: str, max_s: float) -> None:
     """Refuse by the header alone what is too long or cannot be a call."""
     rate_hz, channels, frames = handle.samplerate, handle.channels, handle.frames
-    if not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ:
+    if not _MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise NotAudioError(
-            f"{name} claims {rate_hz} Hz: calls have {_MIN_RATE_HZ} to {_MAX_RATE_HZ} Hz"
+            f"{name} claims {rate_hz} Hz: calls have {_MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
         )
-    if channels > _MAX_CHANNELS:
-        raise NotAudioError(f"{name} claims {channels} channels: at most {_MAX_CHANNELS} are read")
+    if channels > MAX_CHANNELS:
+        raise NotAudioError(f"{name} claims {channels} channels: at most {MAX_CHANNELS} are read")
     if frames >= _UNKNOWN_FRAMES:
         return
     if frames > max_s * rate_hz:
@@ -211,7 +222,7 @@ def _check_shape(handle: soundfile.SoundFile, name: str, max_s: float) -> None:
             f"{name} lasts {frames / rate_hz:.0f} s: more than the limit of {max_s:g} s "
             "(archive.max_call_s)"
         )
-    if frames * channels > max_s * _BUDGET_SAMPLES_PER_S:
+    if frames * channels > max_s * BUDGET_SAMPLES_PER_S:
         raise TooLongError(
             f"{name} holds {channels} channels of {frames} samples: more than two channels at "
             f"48 kHz over {max_s:g} s (archive.max_call_s)"
@@ -257,6 +268,12 @@ def _sane(samples: NDArray[np.float32], name: str, flags: list[str]) -> NDArray[
     return samples
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def unreadable(what: str, error: Exception, uri: str) -> UnreadableError:
+    """What a storage said, as the error that tells whether the file or the storage is at fault."""
+    said = f"{what}: {one_line(error)}"
+    if "://" not in uri or uri.startswith("file:"):
+        return UnreadableError(said)
+    fault = fault_of(error, uri)
+    if fault in (Fault.ABSENT, Fault.ADDRESS):
+        return UnreadableError(said)
+    return StorageAwayError(said, transient=fault is Fault.AWAY)
