@@ -1,0 +1,1 @@
+"""How running jobs and services are seen: figures, events, spans."""
