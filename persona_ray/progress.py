@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+
+
+# The logger that takes the lines where it has a level of its own: where logs are structured.
+LINES = "persona_ray.progress"
 
 
 class Stage(Protocol):
@@ -53,7 +58,7 @@ class RichProgress:
 
     @contextmanager
     def stage(self, name: str, total: float | None) -> Iterator[Stage]:
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or logging.getLogger(LINES).level:
             lines = _Lines(self._console, name, total, self._line_every_s)
             yield lines
             lines.say()
@@ -98,6 +103,7 @@ class _Lines:
     def __init__(self, console: Console, name: str, total: float | None, every_s: float) -> None:
         self._console = console
         self._name = name
+        self._total = total
         self._of = "" if total is None else f" of {total:g}"
         self._every_s = every_s
         self._done: float = 0
@@ -113,6 +119,12 @@ class _Lines:
 
     def say(self) -> None:
         self._said_at = time.monotonic()
+        logger = logging.getLogger(LINES)
+        if logger.level:
+            told = {"stage": self._name, "done": self._done, "total": self._total}
+            fields = {**told, "figures": self._figures.strip()}
+            logger.info("progress", extra={"persona_ray": fields})
+            return
         line = f"{self._name}: {self._done:g}{self._of}{self._figures}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 

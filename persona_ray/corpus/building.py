@@ -20,6 +20,7 @@ from persona_ray.corpus.manifest import (
     corpus_settings,
     settings_hash,
 )
+from persona_ray.corpus.sealing import KEY, begin_sealing
 from persona_ray.corpus.staging import Staging
 from persona_ray.errors import CorpusError
 from persona_ray.files import locked, write_whole
@@ -50,7 +51,7 @@ def open_build(config: RunConfig, fresh: bool = False) -> Iterator[CorpusBuild]:
     with alone_in(folder, "build"):
         if fresh:
             _clear(folder)
-        yield _prepare(folder, corpus_settings(config))
+        yield _prepare(folder, config)
 
 
 @contextmanager
@@ -63,7 +64,9 @@ def alone_in(folder: Path, what: str) -> Iterator[None]:
         raise CorpusError(f"another {what} is at work in {folder}: wait for its end") from None
 
 
-def _prepare(folder: Path, settings: dict[str, Any]) -> CorpusBuild:
+def _prepare(folder: Path, config: RunConfig) -> CorpusBuild:
+    begin_sealing(folder, config)
+    settings = corpus_settings(config)
     if (folder / MANIFEST).exists():
         manifest = CorpusDataset.open(folder).manifest
         refuse_changed(folder, "corpus", manifest.settings, settings)
@@ -110,3 +113,4 @@ def _clear(folder: Path) -> None:
         for path in folder.glob(pattern):
             path.unlink()
     shutil.rmtree(folder / STAGING, ignore_errors=True)
+    (folder / KEY).unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def compact(
             outcome = outcome_of(table.schema.metadata)
             clip_writer.write(table)
             call_writer.write(call_table([outcome]))
-            _count(outcome, counts, seconds)
+            count(outcome, counts, seconds)
             stage.advance()
     grown = manifest.model_copy(
         update={
@@ -72,18 +72,14 @@ def compact(
             "call_shards": call_writer.shards,
         }
     )
-    aside = (
-        {name: getattr(outcome, name) for name in QUARANTINE_COLUMNS}
-        for outcome in CorpusDataset(folder, grown).calls()
-        if outcome.status is CallStatus.QUARANTINED
-    )
-    write_quarantine(folder, aside)
+    write_set_aside(folder, grown)
     write_manifest(folder, grown)
     staging.remove()
     return grown
 
 
-def _count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]) -> None:
+def count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]) -> None:
+    """Add a call to the figures of a manifest."""
     counts["calls"] += 1
     counts["clips"] += outcome.clips
     counts[f"calls_{outcome.status.value}"] += 1
@@ -96,6 +92,16 @@ def _count(outcome: CallOutcome, counts: Counter[str], seconds: dict[str, float]
     seconds["audio"] += outcome.audio_s
     seconds["speech"] += outcome.speech_s
     seconds["clips"] += outcome.clips_s
+
+
+def write_set_aside(folder: Path, manifest: Manifest) -> None:
+    """quarantine.csv of a corpus."""
+    aside = (
+        {name: getattr(outcome, name) for name in QUARANTINE_COLUMNS}
+        for outcome in CorpusDataset(folder, manifest).calls()
+        if outcome.status is CallStatus.QUARANTINED
+    )
+    write_quarantine(folder, aside)
 
 
 def write_quarantine(folder: Path, calls: Iterable[Mapping[str, object]]) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from persona_ray.errors import ArchiveError
+from persona_ray.store.postgresql import Reconnect
 from persona_ray.store.urls import printable_url, reason_of
 
 
@@ -19,6 +20,7 @@ class BusinessDatabase:
 
     def __init__(self, url: URL) -> None:
         self._url = url
+        self._reconnect = Reconnect()
 
     def __str__(self) -> str:
         return printable_url(self._url)
@@ -32,6 +34,9 @@ class BusinessDatabase:
         self._check_file()
         # No pool: the connection goes with the walk that opened it.
         engine = create_engine(self._url, poolclass=NullPool)
+        if engine.dialect.name == "postgresql":
+            # A build of days outlives a restart between two pages.
+            event.listen(engine, "do_connect", self._reconnect)
         with ExitStack() as stack:
             stack.callback(engine.dispose)
             try:

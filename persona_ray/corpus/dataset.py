@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from persona_ray.audio.coding import decode_flac
 from persona_ray.corpus.manifest import Manifest, Shard, read_manifest
 from persona_ray.corpus.records import CallOutcome
+from persona_ray.corpus.sealing import KEY, is_sealed, reads
 from persona_ray.corpus.shards import call_bounds
 from persona_ray.corpus.tables import INFO_COLUMNS, call_outcome, clip_info
 from persona_ray.errors import CorpusError, NotAudioError
@@ -170,10 +171,12 @@ class CorpusDataset:
     def _open_file(self, name: str) -> Any:
         file = self._path / name
         try:
-            return pq.ParquetFile(file, memory_map=False)
+            return pq.ParquetFile(file, memory_map=False, **reads(self._path))
         except FileNotFoundError:
             raise _missing(file) from None
         except (pa.ArrowException, OSError) as error:
+            if is_sealed(file) and not (self._path / KEY).exists():
+                raise _missing(self._path / KEY) from None
             raise _damaged(file, str(error)) from None
 
     @cached_property
@@ -211,7 +214,7 @@ class _ClipIndex:
 
 
 def _missing(file: Path) -> CorpusError:
-    return CorpusError(f"shard {file} is missing: restore it, or build with --fresh")
+    return CorpusError(f"{file} is missing: restore it, or build with --fresh")
 
 
 def _damaged(file: Path, why: str) -> CorpusError:

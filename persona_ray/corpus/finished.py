@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from persona_ray.corpus.manifest import Shard
+from persona_ray.corpus.sealing import reads
 from persona_ray.corpus.shards import call_bounds
 
 _CACHED_GROUPS = 8
@@ -44,9 +45,12 @@ class FinishedCalls:
         return [
             (shard.name, *bounds)
             for shard in self._shards
-            for bounds in call_bounds(pq.ParquetFile(self._folder / shard.name))
+            for bounds in call_bounds(self._file(shard.name))
         ]
 
+    def _file(self, name: str) -> Any:
+        return pq.ParquetFile(self._folder / name, **reads(self._folder))
+
     def _read_ids(self, name: str, group: int) -> frozenset[str]:
-        file = pq.ParquetFile(self._folder / name)
+        file = self._file(name)
         return frozenset(file.read_row_group(group, columns=["call_id"])["call_id"].to_pylist())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.finished import FinishedCalls
+from persona_ray.corpus.forgotten import NOBODY, ForgottenCustomers
 from persona_ray.corpus.records import BadRow
 from persona_ray.corpus.staging import Staging
 from persona_ray.types import CallRecord
@@ -16,11 +17,13 @@ Call = CallRecord | BadRow
 
 @dataclass(frozen=True, slots=True)
 class PendingCalls:
-    """Calls that are neither staged nor in shards, looked for anew at every walk. Pickles."""
+    """Calls that are neither staged nor in shards, nor of who was forgotten, looked for anew at
+    every walk. Pickles."""
 
     archive: CallArchive
     staging: Staging
     finished: FinishedCalls
+    forgotten: ForgottenCustomers = NOBODY
 
     def __iter__(self) -> Iterator[Call]:
         """In the order of the archive, a page in memory at a time. Raises what `pages` raises."""
@@ -31,5 +34,7 @@ class PendingCalls:
             for packet in packets:
                 done = self.finished.among([call.call_id for call in packet])
                 for call in packet:
-                    if call.call_id not in done and not self.staging.has(call.call_id):
+                    if call.call_id in done or self.staging.has(call.call_id):
+                        continue
+                    if not self.forgotten.has(call.customer_id):
                         yield call

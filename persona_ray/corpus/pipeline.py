@@ -17,6 +17,8 @@ from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.building import open_build
 from persona_ray.corpus.compaction import compact
 from persona_ray.corpus.finished import FinishedCalls
+from persona_ray.corpus.forgotten import ForgottenCustomers
+from persona_ray.corpus.later import tell_later
 from persona_ray.corpus.manifest import Manifest
 from persona_ray.corpus.pending import PendingCalls
 from persona_ray.corpus.staging import Staging
@@ -31,7 +33,8 @@ class CorpusSummary:
 
     `manifest` describes the whole corpus. `new_calls` were processed by this build, `recognised`
     of them by the recogniser (the others had a transcript or were set aside); they have `audio_s`
-    of audio and took `elapsed_s`.
+    of audio and took `elapsed_s`. `later` calls were left for the next build: their audio could not
+    be had.
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class CorpusSummary:
     recognised: int
     audio_s: float
     elapsed_s: float
+    later: int = 0
 
     @property
     def audio_s_per_s(self) -> float:
@@ -76,7 +80,8 @@ def build_corpus(
         raise ArchiveError("archive.query gives no calls: nothing to build a corpus from")
     with open_build(config, fresh=fresh) as work:
         finished = FinishedCalls(work.folder, work.manifest.call_shards)
-        pending = PendingCalls(archive, work.staging, finished)
+        forgotten = ForgottenCustomers.of(config)
+        pending = PendingCalls(archive, work.staging, finished, forgotten)
         tally = _Tally()
         if next(iter(pending), None) is not None:
             done = work.staging.count() + work.manifest.counts.get("calls", 0)
@@ -88,6 +93,7 @@ def build_corpus(
                     tally.add(call)
                     stage.advance(1, audio_s_per_s=tally.audio_s_per_s)
                 tally.stop()
+            tell_later(tally.later)
         manifest = work.manifest
         staged = work.staging.count()
         if staged or not manifest.generation:
@@ -104,6 +110,7 @@ def build_corpus(
         recognised=tally.recognised,
         audio_s=round(tally.audio_s, 3),
         elapsed_s=tally.elapsed_s,
+        later=len(tally.later),
     )
 
 
@@ -113,6 +120,7 @@ class _Tally:
     def __init__(self) -> None:
         self.calls = self.recognised = 0
         self.audio_s = self.elapsed_s = 0.0
+        self.later: list[str] = []
         self._started = 0.0
 
     @property
@@ -126,6 +134,9 @@ class _Tally:
         self.elapsed_s = time.perf_counter() - self._started
 
     def add(self, call: CallFigures) -> None:
+        if call.later:
+            self.later.append(call.later)
+            return
         self.calls += 1
         self.recognised += call.recognised
         self.audio_s += call.audio_s

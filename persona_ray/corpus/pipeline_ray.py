@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from ray.data.block import BlockMetadata
 
 from persona_ray.corpus.pending import Call, PendingCalls
 from persona_ray.errors import PersonaRayError
+from persona_ray.watch import spans
 
 FiguresT = TypeVar("FiguresT")
 FiguresT_co = TypeVar("FiguresT_co", covariant=True)
@@ -71,7 +73,7 @@ def stream_calls(
         )
         figures = calls.map_batches(
             _Actor,
-            fn_constructor_args=(make,),
+            fn_constructor_args=(make, spans.carried()),
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=_at_once(pool), max_size=pool.workers),
@@ -134,19 +136,26 @@ class _Packets(Datasource):  # type: ignore[misc]
 class _Actor:
     """One worker for all calls that come to it."""
 
-    def __init__(self, make: Callable[[], Worker[Any]]) -> None:
-        self._worker = make()
+    def __init__(self, make: Callable[[], Worker[Any]], place: spans.Carried) -> None:
+        self._place = place
+        with spans.continued(place, "worker starts"):
+            self._worker = make()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         for data in batch.column("calls").to_pylist():
             packet: list[Call] | PersonaRayError = pickle.loads(data)
+            begun = time.perf_counter()
             try:
                 if isinstance(packet, PersonaRayError):
                     raise packet
                 for call in packet:
                     yield _table("figures", self._worker.finish(call))
+                seconds = time.perf_counter() - begun
+                spans.passed("batch", seconds, self._place, calls=len(packet))
             except PersonaRayError as error:
                 yield _table("figures", error)
+            # Ray ends the process without its own doing.
+            spans.flush()
 
 
 def _table(column: str, value: object) -> pa.Table:

@@ -26,6 +26,7 @@ from persona_ray.errors import (
     PersonaRayError,
     RecognitionError,
     SilentError,
+    StorageAwayError,
 )
 from persona_ray.types import (
     CallRecord,
@@ -99,7 +100,7 @@ def process_call(
 
     `audio`: of a call that is decoded already; None reads `call.audio_uri`. A call that cannot be
     used never raises: it comes back quarantined. What concerns every call (EngineUnavailableError:
-    the recogniser cannot be loaded) is raised.
+    the recogniser cannot be loaded; StorageAwayError: the audio cannot be had now) is raised.
     """
     if isinstance(call, BadRow):
         return quarantined(call, call.reason, call.detail)
@@ -112,6 +113,8 @@ def process_call(
                 truncated_below=config.audio.truncated_below,
             )
         return _Ears(recognizer, vad, config).result(call, audio)
+    except StorageAwayError:
+        raise
     except CallError as error:
         return quarantined(call, error.reason, error.detail)
     except PersonaRayError:

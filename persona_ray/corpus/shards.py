@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from persona_ray.corpus.manifest import Shard
+from persona_ray.corpus.sealing import writes
 from persona_ray.files import put_file, sha256_file
 
 CLIPS_PREFIX = "clips"
@@ -82,15 +83,7 @@ class ShardWriter:
         self._waiting = [rest] if rest.num_rows else []
         self._waiting_rows = rest.num_rows
         if self._file is None:
-            # Clip ids and audio never repeat: dictionaries would only cost memory.
-            plain = {"clip_id", "audio", "text", "detail", "audio_uri"}
-            self._file = pq.ParquetWriter(
-                self._part(),
-                self._schema,
-                compression="snappy",
-                use_dictionary=[name for name in self._schema.names if name not in plain],
-                write_statistics=["call_id"],
-            )
+            self._file = parquet_writer(self._part(), self._schema)
         self._file.write_table(group, row_group_size=rows)
         self._file_rows += rows
         if self._file_rows == self._rows_per_shard:
@@ -117,6 +110,20 @@ class ShardWriter:
 
     def _part(self) -> Path:
         return self._folder / f"{self._name()}.part"
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> Any:
+    """The pyarrow.parquet.ParquetWriter of a shard, sealed where its folder has a data key."""
+    # Clip ids and audio never repeat: dictionaries would only cost memory.
+    plain = {"clip_id", "audio", "text", "detail", "audio_uri"}
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="snappy",
+        use_dictionary=[name for name in schema.names if name not in plain],
+        write_statistics=["call_id"],
+        **writes(path.parent),
+    )
 
 
 def call_bounds(file: pq.ParquetFile) -> Iterator[tuple[int, str, str]]:

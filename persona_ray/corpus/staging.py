@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from persona_ray.corpus.sealing import reads, writes
 from persona_ray.errors import CorpusError
 from persona_ray.files import write_whole
 
@@ -49,11 +50,11 @@ class Staging:
         path = self.path(call_id_of(table.schema))
         path.parent.mkdir(exist_ok=True)
         buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="snappy")
+        pq.write_table(table, buffer, compression="snappy", **writes(self.folder.parents[1]))
         write_whole(path, buffer.getvalue().to_pybytes())
 
     def count(self) -> int:
-        return sum(1 for _ in self._paths())
+        return sum(1 for _ in self.files())
 
     def tables(self) -> Iterator[pa.Table]:
         """Every finished call in the order of call ids (code points), one at a time.
@@ -70,7 +71,7 @@ class Staging:
             connection.execute("CREATE TABLE calls (id TEXT NOT NULL, path TEXT NOT NULL)")
             connection.executemany(
                 "INSERT INTO calls VALUES (?, ?)",
-                ((_call_id(path), str(path)) for path in self._paths()),
+                ((_call_id(path), str(path)) for path in self.files()),
             )
             for (path,) in connection.execute("SELECT path FROM calls ORDER BY id"):
                 yield _read(Path(path))
@@ -84,7 +85,8 @@ class Staging:
         with contextlib.suppress(OSError):
             self.folder.parent.rmdir()
 
-    def _paths(self) -> Iterator[Path]:
+    def files(self) -> Iterator[Path]:
+        """Of finished calls, in no order."""
         if not self.folder.is_dir():
             return
         for bucket in sorted(self.folder.iterdir()):
@@ -112,7 +114,8 @@ def call_id_of(schema: pa.Schema) -> str:
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, memory_map=False)
+        # Of a corpus, or of what else is staged in the same way: in <folder>/staging/<which>/<xx>.
+        return pq.read_table(path, memory_map=False, **reads(path.parents[3]))
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise CorpusError(

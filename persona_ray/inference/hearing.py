@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.asr.lazy import LazyRecognizer
-from persona_ray.audio.decode import decode_bytes
+from persona_ray.audio.decoder import Here
 from persona_ray.audio.resample import resample
 from persona_ray.audio.vad import VoiceActivity
 from persona_ray.inference.calls import (
@@ -23,6 +23,7 @@ from persona_ray.types import CallRecord, Transcript
 if TYPE_CHECKING:
     from persona_ray.asr.base import Recognizer
     from persona_ray.audio.decode import DecodedAudio
+    from persona_ray.audio.decoder import Decoder
     from persona_ray.audio.vad import Span
     from persona_ray.config import RunConfig
     from persona_ray.inference.clips import ClipInput
@@ -39,17 +40,23 @@ class Hearing:
     """
 
     def __init__(
-        self, config: RunConfig, reads: bool = True, recognizer: Recognizer | None = None
+        self,
+        config: RunConfig,
+        reads: bool = True,
+        recognizer: Recognizer | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
-        """`recognizer`: None builds the one that `config.asr` names, once it is needed."""
+        """`recognizer`: None builds the one that `config.asr` names, once it is needed. `decoder`:
+        of recordings; None decodes in this process."""
         self.config = config
         self.reads = reads
         self._recognizer: Recognizer = recognizer or LazyRecognizer(config.asr)
+        self._decoder: Decoder = decoder or Here()
         self._voice = VoiceActivity(config.vad)
 
     def for_model(self, reads: bool) -> Hearing:
         """The same with the same recogniser, for a model that reads or does not."""
-        return Hearing(self.config, reads, self._recognizer)
+        return Hearing(self.config, reads, self._recognizer, self._decoder)
 
     def call(self, record: CallRecord) -> Pieces:
         """The customer's sentences in a call of the archive, as the corpus job finds them.
@@ -71,15 +78,14 @@ class Hearing:
         `uri` is a path or an fsspec URI, relative to the working directory.
         """
         where = uri if "://" in uri else str(Path(uri).absolute())
-        return self._outside(_record(uri, where, channel, transcript), None)
+        audio = self._decoder.read(where, *self._limits())
+        return self._outside(_record(uri, where, channel, transcript), audio)
 
     def upload(
         self, data: bytes, name: str, channel: int, transcript: Transcript | None = None
     ) -> Pieces:
         """The same for the bytes of an audio file; `name` stands in the messages."""
-        audio = decode_bytes(
-            data, name, self.config.archive.max_call_s, self.config.audio.truncated_below
-        )
+        audio = self._decoder.upload(data, name, *self._limits())
         return self._outside(_record(name, name, channel, transcript), audio)
 
     def utterance(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> Pieces:
@@ -122,7 +128,10 @@ class Hearing:
             return replace(clip, text="")
         return replace(clip, text=self.text(clip.samples, clip.sample_rate_hz))
 
-    def _outside(self, record: CallRecord, audio: DecodedAudio | None) -> Pieces:
+    def _limits(self) -> tuple[float, float]:
+        return self.config.archive.max_call_s, self.config.audio.truncated_below
+
+    def _outside(self, record: CallRecord, audio: DecodedAudio) -> Pieces:
         # The channel was named by a person: it is not taken for swapped, whatever is said on it.
         archive = self.config.archive.model_copy(update={"agent_phrases": ()})
         config = self.config.model_copy(update={"archive": archive})

@@ -12,9 +12,11 @@ from persona_ray.corpus.dialogues import Dialogue, deal, fingerprint, prefix, re
 from persona_ray.errors import ConfigError
 from persona_ray.evaluation.categories import ALL, CategoryReport
 from persona_ray.launch.category_promotion import register
+from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.text_model import TextTraining, trained
 from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.watching import counted
 from persona_ray.progress import Progress
 from persona_ray.types import Example, Split
 
@@ -62,6 +64,7 @@ def with_dialogues(config: RunConfig, files: Sequence[Path]) -> RunConfig:
     return config.model_copy(update={"screening": screening})
 
 
+@copied("category")
 def train_category(
     config: RunConfig,
     progress: Progress,
@@ -83,8 +86,8 @@ def train_category(
             "screening.category.dialogues names no file of labelled dialogues: give one with "
             "--dialogues FILE (JSON lines; `persona-ray synth dialogues` makes some)"
         )
-    with journalled(config, STAGE):
-        return _train(config, progress, fresh, promote, baseline)
+    with journalled(config, STAGE), counted(config, STAGE, progress) as job:
+        return _train(config, job, fresh, promote, baseline)
 
 
 def _train(

@@ -28,13 +28,15 @@ from persona_ray.launch.encoders import Tower
 from persona_ray.launch.pretrain_run import Trained, pretrain_on_ray, pretrain_plain
 from persona_ray.models.lineage import LINEAGE, Heard, Lineage, Use, heard_before
 from persona_ray.models.pretrained import PRETRAINING, check_left
-from persona_ray.progress import Progress
 from persona_ray.training.pretrain.curve import Curve, CurvePoint, write_curves
+from persona_ray.training.run_folder import RunFolder
 from persona_ray.types import ClipInfo
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.objectives.base import PretrainingTask
     from persona_ray.training.pretrain.settings import PretrainSettings
+    from persona_ray.watch.jobs import JobWatch
 
 
 _log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ def finished(config: RunConfig, chain: Chain) -> tuple[Curve, ...]:
 
 
 def run_chain(
-    config: RunConfig, chain: Chain, progress: Progress, fresh: bool = False
+    config: RunConfig, chain: Chain, progress: JobWatch, fresh: bool = False
 ) -> tuple[Curve, ...]:
     """Run what is not done yet and put the last encoder into `config.encoder_dir`.
 
@@ -152,11 +154,10 @@ def _train(
     task: PretrainingTask,
     settings: PretrainSettings,
     folder: Path,
-    progress: Progress,
+    progress: JobWatch,
     tower: Tower,
 ) -> Trained:
     from persona_ray.launch.tracking import tracked
-    from persona_ray.training.run_folder import RunFolder
 
     launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
     section: BaseModel = getattr(config.pretraining, tower)
@@ -171,6 +172,7 @@ def _train(
     if newest is not None:
         _log.warning("%s goes on from %s", stage_name, newest)
     with (
+        spans.span(stage_name),
         tracked(config, stage_name, folder, parameters, {"task": task.fingerprint}) as tracker,
         progress.stage(stage_name, total=settings.course(task.sizes()).updates) as stage,
     ):
@@ -181,6 +183,7 @@ def _train(
             stage.advance(point.update - done, **_figures(point, task))
             done = point.update
             tracker.metrics(point.update, _point_metrics(point))
+            progress.checkpoint(RunFolder(folder).newest())
 
         return launch(task, settings, config.engine, config.launch, folder, tell)
 

@@ -31,6 +31,7 @@ from persona_ray.evaluation.scores import Prediction, majority, score_clips, sco
 from persona_ray.inference.clips import ClipInput, combine
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch.compare import compare_modalities
+from persona_ray.launch.copies import copied
 from persona_ray.launch.corpus import STAGE as CORPUS_STAGE
 from persona_ray.launch.encoders import unpretrained
 from persona_ray.launch.figures import keep_evaluation
@@ -46,6 +47,7 @@ from persona_ray.launch.parts import (
     pretraining_part,
     training_run,
 )
+from persona_ray.launch.watching import counted
 from persona_ray.models.manifest import digest, read_contract
 from persona_ray.progress import Progress
 from persona_ray.training.finetune.history import History
@@ -88,6 +90,7 @@ class EvaluationResult:
         return "\n".join([*lines, f"model card: {self.card}", f"report: {self.report}"])
 
 
+@copied("report", "bundle", needs=("corpus", "encoders"))
 def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
     """Judge the workspace's bundle; write report.html, report.json beside it, and the model card
     into the bundle's folder.
@@ -95,9 +98,9 @@ def evaluate_run(config: RunConfig, progress: Progress) -> EvaluationResult:
     Raises CorpusError without a corpus or a history of training, TrainingError for one that is
     damaged, BundleError without a bundle, ConfigError for a fact that is not there.
     """
-    with journalled(config, STAGE):
+    with journalled(config, STAGE), counted(config, STAGE, progress) as job:
         data = open_labelled(config)
-        report = _report(config, data, progress)
+        report = _report(config, data, job)
     # Read when the stage has ended, so that it is among them.
     report = report.model_copy(update={"stages": tuple(_stages(config))})
     path = config.workspace / REPORT

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
 from persona_ray.launch.cluster import connected
+from persona_ray.launch.copies import copied
 from persona_ray.launch.encoders import content, pretrained
 from persona_ray.launch.figures import training_plots
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
@@ -19,14 +20,20 @@ from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.lineage import lineage_of
 from persona_ray.launch.promotion import register_challenger
+from persona_ray.launch.reference import training_reference
 from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.watching import counted
 from persona_ray.objectives.temperature import LEAST_ANSWERS
 from persona_ray.progress import Progress
+from persona_ray.training.run_folder import RunFolder
 from persona_ray.types import Split
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.models.lineage import Lineage
     from persona_ray.training.finetune.history import EpochResult, History
+    from persona_ray.watch.jobs import JobWatch
+    from persona_ray.watch.reference import TrainingReference
 
 HISTORY = "history.json"
 STAGE = "fine-tuning"
@@ -60,6 +67,7 @@ class FinetuneResult:
         return "\n".join([*lines, f"bundle: {self.bundle_dir}"])
 
 
+@copied("bundle", needs=("corpus", "encoders"))
 def finetune(
     config: RunConfig, progress: Progress, fresh: bool = False, parent: str = ""
 ) -> FinetuneResult:
@@ -71,11 +79,11 @@ def finetune(
     killed run goes on where it was, unless `fresh`. `parent`: the MLflow run it belongs to.
     Raises CorpusError, AnnotationError, LeakageError, ModelError, TrainingError, TrackingError.
     """
-    with journalled(config, STAGE):
-        return _finetune(config, progress, fresh, parent)
+    with journalled(config, STAGE), counted(config, STAGE, progress) as job:
+        return _finetune(config, job, fresh, parent)
 
 
-def _finetune(config: RunConfig, progress: Progress, fresh: bool, parent: str) -> FinetuneResult:
+def _finetune(config: RunConfig, progress: JobWatch, fresh: bool, parent: str) -> FinetuneResult:
     from persona_ray.training.finetune.examples import check_examples
     from persona_ray.training.finetune.vectors import VectorCache
 
@@ -103,7 +111,8 @@ def _finetune(config: RunConfig, progress: Progress, fresh: bool, parent: str) -
         shutil.rmtree(folder, ignore_errors=True)
     tags = {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint}
     tuned, run_id = _fitted(config, job, folder, tags, parent, progress)
-    _write_bundles(config, tuned, data.dataset.fingerprint, lineage, len(job.dev))
+    reference = training_reference(data)
+    _write_bundles(config, tuned, data.dataset.fingerprint, lineage, reference)
     tuned.history.write(config.workspace / HISTORY)
     registered = register_challenger(config, run_id)
     # The bundles are whole: what a rerun would go on from is no longer needed.
@@ -118,7 +127,7 @@ def _fitted(
     folder: Path,
     tags: Mapping[str, str],
     parent: str,
-    progress: Progress,
+    progress: JobWatch,
 ) -> tuple[Finetuned, str]:
     """With the id of the MLflow run, empty where nothing is kept. `folder` for checkpoints."""
     parameters = {
@@ -137,7 +146,9 @@ def _fitted(
             nonlocal done
             stage.advance(result.epoch - done, **_figures(result))
             done = result.epoch
+            spans.passed("epoch", result.seconds, epoch=result.epoch)
             tracker.metrics(result.epoch, _curves(result))
+            progress.checkpoint(RunFolder(folder).newest())
 
         fit = fit_plain if config.launch.backend == "plain" else fit_on_ray
         with connected(config.launch):
@@ -148,10 +159,14 @@ def _fitted(
 
 
 def _write_bundles(
-    config: RunConfig, tuned: Finetuned, data: str, lineage: Lineage, dev: int
+    config: RunConfig,
+    tuned: Finetuned,
+    data: str,
+    lineage: Lineage,
+    reference: TrainingReference,
 ) -> None:
     """That of the epoch that `training.keep` says, and the other beside it where it is another.
-    `data`: the corpus' fingerprint; `dev`: clips of the dev split."""
+    `data`: the corpus' fingerprint."""
     from persona_ray.models.bundle import contract_of, save_bundle
 
     last, best = tuned.history.last, tuned.history.best
@@ -174,8 +189,8 @@ def _write_bundles(
                 "training": config.training.model_dump(mode="json"),
                 "splits": config.splits.model_dump(mode="json"),
             },
-        ).with_temperature(*_temperature(epochs[which], dev))
-        save_bundle(model, folder, contract, lineage)
+        ).with_temperature(*_temperature(epochs[which], len(tuned.job.dev)))
+        save_bundle(model, folder, contract, lineage, reference)
 
 
 def _temperature(result: EpochResult, dev: int) -> tuple[float, str]:

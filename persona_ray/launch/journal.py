@@ -10,6 +10,7 @@ from pathlib import Path
 
 from persona_ray.config import RunConfig
 from persona_ray.files import write_whole
+from persona_ray.watch.process import watched
 
 JOURNAL = "stages.json"
 Figures = dict[str, float]
@@ -23,7 +24,8 @@ def journalled(config: RunConfig, stage: str) -> Iterator[Figures]:
     """
     figures: Figures = {}
     started = time.perf_counter()
-    yield figures
+    with watched(config.watching, stage):
+        yield figures
     figures["wall_s"] = round(time.perf_counter() - started, 2)
     notes = {name: old for name, old in read_journal(config).items() if name != stage}
     notes[stage] = figures

@@ -9,6 +9,7 @@ from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import ConfigError
 from persona_ray.launch.annotate import import_annotations
 from persona_ray.launch.cluster import connected
+from persona_ray.launch.copies import copied
 from persona_ray.launch.corpus import build_corpus, check_clips
 from persona_ray.launch.encoders import check_starts, fed
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
@@ -17,6 +18,7 @@ from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
 from persona_ray.launch.tracking import check_tracking
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
+from persona_ray.watch.process import watched
 
 # What a run writes into its workspace and `fresh` may therefore remove.
 OWN = (
@@ -24,6 +26,7 @@ OWN = (
     "corpus",
     "encoders",
     "history.json",
+    "metrics",
     "pretraining",
     "report.html",
     "report.json",
@@ -39,6 +42,7 @@ OWN = (
 _PRETRAIN = {"speech": pretrain_speech, "text": pretrain_text}
 
 
+@copied("corpus", "encoders", "bundle", "report")
 def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> EvaluationResult:
     """Corpus, annotation, pretraining of `pretraining.encoders`, fine-tuning, evaluation.
 
@@ -64,7 +68,7 @@ def run_main_job(config: RunConfig, progress: Progress, fresh: bool = False) -> 
             else:
                 path.unlink(missing_ok=True)
     write_config(config, config.workspace / "run.yaml")
-    with connected(config.launch):
+    with watched(config.watching, "main job"), connected(config.launch):
         return _stages(config, progress)
 
 

@@ -14,11 +14,13 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
 from persona_ray.launch.chain import Chain, Link, finished, run_chain
 from persona_ray.launch.cluster import connected
+from persona_ray.launch.copies import copied
 from persona_ray.launch.corpus import no_clips
 from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.tracking import check_tracking
 from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
+from persona_ray.launch.watching import counted
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
 
@@ -50,6 +52,7 @@ class PretrainResult:
         return "\n".join([*lines, f"encoder: {self.encoder_dir}"])
 
 
+@copied("encoders", needs=("corpus",))
 def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) -> PretrainResult:
     """Masked whole words on the clips' texts and on `pretraining.text.files`.
 
@@ -95,6 +98,7 @@ def pretrain_text(config: RunConfig, progress: Progress, fresh: bool = False) ->
     return _pretrain(config, chain, progress, fresh, notes, learned_from)
 
 
+@copied("encoders", needs=("corpus",))
 def pretrain_speech(config: RunConfig, progress: Progress, fresh: bool = False) -> PretrainResult:
     """Masked units on the clips' audio; for each iteration units, then a run.
 
@@ -167,8 +171,13 @@ def _pretrain(
     if not before:
         for note in said:
             logging.getLogger(__name__).warning("%s", note)
-        with journalled(config, STAGES[chain.tower]) as figures, connected(config.launch):
-            curves = run_chain(config, chain, progress, fresh)
+        stage = STAGES[chain.tower]
+        with (
+            journalled(config, stage) as figures,
+            counted(config, stage, progress) as job,
+            connected(config.launch),
+        ):
+            curves = run_chain(config, chain, job, fresh)
             figures["updates"] = sum(curve.updates for curve in curves)
             figures["training_s"] = round(sum(curve.last.seconds for curve in curves), 2)
     return PretrainResult(config.encoder_dir(chain.tower), curves, learned_from(), said, before)

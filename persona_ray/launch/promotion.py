@@ -59,6 +59,11 @@ class Promotion:
             lines += [deciding(self.comparison), *self.comparison.notes]
         elif self.comparison:
             lines.append(f"not compared: {self.comparison}")
+        if self.version.forgotten:
+            lines.append(
+                f"warning: it learned of {self.version.forgotten} customers who were forgotten "
+                "since: train anew, and promote that"
+            )
         if self.before is not None:
             lines.append(f"before: {self.before}; `persona-ray models rollback` puts it back")
         return "\n".join(lines)

@@ -38,7 +38,10 @@ _HISTORY = f"{PREFIX}history."
 class Registry:
     """The versions of one registered model."""
 
-    def __init__(self, client: Any, store: TrackingStore, model: str, cache: Path) -> None:
+    def __init__(
+        self, client: Any, store: TrackingStore, model: str, cache: Path, config: RunConfig
+    ) -> None:
+        self._config = config
         self._client = client
         self._store = store
         self._cache = cache
@@ -56,7 +59,8 @@ class Registry:
         store = open_store(config)
         with failures_named(store):
             client = mlflow_client(store)
-        return cls(client, store, model or config.tracking.model, config.bundle_cache_dir)
+        name = model or config.tracking.model
+        return cls(client, store, name, config.bundle_cache_dir, config)
 
     def versions(self) -> list[Version]:
         """The newest first; none where nothing was registered."""
@@ -120,7 +124,10 @@ class Registry:
             return self._version(row, [])
 
     def point(self, alias: Alias, version: Version) -> None:
-        """Give the alias to `version`, whoever had it."""
+        """Give the alias to `version`, whoever had it. A new champion stands in the audit log: told
+        before the alias moves, as in the history. Raises StoreError where it cannot be told."""
+        if alias is Alias.CHAMPION:
+            self._tell(version)
         with failures_named(self._store):
             self._client.set_registered_model_alias(self.model, alias, str(version.number))
 
@@ -230,6 +237,15 @@ class Registry:
         except BundleError:
             return False
         return True
+
+    def _tell(self, version: Version) -> None:
+        from persona_ray.store.audit import actor_here
+        from persona_ray.store.open import open_audited
+
+        about = f"{self.model}/{version.number}"
+        details: dict[str, str | int] = {"bundle": version.digest, "forgotten": version.forgotten}
+        with open_audited(self._config) as store:
+            store.audit.note(actor_here(), "models.champion", about, details=details)
 
     def _create_model(self) -> None:
         from mlflow.exceptions import MlflowException

@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from persona_ray.files import write_whole
 from persona_ray.launch.run_description import environment, flatten, source_tags
 from persona_ray.launch.tracker import Child, End, Item, Point, Text, Tracker, Untracked
 from persona_ray.launch.tracking_store import TrackingStore, local_database, open_store
+from persona_ray.watch.logs import Value, within
 
 OFF = "off"
 # In the folder of a run's checkpoints, and with them gone once the run is over.
@@ -75,13 +76,14 @@ def tracked(
         return
     store = open_store(config)
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(store, stage, folder, flatten(parameters), tags, parent)
-    try:
-        yield writer
-    except BaseException as error:
-        writer.close("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    writer.close("FINISHED")
+    with within() as logged:
+        writer = _Writer(store, stage, folder, flatten(parameters), tags, parent, logged)
+        try:
+            yield writer
+        except BaseException as error:
+            writer.close("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        writer.close("FINISHED")
 
 
 def mlflow_client(store: TrackingStore) -> Any:
@@ -111,6 +113,23 @@ def create_run(client: Any, store: TrackingStore, stage: str, tags: Mapping[str,
     return str(client.create_run(experiment, run_name=stage, tags=tags).info.run_id)
 
 
+def log_rows(
+    client: Any,
+    run_id: str,
+    parameters: Mapping[str, str] | None = None,
+    points: Sequence[tuple[str, float, int, int]] = (),
+) -> None:
+    """Parameters, and points of curves (name, value, at_ms, step), in batches that MLflow takes."""
+    from mlflow.entities import Metric, Param
+
+    params = [Param(name, value) for name, value in (parameters or {}).items()]
+    for part in _parts(params, _BATCH_PARAMETERS):
+        client.log_batch(run_id, params=part)
+    metrics = [Metric(name, value, at_ms, step) for name, value, at_ms, step in points]
+    for part in _parts(metrics, _BATCH_METRICS):
+        client.log_batch(run_id, metrics=part)
+
+
 class _Writer:
     """A thread that does all of MLflow: import and tables cost seconds, a server may be slow."""
 
@@ -122,7 +141,10 @@ class _Writer:
         parameters: Mapping[str, str],
         tags: Mapping[str, str],
         parent: str,
+        logged: MutableMapping[str, Value],
     ) -> None:
+        """`logged`: fields of every line of the log, which are told the run's id."""
+        self._logged = logged
         self._store = store
         self._stage = stage
         self._folder = folder
@@ -203,15 +225,12 @@ class _Writer:
         """Connect, and create the run or continue the one noted in the folder."""
         client = mlflow_client(self._store)
         self._run_id = self._continued(client) or self._created(client)
+        self._logged["run_id"] = self._run_id
         self._client = client
 
     def _created(self, client: Any) -> str:
-        from mlflow.entities import Param
-
         run_id = create_run(client, self._store, self._stage, self._tags)
-        rows = [Param(name, value) for name, value in self._parameters.items()]
-        for part in _parts(rows, _BATCH_PARAMETERS):
-            client.log_batch(run_id, params=part)
+        log_rows(client, run_id, self._parameters)
         if self._folder.is_dir():
             note = json.dumps({"store": self._store.shown, "run_id": run_id})
             write_whole(self._folder / RUN_FILE, note)
@@ -247,17 +266,14 @@ class _Writer:
         return run_id
 
     def _send(self, waiting: Sequence[Item]) -> None:
-        from mlflow.entities import Metric
-
-        rows = [
-            Metric(name, float(value), item.at_ms, item.step)
-            for item in waiting
-            if isinstance(item, Point) and item.step > self._told
+        new = [item for item in waiting if isinstance(item, Point) and item.step > self._told]
+        points = [
+            (name, float(value), item.at_ms, item.step)
+            for item in new
             for name, value in item.values.items()
         ]
-        for part in _parts(rows, _BATCH_METRICS):
-            self._client.log_batch(self._run_id, metrics=part)
-        self._told = max([self._told, *(row.step for row in rows)])
+        log_rows(self._client, self._run_id, points=points)
+        self._told = max([self._told, *(item.step for item in new)])
         for item in waiting:
             if isinstance(item, Text):
                 self._client.log_text(self._run_id, item.content, item.name)
@@ -265,20 +281,14 @@ class _Writer:
                 self._add_child(item)
 
     def _add_child(self, child: Child) -> None:
-        from mlflow.entities import Metric, Param
-
         tags = {**self._tags, _PARENT: self._run_id, "persona_ray.stage": self._stage}
         run_id = create_run(self._client, self._store, child.name, tags)
-        rows = [
-            Metric(name, float(value), child.at_ms, step)
+        points = [
+            (name, float(value), child.at_ms, step)
             for step, values in enumerate(child.points, start=1)
             for name, value in values.items()
         ]
-        for part in _parts(rows, _BATCH_METRICS):
-            self._client.log_batch(run_id, metrics=part)
-        params = [Param(name, value) for name, value in child.parameters.items()]
-        for part in _parts(params, _BATCH_PARAMETERS):
-            self._client.log_batch(run_id, params=part)
+        log_rows(self._client, run_id, child.parameters, points)
         self._client.set_terminated(run_id)
         self._children.add(child.name)
 

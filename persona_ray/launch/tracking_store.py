@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import TrackingError
+from persona_ray.store.urls import expand_url
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 # A server that takes longer to answer is none.
@@ -22,7 +23,7 @@ class TrackingStore:
     """`shown` is `url` without its password. `artifacts`: folder for the files of a new experiment,
     None where a server decides."""
 
-    url: str
+    url: str = field(repr=False)
     shown: str
     experiment: str
     artifacts: Path | None
@@ -34,7 +35,7 @@ def local_database(config: RunConfig) -> Path:
 
 
 def open_store(config: RunConfig) -> TrackingStore:
-    """Raises TrackingError where it cannot be reached."""
+    """Raises TrackingError where it cannot be reached, ConfigError where its ${NAME} is not set."""
     workspace = config.workspace.absolute()
     url = config.tracking.url or f"sqlite:///{local_database(config)}"
     scheme = url.partition(":")[0].partition("+")[0]
@@ -47,7 +48,9 @@ def open_store(config: RunConfig) -> TrackingStore:
             f"tracking.url '{url}' is neither http(s):// of an MLflow server nor a database "
             f"({', '.join(_DATABASES)}): leave it empty for mlflow.db in the workspace, or say off"
         )
-    return replace(store, shown=_connect(url), artifacts=workspace / "mlruns")
+    if "${" in url:
+        url = expand_url(url, "tracking.url").render_as_string(hide_password=False)
+    return replace(store, url=url, shown=_connect(url), artifacts=workspace / "mlruns")
 
 
 def _knock(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -138,7 +139,9 @@ def open_desk(on_news: Callable[[Any], None]) -> Iterator[Desk]:
             while not done.wait(LOOK_EVERY_S):
                 drain()
 
-    listener = threading.Thread(target=listen, daemon=True)
+    # What is told belongs to the stage that is open here.
+    context = contextvars.copy_context()
+    listener = threading.Thread(target=context.run, args=(listen,), daemon=True)
     listener.start()
     try:
         yield desk
@@ -177,12 +180,15 @@ def run_workers(
     )
     from ray.train.torch import TorchTrainer
 
+    from persona_ray.launch.torch_group import AtRaysAddresses
+
     folder.mkdir(parents=True, exist_ok=True)
     least = launch.min_workers if elastic else None
     wanted = {"CPU": launch.cpus_per_worker}
     trainer = TorchTrainer(
         loop,
         train_loop_config=arguments,
+        torch_config=AtRaysAddresses(),
         scaling_config=ScalingConfig(
             num_workers=launch.workers if least is None else (least, launch.workers),
             use_gpu=launch.gpus_per_worker > 0,

@@ -6,6 +6,7 @@ checkpoint, wherever and however the run before it ended.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -24,6 +25,7 @@ from persona_ray.launch.train_workers import (
     run_workers,
 )
 from persona_ray.training.run_folder import KEPT, RunFolder, Write
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.training.context import TrainContext
@@ -65,6 +67,7 @@ def run_on_ray(
             "launch": launch,
             "run": run,
             "desk": desk,
+            "place": spans.carried(),
         }
         # In another thread, because this one hears signals, at which Ray would end all at once.
         fitting = beside(
@@ -170,8 +173,13 @@ def _worker(config: dict[str, Any]) -> Any:
         if context.rank == 0:
             desk.put(news)
 
-    with threads(config["launch"]):
-        return config["body"](ray.get(config["work"]), context, tell)
+    place = spans.continued(config["place"], "worker", rank=context.rank)
+    try:
+        with threads(config["launch"]), place:
+            return config["body"](ray.get(config["work"]), context, tell)
+    finally:
+        # Ray ends the process at once.
+        spans.flush()
 
 
 def _opened(folder: Path) -> RunFolder:
@@ -193,5 +201,6 @@ def beside(call: Callable[[], Any]) -> Future[Any]:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name="training", daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="training", daemon=True).start()
     return future

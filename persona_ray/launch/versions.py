@@ -32,6 +32,8 @@ class Action(StrEnum):
 
 # Tag of a version that was evaluated: when, and the figures on held-out customers.
 EVALUATED = "evaluated"
+# Tags of a version, one for each person who was forgotten after it had learned of them.
+FORGOTTEN = "forgotten."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Version:
         found = self.details(EVALUATED).get("figures")
         named = found if isinstance(found, dict) else {}
         return {name: value for name, value in named.items() if isinstance(value, float)}
+
+    @property
+    def forgotten(self) -> int:
+        """How many persons it learned of were forgotten since."""
+        return sum(name.startswith(FORGOTTEN) for name in self.tags)
 
     def __str__(self) -> str:
         return f"version {self.number}"

@@ -8,6 +8,7 @@
                        grams.safetensors
     head.safetensors   layer weights, standardisation, the fully connected layer
     lineage.parquet    the clips and customers it was trained on; older bundles have none
+    reference.json     how these clips sound and are labelled, as shares; older bundles have none
 
 Nothing in it is pickled.
 """
@@ -33,6 +34,7 @@ from persona_ray.models.contract import (
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.load import load_speech_tower, load_text_tower
 from persona_ray.models.manifest import first_error, labelling, new_bundle, verify
+from persona_ray.watch.reference import TrainingReference
 
 HEAD = "head.safetensors"
 PACKAGES = ("persona-ray", "torch", "transformers", "tokenizers", "safetensors")
@@ -81,16 +83,23 @@ def contract_of(
 
 
 def save_bundle(
-    model: BimodalModel, path: Path, contract: Contract, lineage: Lineage | None = None
+    model: BimodalModel,
+    path: Path,
+    contract: Contract,
+    lineage: Lineage | None = None,
+    reference: TrainingReference | None = None,
 ) -> None:
     """Write `model` to the folder `path`, whole or not at all; an older bundle there is replaced.
 
     `lineage` None: nobody knows whom it heard, and it will not be compared with others.
+    `reference` None: no drift will be told against what it was trained on.
     Raises BundleError if `contract` is another model's, or `path` holds something else.
     """
     _check_fit(model, contract, path)
     with new_bundle(path, contract) as building:
         _write(model, building, lineage)
+        if reference is not None:
+            reference.write(building)
 
 
 def load_bundle(path: Path) -> tuple[BimodalModel, Contract]:

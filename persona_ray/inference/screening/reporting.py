@@ -16,6 +16,7 @@ from persona_ray.errors import RequestError
 from persona_ray.inference.screening.records import Known, Origin, Standing
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.inference.screening.sources import Clock, StoredSources, known, utc_now
+from persona_ray.store.audit import note_forgotten
 from persona_ray.store.screening.appeals import (
     AppealDecidedError,
     NotInSetError,
@@ -28,7 +29,7 @@ from persona_ray.store.screening.reports import TooManyReportsError, UnknownRepo
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
     from persona_ray.store import Store
-    from persona_ray.store.screening.forgetting import DeleteFiles, ForgottenPerson
+    from persona_ray.store.screening.forgetting import CallsOf, DeleteFiles, ForgottenPerson
 
 _DAY_S = 86_400.0
 
@@ -201,6 +202,11 @@ class ReportDesk:
             self._store.reports.void(session, NUMBERS, numbers, since, now)
         return numbers
 
+    def calls_of(self, *, user: str = "", number: str = "", voice: str = "") -> CallsOf:
+        """The calls that `forget` would delete. Raises RequestError for what is no number."""
+        number = self._sources.number(number) if number else ""
+        return self._store.forgetting.calls_of(user=user, number=number, voice=voice)
+
     def forget(self, whose: Whose, name: str, files: DeleteFiles) -> ForgottenPerson:
         """Delete all that is kept of a person: of a user by id, of a caller by number or voice.
         The shared sets become what they were without a user's reports. `files` deletes recordings.
@@ -211,11 +217,14 @@ class ReportDesk:
         forgetting, now = self._store.forgetting, self._clock()
         match whose:
             case Whose.USER:
-                return forgetting.user(name, self._judge, now, files)
+                done = forgetting.user(name, self._judge, now, files)
             case Whose.NUMBER:
-                return forgetting.number(self._sources.number(name), now, files)
+                name = self._sources.number(name)
+                done = forgetting.number(name, now, files)
             case Whose.VOICE:
-                return forgetting.voice(name, now, files)
+                done = forgetting.voice(name, now, files)
+        note_forgotten(self._store, "screening.forget", whose.value, name, done.calls)
+        return done
 
     def tidy(self) -> Tidied:
         """Delete what has expired, so that devices hear of it, and changes that they are not told

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persona_ray.errors import StoreError
+from persona_ray.errors import StoreError, VaultError
 from persona_ray.inference.screening.records import (
     Channel,
     NotEnoughSpeech,
@@ -169,18 +169,20 @@ class VoiceLibrary:
             await asyncio.sleep(_FRESH_S)
 
     def refresh(self) -> None:
-        """`catch_up`, where the last time is a quarter of a second ago. A store that fails leaves
-        what is known; StoreError where nothing was ever read."""
+        """`catch_up`, where the last time is a quarter of a second ago. A store that fails, or a
+        new key of the vault that has not come here yet, leaves what is known; StoreError or
+        VaultError where nothing was ever read."""
         if time.monotonic() - self._read_at < _FRESH_S:
             return
         try:
             self.catch_up()
-        except StoreError:
+        except (StoreError, VaultError) as error:
             if self._sequence < 0:
                 raise
             # Asked again by the next caller; until then the libraries are what they were.
             self._read_at = time.monotonic()
-            _LOG.warning("the voice libraries could not be read: what is known is used")
+            kind = type(error).__name__
+            _LOG.warning("the voice libraries could not be read (%s): what is known is used", kind)
 
     def _nearest(self, vector: Samples) -> list[Neighbour]:
         """Voices that have not expired, nearest first."""

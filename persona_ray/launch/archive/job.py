@@ -13,11 +13,14 @@ from typing import Any
 from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.finished import FinishedCalls
+from persona_ray.corpus.forgotten import ForgottenCustomers
 from persona_ray.corpus.known import known_calls
+from persona_ray.corpus.later import tell_later
 from persona_ray.corpus.pending import PendingCalls
 from persona_ray.errors import ArchiveError
 from persona_ray.launch.archive.folder import ResultsFolder, open_results
 from persona_ray.launch.archive.results import publish, refill
+from persona_ray.launch.archive.seen import KindOfDrift, Seen, outcome_counts
 from persona_ray.launch.archive.summary import ArchiveSummary, summarise
 from persona_ray.launch.archive.tables import ResultTables
 from persona_ray.launch.archive.worker import (
@@ -29,20 +32,34 @@ from persona_ray.launch.archive.worker import (
     worker_of_its_own,
 )
 from persona_ray.launch.cluster import connected
+from persona_ray.launch.copies import copied
+from persona_ray.launch.evaluated import references
 from persona_ray.launch.identity import identify
 from persona_ray.launch.plain import torch_threads
 from persona_ray.launch.registry import resolve_bundle
+from persona_ray.launch.watching import counted
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.models.manifest import labelling, verify
 from persona_ray.progress import Progress
 from persona_ray.store import RecognitionModel, Store, open_store
+from persona_ray.watch.catalogue import (
+    ARCHIVE_CALLS,
+    ARCHIVE_COVERAGE,
+    ARCHIVE_CUSTOMERS,
+    ARCHIVE_DRIFT,
+)
+from persona_ray.watch.jobs import JobWatch
+from persona_ray.watch.process import watched
+
+STAGE = "archive recognition"
 
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
     """What one run did: `new_calls`, of which the corpus knew the sentences of `known_calls`.
 
-    `note` says why it knew none, where it could not be used.
+    `note` says why it knew none, where it could not be used. `later` calls are left for the next
+    run: their audio could not be had. `drift`: of what was seen in this run, as far as it is known.
     """
 
     new_calls: int = 0
@@ -50,6 +67,8 @@ class RunFigures:
     audio_s: float = 0.0
     elapsed_s: float = 0.0
     note: str = ""
+    later: int = 0
+    drift: tuple[KindOfDrift, ...] = ()
 
     @property
     def calls_per_s(self) -> float:
@@ -79,6 +98,14 @@ class RecognizedArchive:
         }
 
 
+def _needed(config: RunConfig) -> list[str]:
+    """Parts of the workspace: a corpus may be large, and is not fetched for nothing."""
+    settings = config.recognition
+    bundle = [] if settings.bundle else ["bundle"]
+    return [*bundle, "corpus"] if settings.reuse_corpus else bundle
+
+
+@copied("recognitions", needs=_needed)
 def recognize_archive(
     config: RunConfig,
     progress: Progress,
@@ -107,6 +134,7 @@ def recognize_archive(
     with (
         open_store(config.store_url) as store,
         open_results(config, model.fingerprint, labels, fresh=fresh) as folder,
+        counted(config, STAGE, progress) as watch,
     ):
         if fresh:
             store.recognitions.clear(model.fingerprint)
@@ -114,8 +142,10 @@ def recognize_archive(
         if config.recognition.reuse_corpus:
             known, note = known_calls(config)
         job = ArchiveJob(config, bundle, tables, folder.staging, known, uuid.uuid4().hex, load)
-        run = _recognize(job, folder, archive, total, progress, note)
-        summary = _results(job, folder, store, model, progress)
+        seen = Seen(model.fingerprint, references(config, bundle, model.fingerprint))
+        run = _recognize(job, folder, archive, total, watch, note, seen)
+        summary = _results(job, folder, store, model, watch)
+        _tell(watch, summary, run)
     return RecognizedArchive(folder.path, summary, run)
 
 
@@ -126,16 +156,20 @@ def _recognize(
     total: int,
     progress: Progress,
     note: str,
+    seen: Seen,
 ) -> RunFigures:
     finished = FinishedCalls(folder.path, folder.results.call_shards)
-    pending = PendingCalls(archive, folder.staging, finished)
+    forgotten = ForgottenCustomers.of(job.config)
+    pending = PendingCalls(archive, folder.staging, finished, forgotten)
     if next(iter(pending), None) is None:
         return RunFigures(note=note)
     launch = job.config.launch
     done_by = _on_ray if launch.backend == "ray" else _in_this_process
     done = folder.staging.count() + folder.results.counts.get("calls", 0)
     calls, known, audio_s = 0, 0, 0.0
+    later: list[str] = []
     with (
+        watched(job.config.watching, STAGE),
         connected(launch),
         progress.stage("recognising calls", total) as stage,
     ):
@@ -143,10 +177,25 @@ def _recognize(
         started = time.perf_counter()
         for call in done_by(job, pending):
             calls, known, audio_s = calls + call.calls, known + call.known, audio_s + call.audio_s
+            if call.calls:
+                seen.call(call.outcome, call.sentences)
             elapsed_s = max(time.perf_counter() - started, 1e-9)
+            later += [call.later] if call.later else []
             stage.advance(1, calls_per_s=calls / elapsed_s, audio_s_per_s=audio_s / elapsed_s)
         elapsed_s = time.perf_counter() - started
-    return RunFigures(calls, known, round(audio_s, 3), round(elapsed_s, 3), note)
+    tell_later(later)
+    took_s = round(elapsed_s, 3)
+    return RunFigures(calls, known, round(audio_s, 3), took_s, note, len(later), seen.drift())
+
+
+def _tell(watch: JobWatch, summary: ArchiveSummary, run: RunFigures) -> None:
+    watch.record(ARCHIVE_COVERAGE, summary.coverage)
+    for outcome, calls in outcome_counts(summary).items():
+        watch.record(ARCHIVE_CALLS, calls, outcome=outcome)
+    for colour, share in summary.colours.items():
+        watch.record(ARCHIVE_CUSTOMERS, share.customers, colour=colour)
+    for one in run.drift:
+        watch.record(ARCHIVE_DRIFT, one.index, kind=one.kind, against=one.against)
 
 
 def _on_ray(job: ArchiveJob, pending: PendingCalls) -> Iterator[ArchiveFigures]:

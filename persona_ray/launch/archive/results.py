@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pyarrow.parquet as pq
 
 from persona_ray.corpus.compaction import QUARANTINE_COLUMNS, write_quarantine
+from persona_ray.corpus.forgetting import EXPIRED
 from persona_ray.corpus.manifest import Shard
 from persona_ray.corpus.shards import ShardWriter
 from persona_ray.corpus.staging import Staging
@@ -115,7 +116,12 @@ def write_customers(
 def refill(path: Path, results: Results, store: Store, model: RecognitionModel) -> None:
     """Give a store that has nothing of the model what the shards have."""
     tables = ResultTables(results.labels)
-    rows = (row for batch in _rows(path, results.call_shards) for row in batch)
+    rows = (
+        row
+        for batch in _rows(path, results.call_shards)
+        for row in batch
+        if EXPIRED not in row["flags"]
+    )
     for batch in _batches(rows):
         store.recognitions.save_calls(model, map(tables.call_of, batch))
     write_customers(path, store, model, tables)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from persona_ray.inference.clips import SentenceRecognition
+from persona_ray.launch.archive.seen import SeenSentence
 from persona_ray.store import ArchivedCall, ArchivedCustomer
 from persona_ray.types import CallStatus, NothingUsable, QuarantineReason, Recognition
 
@@ -17,12 +18,13 @@ from persona_ray.types import CallStatus, NothingUsable, QuarantineReason, Recog
 @dataclass(frozen=True, slots=True)
 class CallAnswer:
     """One call's result with its sentences in order of time. `audio_s`: of the customer's track, 0
-    where none was used."""
+    where none was used. `seen`: of the sentences, for drift; no table keeps it."""
 
     call: ArchivedCall
     audio_uri: str
     sentences: tuple[SentenceRecognition, ...] = ()
     audio_s: float = 0.0
+    seen: tuple[SeenSentence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from persona_ray.config import RunConfig
 from persona_ray.corpus.attempts import Attempts
 from persona_ray.corpus.known import KnownCall, KnownCalls
+from persona_ray.corpus.later import Patience
 from persona_ray.corpus.pending import Call
 from persona_ray.corpus.records import BadRow
 from persona_ray.corpus.staging import Staging
@@ -19,7 +20,9 @@ from persona_ray.errors import (
     ModelError,
     PersonaRayError,
     RecognitionError,
+    StorageAwayError,
 )
+from persona_ray.launch.archive.seen import SeenSentence, outcome_of, seen_of
 from persona_ray.launch.archive.tables import CallAnswer, ResultTables
 from persona_ray.store import ArchivedCall
 from persona_ray.types import CallRecord, CallStatus, NothingUsable, QuarantineReason, Recognition
@@ -55,11 +58,15 @@ class ArchiveJob:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFigures:
-    """What one call adds to the job; nothing where it was done before."""
+    """What one call adds to the job; nothing where it was done before. `later`: why it is left for
+    the next run, empty where it is done. `outcome` and `sentences`: what drift is told of."""
 
     calls: int = 0
     known: int = 0
     audio_s: float = 0.0
+    later: str = ""
+    outcome: str = ""
+    sentences: tuple[SeenSentence, ...] = ()
 
 
 class ArchiveWorker:
@@ -70,9 +77,11 @@ class ArchiveWorker:
         self._attempts = Attempts(job.staging, job.run)
         self._loaded: PersonalityRecognizer | None = None
         self._failures = 0
+        self._patience = Patience()
 
     def finish(self, call: Call) -> ArchiveFigures:
-        """Recognise one call and commit it, unless that has been done."""
+        """Recognise one call and commit it, unless that has been done or its audio cannot be had
+        now. Raises ArchiveError once no call's audio can be had."""
         staging = self._job.staging
         if staging.has(call.call_id):
             return ArchiveFigures()
@@ -83,9 +92,14 @@ class ArchiveWorker:
             elif isinstance(call, BadRow):
                 answer = _aside(call, call.reason, call.detail)
             else:
-                answer, known = self._answer(call)
+                reached = self._patience.reach(lambda: self._answer(call))
+                if isinstance(reached, StorageAwayError):
+                    return ArchiveFigures(later=reached.detail)
+                answer, known = reached
             staging.commit(self._job.tables.staged(answer))
-        return ArchiveFigures(1, int(known), answer.audio_s)
+        return ArchiveFigures(
+            1, int(known), answer.audio_s, outcome=outcome_of(answer), sentences=answer.seen
+        )
 
     def _answer(self, call: CallRecord) -> tuple[CallAnswer, bool]:
         """The call's result, and whether the corpus knew its sentences."""
@@ -93,6 +107,8 @@ class ArchiveWorker:
         try:
             known = self._known(call, recognizer)
             pieces = recognizer.hearing.call(call) if known is None else _pieces(known)
+        except StorageAwayError:
+            raise
         except CallError as error:
             return _aside(call, error.reason, error.detail), False
         except EngineUnavailableError:
@@ -168,7 +184,8 @@ def _answered(call: CallRecord, pieces: Pieces, found: CallRecognition) -> CallA
         reason=QuarantineReason.SILENT if pieces.silent else None,
         flags=found.flags,
     )
-    return CallAnswer(archived, call.audio_uri, found.sentences, pieces.audio_s)
+    seen = seen_of(pieces.pieces, found.sentences)
+    return CallAnswer(archived, call.audio_uri, found.sentences, pieces.audio_s, seen)
 
 
 def _aside(call: Call, reason: QuarantineReason, detail: str) -> CallAnswer:

@@ -17,10 +17,12 @@ from persona_ray.evaluation.paired import compare_paired
 from persona_ray.inference.assist.emotion.examples import Labelled, labelled
 from persona_ray.inference.assist.emotion.lexicon import load_lexicon
 from persona_ray.launch import succession
+from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.succession import Comparison, unheard
 from persona_ray.launch.text_model import TextTraining, trained
 from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.watching import counted
 from persona_ray.progress import Progress
 from persona_ray.types import Split
 
@@ -80,6 +82,7 @@ def with_conversations(
     return config.model_copy(update={"assist": assist})
 
 
+@copied("emotion")
 def train_emotion(
     config: RunConfig,
     progress: Progress,
@@ -101,8 +104,8 @@ def train_emotion(
             "assist.emotion.conversations names no file of labelled conversations: give one with "
             "--conversations FILE (JSON lines; `persona-ray synth conversations` makes some)"
         )
-    with journalled(config, STAGE):
-        return _train(config, progress, fresh, promote, words)
+    with journalled(config, STAGE), counted(config, STAGE, progress) as job:
+        return _train(config, job, fresh, promote, words)
 
 
 def _train(

@@ -17,9 +17,11 @@ from persona_ray.inference.assist.library import load_library
 from persona_ray.launch.assist.asked import AskedTurn, asked_turns, pairs_of, replies_of
 from persona_ray.launch.assist.judging import best_scores, judged_turns
 from persona_ray.launch.assist.ranker_report import judge
+from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.registry import resolve_bundle
 from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.watching import counted
 from persona_ray.models.lineage import Heard, Lineage, Use
 from persona_ray.progress import Progress
 from persona_ray.types import Split
@@ -101,6 +103,7 @@ def with_conversations(
     return config.model_copy(update={"assist": assist})
 
 
+@copied("ranker", needs=("emotion",))
 def train_ranker(
     config: RunConfig,
     progress: Progress,
@@ -119,8 +122,8 @@ def train_ranker(
             "assist.ranker.conversations names no file of conversations: give one with "
             "--conversations FILE (JSON lines; `persona-ray synth conversations` makes some)"
         )
-    with journalled(config, STAGE):
-        return _train(config, progress, promote)
+    with journalled(config, STAGE), counted(config, STAGE, progress) as job:
+        return _train(config, job, promote)
 
 
 def mood_reader(config: RunConfig) -> Callable[[Sentence], Mood] | None:

@@ -30,8 +30,10 @@ from persona_ray.launch.assist.feedback_data import (
 from persona_ray.launch.assist.judging import judged_turns
 from persona_ray.launch.assist.ranker import Samples, learn, mood_reader, read_samples, write
 from persona_ray.launch.assist.release import Champion, champion_of, judge, release
+from persona_ray.launch.copies import copied
 from persona_ray.launch.registry import Registry
 from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.watching import counted
 from persona_ray.progress import Progress
 from persona_ray.store import Store, open_store
 from persona_ray.store.assist.records import Retraining, RetrainingRunsError, Sample
@@ -75,6 +77,7 @@ class Retrained:
         )
 
 
+@copied("ranker", needs=("emotion",))
 def retrain(
     config: RunConfig,
     progress: Progress,
@@ -106,8 +109,11 @@ def retrain(
             check_tracking(config)
             registry = Registry.open(config, config.assist.ranker.name)
             champion = champion_of(registry)
-            with _begun(config, store, why, champion.name, now, fresh) as run:
-                return _retrained(config, progress, store, registry, champion, run)
+            with (
+                _begun(config, store, why, champion.name, now, fresh) as run,
+                counted(config, STAGE, progress) as job,
+            ):
+                return _retrained(config, job, store, registry, champion, run)
     except BlockingIOError:
         raise TrainingError(
             f"another retraining runs in {folder}: wait until it has ended"

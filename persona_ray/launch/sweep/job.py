@@ -9,6 +9,7 @@ from dataclasses import replace
 from persona_ray.config import RunConfig
 from persona_ray.config.space import check_combinations, combinations, corners, space_of
 from persona_ray.errors import ConfigError
+from persona_ray.launch.copies import copied
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.stopping import stop_on_signal
 from persona_ray.launch.sweep.plan import plan_sweep, with_folders
@@ -16,12 +17,15 @@ from persona_ray.launch.sweep.result import SweepResult, best_config, write_resu
 from persona_ray.launch.sweep.state import SweepState
 from persona_ray.launch.sweep.tune import check_search
 from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.watching import counted
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
+from persona_ray.watch.process import watched
 
 STAGE = "sweep"
 
 
+@copied("sweep", needs=("corpus", "encoders"))
 def sweep(
     config: RunConfig, progress: Progress, fresh: bool = False, final: bool = False
 ) -> SweepResult:
@@ -47,20 +51,24 @@ def sweep(
     state = SweepState(plan, space, chosen)
     if fresh:
         state.forget()
-    with tracked(
-        config,
-        STAGE,
-        state.folder,
-        {"sweep": config.sweep, "training": config.training, "model": plan.config.model},
-        {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint},
-    ) as tracker:
+    with (
+        watched(config.watching, STAGE),
+        counted(config, STAGE, progress) as job,
+        tracked(
+            config,
+            STAGE,
+            state.folder,
+            {"sweep": config.sweep, "training": config.training, "model": plan.config.model},
+            {"data": data.dataset.fingerprint, "labels": data.labels_fingerprint},
+        ) as tracker,
+    ):
         tree = {path: values.model_dump(mode="json") for path, values in space.items()}
         tracker.text("space.json", json.dumps(tree, indent=1))
         if not state.enough(tracker):
             from persona_ray.launch.sweep.run import run_sweep
 
             with stop_on_signal("what has ended is kept") as stop:
-                run_sweep(state, progress, stop)
+                run_sweep(state, job, stop)
         result = state.result()
         for name, text in write_results(config, result, list(space)).items():
             tracker.text(name, text)

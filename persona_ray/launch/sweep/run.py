@@ -19,6 +19,7 @@ from persona_ray.launch.sweep.tune import run_trials
 from persona_ray.launch.train_workers import LOOK_EVERY_S
 from persona_ray.launch.training_run import beside
 from persona_ray.progress import Progress
+from persona_ray.watch import spans
 
 # Tune takes so long to end its trials; then the cluster's end ends them.
 _LAST_WAIT_S = 20.0
@@ -44,7 +45,8 @@ def _run(state: SweepState, progress: Progress, stop: threading.Event) -> None:
     shared = Shared() if large else sharing.share(runs, at_a_time)
     if stop.is_set():
         return
-    work = Work(sharing.plan, trials, shared, dict(state.histories), state.folder.absolute())
+    folder, histories = state.folder.absolute(), dict(state.histories)
+    work = Work(sharing.plan, trials, shared, histories, folder, spans.carried())
     scored = [(trial, state.row(trial)) for trial in state.trials if state.is_over(trial)]
     evaluated = [(trial.values, row.score) for trial, row in scored if row is not None]
     combinations = sweep.samples if state.chooses else len(state.trials)

@@ -11,6 +11,7 @@ import json
 import queue
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from persona_ray.launch.sweep.plan import SweepPlan, SweepRun, Trial
 from persona_ray.launch.sweep.scores import mean_score, score_of
 from persona_ray.launch.sweep.shared import Shared, fit_run, known_of, use_threads
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.training.finetune.history import EpochResult, History
@@ -36,13 +38,14 @@ _LOOK_EVERY_S = 0.5
 class Work:
     """What all trials are told; `plan` is a reference. `known`: histories of runs that are not
     trained again, which a scheduler wants to hear all the same. `folder` takes checkpoints of large
-    models."""
+    models. `place`: of the sweep in its trace."""
 
     plan: Any
     trials: Sequence[Trial]
     shared: Shared
     known: Mapping[str, History]
     folder: Path
+    place: spans.Carried = spans.NOWHERE
 
 
 def small_trial(config: Mapping[str, Any], work: Work) -> None:
@@ -52,11 +55,12 @@ def small_trial(config: Mapping[str, Any], work: Work) -> None:
     plan: SweepPlan = ray.get(work.plan)
     use_threads(plan)
     teller = _Teller(plan)
-    for run in _to_train(config, work, plan, teller):
-        shared = known_of(plan, run, work.shared)
-        if shared.start is not None:
-            teller.tell(run, shared.start.progress.history.epochs)
-        fit_run(plan, run, shared, teller.listen(run))
+    with _traced(config, work):
+        for run in _to_train(config, work, plan, teller):
+            shared = known_of(plan, run, work.shared)
+            if shared.start is not None:
+                teller.tell(run, shared.start.progress.history.epochs)
+            fit_run(plan, run, shared, teller.listen(run))
 
 
 def large_trial(config: Mapping[str, Any], work: Work) -> None:
@@ -67,21 +71,32 @@ def large_trial(config: Mapping[str, Any], work: Work) -> None:
     from persona_ray.launch.training_run import beside
 
     plan: SweepPlan = ray.get(work.plan)
-    teller = _Teller(plan)
-    for run in _to_train(config, work, plan, teller):
-        folder = work.folder / run.key
-        teller.tell(run, _done_before(folder))
-        news: queue.SimpleQueue[EpochResult] = queue.SimpleQueue()
-        # In another thread: Tune ends a trial by what `report` raises in this one.
-        fitting = beside(partial(fit_on_ray, plan.job(run), plan.config.launch, folder, news.put))
-        while not (fitting.done() and news.empty()):
-            try:
-                teller.tell(run, [news.get(timeout=_LOOK_EVERY_S)])
-            except queue.Empty:
-                continue
-        fitting.result()
-        # The driver has its epochs; Ray wrote its books until now.
-        shutil.rmtree(folder, ignore_errors=True)
+    teller, launch = _Teller(plan), plan.config.launch
+    with _traced(config, work):
+        for run in _to_train(config, work, plan, teller):
+            folder = work.folder / run.key
+            teller.tell(run, _done_before(folder))
+            news: queue.SimpleQueue[EpochResult] = queue.SimpleQueue()
+            # In another thread: Tune ends a trial by what `report` raises in this one.
+            fitting = beside(partial(fit_on_ray, plan.job(run), launch, folder, news.put))
+            while not (fitting.done() and news.empty()):
+                try:
+                    teller.tell(run, [news.get(timeout=_LOOK_EVERY_S)])
+                except queue.Empty:
+                    continue
+            fitting.result()
+            # The driver has its epochs; Ray wrote its books until now.
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _traced(config: Mapping[str, Any], work: Work) -> Iterator[None]:
+    try:
+        with spans.continued(work.place, "trial", trial=config.get(TRIAL)):
+            yield
+    finally:
+        # Tune may end the process at once.
+        spans.flush()
 
 
 class _Teller:

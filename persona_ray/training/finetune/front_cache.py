@@ -93,6 +93,20 @@ class FrontCache:
             raise OSError(str(error)) from None
         return {place.digest: place for place in _contents(file, key)}
 
+    def forget(self, digests: Collection[str]) -> int:
+        """Delete files that know any of the clips, under every key; how many files. Frames take too
+        much room to be written anew: the other clips are heard again."""
+        gone, deleted = set(digests), 0
+        for file in sorted(self.folder.glob("*/*.safetensors")):
+            try:
+                hit = any(place.digest in gone for place in _contents(file, file.parent.name))
+            except (OSError, ValueError, KeyError):
+                hit = True
+            if hit:
+                file.unlink(missing_ok=True)
+                deleted += 1
+        return deleted
+
 
 class Reader:
     """Reads frames, and keeps files open."""

@@ -72,6 +72,23 @@ class VectorCache:
         with draft(file) as writing:
             save_file({"vectors": rows}, writing, metadata=about)
 
+    def forget(self, digests: Collection[str]) -> int:
+        """Delete what is known of clips, under every key; how many vectors. A file that is damaged
+        goes whole: its clips are heard again."""
+        gone, deleted = set(digests), 0
+        for file in sorted(self.folder.glob("*/*.safetensors")):
+            try:
+                ids, vectors = _read(file, file.parent.name)
+            except (OSError, ValueError, KeyError):
+                file.unlink(missing_ok=True)
+                continue
+            left = {name: vectors[at] for at, name in enumerate(ids) if name not in gone}
+            if len(left) < len(ids):
+                self.add(file.parent.name, left)
+                file.unlink()
+                deleted += len(ids) - len(left)
+        return deleted
+
 
 def key_of(tower: Tower, model: BimodalModel, products_in: torch.dtype) -> str:
     """For a tower of `model` as it is now."""

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from persona_ray.apps.privacy.marks import mark
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import BundleError, PromotionError, RegistryError
@@ -23,6 +25,8 @@ from persona_ray.launch.versions import Action, Alias
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest
 from persona_ray.progress import SilentProgress
+from persona_ray.store import open_audited
+from persona_ray.store.audit import acting
 from persona_ray.types import Split
 from tests.unit.launch.registered import Made, customers, make_all
 from tests.unit.training.toys import LABELS
@@ -336,3 +340,27 @@ def test_recognize_takes_the_champion(made: Made, config: RunConfig) -> None:
     )
     assert answer == other
     assert set(answer["together"]["probabilities"]) == set(LABELS)
+
+
+def test_who_learned_of_a_forgotten_customer_is_marked_once_and_says_so(
+    made: Made, config: RunConfig
+) -> None:
+    register(config, made.good)
+    registry = Registry.open(config)
+    customer = next(iter(registry.lineage(registry.find("1")).customers()))
+    for _ in range(2):
+        learned = mark(config, customer, "0123456789abcdef" * 2, datetime.now(UTC))
+        assert [one.marked for one in learned if model(config) in one.bundle] == [True]
+    # One that cannot tell whom it heard is told, too.
+    assert [(one.bundle, bool(one.unknown)) for one in learned if not one.clips] == [("old", True)]
+    assert registry.find("1").forgotten == 1
+    assert "1 customers who were forgotten since" in str(promote(config, "1", QUIET))
+    with acting("key:1234"):
+        promote(config, str(register(config, made.better).number), QUIET, True, "a test")
+    with open_audited(config) as store:
+        told = [(entry.action, entry.about) for entry in store.audit.entries()]
+        actors = [entry.actor for entry in store.audit.entries()]
+        store.audit.verify()
+    champions = [f"{model(config)}/1", f"{model(config)}/2"]
+    assert told[-2:] == [("models.champion", name) for name in champions]
+    assert actors[-1] == "key:1234"

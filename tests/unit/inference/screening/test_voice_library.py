@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from persona_ray.config.privacy import Sealed
 from persona_ray.config.screening import VoiceConfig
-from persona_ray.errors import StoreError
+from persona_ray.errors import StoreError, VaultError
 from persona_ray.inference.screening.records import (
     Channel,
     NotEnoughSpeech,
@@ -31,6 +32,9 @@ from persona_ray.inference.screening.voice_scores import (
 from persona_ray.inference.screening.voiceprint import Voiceprint
 from persona_ray.store import Store, open_store
 from persona_ray.store.screening.voice_records import Marking, VoiceState
+from persona_ray.vault.keys import new_key
+from persona_ray.vault.seal import Vault
+from tests.unit.vault.fixed import FixedKeys
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PHONE = Channel.TELEPHONE
@@ -315,3 +319,28 @@ def test_asked_through_the_seam_the_answer_is_the_same(store: Store) -> None:
     add(held, person(0), "c1")
     answer = asyncio.run(held.whose(person(0), 8000, PHONE))
     assert answer == held.verdict(person(0), 8000, PHONE)
+
+
+def test_a_new_key_that_has_not_come_here_yet_leaves_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persona_ray.inference.screening.voice_library._FRESH_S", 0)
+    url, old, new = f"sqlite:///{tmp_path}/store.sqlite", new_key(), new_key()
+    here = FixedKeys(old)
+    with (
+        open_store(url, vault=Vault(here, [Sealed.VOICEPRINTS])) as store,
+        open_store(url, vault=Vault(FixedKeys(old, new), [Sealed.VOICEPRINTS])) as ahead,
+    ):
+        held = library(store)
+        add(held, person(0), "call-1")
+        second = add(library(ahead), person(1), "call-2")
+        for vector, known in ((person(0), True), (person(1), False)):
+            verdict = held.verdict(vector, 8000, PHONE)
+            assert isinstance(verdict, VoiceMatch) is known
+        # Who starts now has nothing that he knows.
+        with pytest.raises(VaultError, match=new.key_id):
+            library(store).verdict(person(0), 8000, PHONE)
+        here.come(new)
+        found = held.verdict(person(1), 8000, PHONE)
+        assert isinstance(found, VoiceMatch)
+        assert found.voice_id == second

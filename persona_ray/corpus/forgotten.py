@@ -1,0 +1,55 @@
+"""Customers who were forgotten: what the archive still has of them is not taken again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Self
+
+from persona_ray.config import RunConfig
+from persona_ray.errors import CorpusError
+from persona_ray.store.audit_seal import PERSONS, AuditSeal
+from persona_ray.vault.signing import installation_folder
+
+# Where receipts of forgetting lie, in the workspace.
+RECEIPTS = "privacy/receipts"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenCustomers:
+    """Known by keyed digests alone. Pickles without the key, for whoever shares the folder."""
+
+    digests: frozenset[str] = frozenset()
+    seal: AuditSeal | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Self:
+        """Of the receipts in the workspace. Raises CorpusError for one that is damaged, and where
+        the secret that names their persons is gone."""
+        found: set[str] = set()
+        for path in sorted((config.workspace / RECEIPTS).glob("*.json")):
+            try:
+                person = json.loads(path.read_text(encoding="utf-8"))["statement"]["person"]
+                found.update([person["customer"]] if "customer" in person else [])
+            except (OSError, ValueError, KeyError, TypeError):
+                raise CorpusError(
+                    f"{path} is no receipt: put it back, or take it away; whose it is would be "
+                    "taken out of the archive again"
+                ) from None
+        folder = installation_folder(config)
+        if found and not (folder / PERSONS).is_file():
+            # A new one would be made, and nobody would be found among the forgotten any more.
+            raise CorpusError(
+                f"{folder / PERSONS} is missing, and the receipts in {config.workspace / RECEIPTS} "
+                "name persons by it: put the folder of keys back from its copy, or take the "
+                "receipts away; whose they are would be taken out of the archive again"
+            )
+        return cls(frozenset(found), AuditSeal(folder) if found else None)
+
+    def has(self, customer_id: str) -> bool:
+        if self.seal is None or not customer_id:
+            return False
+        return self.seal.person(f"customer {customer_id}") in self.digests
+
+
+NOBODY = ForgottenCustomers()

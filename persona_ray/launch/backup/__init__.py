@@ -1,0 +1,1 @@
+"""Backups of the store and of the registry, and their return."""

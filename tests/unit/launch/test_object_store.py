@@ -1,0 +1,105 @@
+"""Files by their content, in a folder and in a bucket."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from persona_ray.errors import StorageError
+from persona_ray.files import write_whole
+from persona_ray.launch.object_store import ObjectStore, StoredFile
+
+
+@pytest.fixture(params=["folder", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "folder":
+        yield str(tmp_path / "store")
+        return
+    name = f"memory://{uuid.uuid4().hex}"
+    yield name
+    import fsspec
+
+    files, root = fsspec.core.url_to_fs(name)
+    if files.exists(root):
+        files.rm(root, recursive=True)
+
+
+def test_what_is_kept_comes_back(place: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"voice" * 1000)
+    store = ObjectStore.open(place)
+    assert store.documents() == []
+    kept = store.put(file)
+    assert store.put(file) == kept
+    store.write("one", b"{}")
+    store.get(kept, tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == file.read_bytes()
+    assert (store.documents(), store.read("one")) == (["one"], b"{}")
+    store.check(kept)
+
+
+def test_what_nothing_refers_to_is_removed(place: str, tmp_path: Path) -> None:
+    store = ObjectStore.open(place)
+    kept = []
+    for content in (b"one", b"two", b"three"):
+        (tmp_path / "x").write_bytes(content)
+        kept.append(store.put(tmp_path / "x"))
+    assert store.prune({kept[1].sha256}) == 2
+    assert [store.has(one) for one in kept] == [False, True, False]
+
+
+def test_damage_and_absence_are_told(place: str, tmp_path: Path) -> None:
+    store = ObjectStore.open(place)
+    (tmp_path / "x").write_bytes(b"whole")
+    kept = store.put(tmp_path / "x")
+    with pytest.raises(StorageError, match="missing"):
+        store.get(StoredFile("0" * 64, 5), tmp_path / "y")
+    with pytest.raises(StorageError, match="missing"):
+        store.read("none")
+    import fsspec
+
+    files, root = fsspec.core.url_to_fs(place)
+    files.pipe_file(f"{root}/objects/{kept.sha256[:2]}/{kept.sha256}", b"other")
+    with pytest.raises(StorageError, match="damaged"):
+        store.get(kept, tmp_path / "y")
+    with pytest.raises(StorageError, match="damaged"):
+        store.check(kept)
+    assert not (tmp_path / "y").exists()
+
+
+def test_names_lead_nowhere_else(place: str) -> None:
+    store = ObjectStore.open(place)
+    for name in ("../x", "a/b", "", ".hidden"):
+        with pytest.raises(StorageError, match="no name"):
+            store.write(name, b"")
+    with pytest.raises(StorageError, match="no SHA-256"):
+        store.has(StoredFile("../../etc/passwd", 1))
+
+
+def test_an_address_that_nobody_can_open_is_told() -> None:
+    with pytest.raises(StorageError, match="nosuch"):
+        ObjectStore.open("nosuch://bucket/x")
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore.open(str(tmp_path / "store"))
+    path = tmp_path / "report.html"
+    path.write_text("one report")
+    send = ObjectStore._write
+
+    def replaced(self: ObjectStore, place: str, file: Path) -> None:
+        write_whole(path, "another one")
+        send(self, place, file)
+
+    monkeypatch.setattr(ObjectStore, "_write", replaced)
+    with pytest.raises(StorageError, match="was changed while it was copied"):
+        store.put(path)
+    monkeypatch.undo()
+    kept = store.put(path)
+    store.check(kept)
+    assert store.prune([kept.sha256]) == 0
