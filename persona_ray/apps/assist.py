@@ -79,18 +79,22 @@ def routers(config: RunConfig) -> tuple[Callable[[AssistServices], APIRouter], .
 
 def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -> FastAPI:
     """The web application of one replica of the ingress. `names`: of the models, by part."""
+    from persona_ray.apps.privacy.daily import begin_daily
     from persona_ray.audio.resample import resample
     from persona_ray.serving.application import build_app
     from persona_ray.serving.assist.models import EMOTION
     from persona_ray.serving.assist.scripts import Scripts
     from persona_ray.serving.assist.services import AssistServices
-    from persona_ray.serving.logs import configure_logs
-    from persona_ray.serving.metrics import Metrics, RayInstruments
+    from persona_ray.serving.metrics import INSTRUMENTS, Metrics
     from persona_ray.serving.service import ServedModel
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
+    from persona_ray.watch.on_ray import RayInstruments
+    from persona_ray.watch.process import watch_service
+    from persona_ray.watch.textfile import FOLDER
 
-    configure_logs()
-    store = open_store(config.store_url)
+    watch_service(config.watching)
+    begin_daily(config)
+    store = open_audited(config)
     rate_hz = config.audio.sample_rate_hz
     # What converts sound takes seconds to load: not while a call waits for it.
     resample(_second(), 16_000, rate_hz)
@@ -102,7 +106,7 @@ def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -
         store,
         served,
         Scripts(config.assist, store.script_libraries),
-        Metrics((RayInstruments(),)),
+        Metrics((RayInstruments(INSTRUMENTS),), jobs=config.workspace / FOLDER),
         names,
     )
     return build_app(services, routers(config), _ABOUT)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from persona_ray.apps.assist_models import LoadModels, choose_bundles
 from persona_ray.serving.assist.models import PARTS, AskedModels
 from persona_ray.serving.parts import InProcess
+from persona_ray.watch.logs import only_errors
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -27,6 +27,5 @@ def assist_here(config: RunConfig) -> Iterator[str]:
     held = LoadModels(choose_bundles(config))(config, PARTS)
     app = make_app(config, AskedModels(dict.fromkeys(PARTS, InProcess(held))), held.names)
     # Whoever runs it sees what the calls came to; the events are for operators.
-    logging.getLogger("persona_ray.serving").setLevel(logging.ERROR)
-    with served_in_thread(app) as address:
+    with only_errors(), served_in_thread(app) as address:
         yield address

@@ -32,6 +32,7 @@ from persona_ray.apps.lifetime import (
 )
 from persona_ray.apps.personality import build_for
 from persona_ray.apps.screening import build_for as build_screening
+from persona_ray.apps.screening import check_vault
 from persona_ray.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _plan(app: App) -> _Plan:
             return _Plan(
                 choose=choose_category,
                 chosen_first=lambda _: True,
-                check=_check_robot,
+                check=_check_screening,
                 start=_screening,
                 key="USER --scope screen --scope screening",
             )
@@ -112,8 +113,10 @@ def serve_here(
     from persona_ray.launch.cluster import connect
     from persona_ray.serving.gate import check_open
     from persona_ray.serving.proxy import ENVIRONMENT
+    from persona_ray.serving.tls import http_options
 
     check_open(config.serving)
+    http_options(config.serving.tls)
     _check_port(config)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -132,16 +135,22 @@ def serve_here(
                 cluster.close()
 
 
-def _check_robot(config: RunConfig) -> None:
-    """What the robot lacks is told at once: Serve would start its replica again and again. Raises
-    SynthesisError, ConfigError."""
+def _check_screening(config: RunConfig) -> None:
+    """What the robot or the vault lacks is told at once: Serve would start its replica again and
+    again. Raises SynthesisError, VaultError, ConfigError."""
     from persona_ray.inference.screening.mouth import build_mouth
     from persona_ray.inference.screening.robot import build_lines
+    from persona_ray.store import open_audited
 
     screening = config.screening
     build_lines(screening.dialogue, screening.policy.categories)
-    if screening.dialogue.enabled and not config.launch.address:
+    if config.launch.address:
+        # Replicas have their own machines' programs and rings.
+        return
+    if screening.dialogue.enabled:
         build_mouth(screening.dialogue)
+    with open_audited(config) as store:
+        check_vault(config, store)
 
 
 def _start(
@@ -155,15 +164,21 @@ def _start(
 
     from ray import serve
 
+    from persona_ray.serving.gate import is_loopback
+    from persona_ray.serving.tls import http_options
+
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    http = {"host": config.serving.host, "port": config.serving.port}
+    tls = http_options(config.serving.tls)
+    http = {"host": config.serving.host, "port": config.serving.port, **tls}
     with ended_in_time(), interrupted_by_signals(), contextlib.ExitStack() as run:
         try:
             serve.start(proxy_location="HeadOnly", http_options=http)
             wait = _plan(app).start(config, choose(), say)
             host = f"[{config.serving.host}]" if ":" in config.serving.host else config.serving.host
-            address = f"http://{host}:{config.serving.port}"
+            address = f"{'https' if tls else 'http'}://{host}:{config.serving.port}"
             say(f"listening on {address} (Ctrl-C ends it)")
+            if not tls and not is_loopback(config.serving.host):
+                say("keys and calls go over the network unsealed: serving.tls, or TLS before it")
             token = run.enter_context(_session_token(config)) if session else ""
             for line in _invitation(config, app, address, token):
                 say(line)

@@ -111,6 +111,7 @@ def _version(version: Version) -> VersionView:
         labels=[label for label in version.tags.get("labels", "").split(",") if label],
         modality=version.tags.get("modality", ""),
         customers=int(customers) if customers.isdigit() else None,
+        forgotten=version.forgotten,
         figures={
             name: float(value)
             for name, value in version.details("metrics").items()

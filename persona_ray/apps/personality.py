@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.apps.alias import alias_node, choose_challenger
 from persona_ray.apps.arguments import configured
 from persona_ray.apps.bundles import choose_bundle, find_bundle
-from persona_ray.apps.evaluated import last_evaluation
 from persona_ray.config import RunConfig
+from persona_ray.launch.evaluated import last_evaluation, trained_reference
 from persona_ray.models.manifest import read_contract
 from persona_ray.types import Modality
 
@@ -70,15 +71,24 @@ def make_app(
     config: RunConfig, champion: PersonalityService, challenger: PersonalityService | None
 ) -> FastAPI:
     """The web application of one replica of the ingress."""
+    from persona_ray.apps.privacy.daily import begin_daily
     from persona_ray.serving.application import Services, build_app
-    from persona_ray.serving.logs import configure_logs
-    from persona_ray.serving.metrics import Metrics, RayInstruments
+    from persona_ray.serving.metrics import INSTRUMENTS, Metrics
     from persona_ray.serving.rollout.service import RolloutService
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
+    from persona_ray.watch.on_ray import RayInstruments
+    from persona_ray.watch.process import watch_service
+    from persona_ray.watch.textfile import FOLDER
 
-    configure_logs()
-    metrics = Metrics((RayInstruments(),), last_evaluation(config))
-    store, personality = open_store(config.store_url), champion
+    watch_service(config.watching)
+    begin_daily(config)
+    metrics = Metrics(
+        (RayInstruments(INSTRUMENTS),),
+        last_evaluation(config),
+        partial(trained_reference, config),
+        config.workspace / FOLDER,
+    )
+    store, personality = open_audited(config), champion
     if challenger is not None:
         serving = config.serving
         personality = RolloutService(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.screening.models import AskedModels, Models
     from persona_ray.serving.screening.services import ScreeningServices
     from persona_ray.serving.stages import BundleChoice
+    from persona_ray.store import Store
 
 _ABOUT = """\
 Screening of unknown calls: who gets through, what the others wanted. Every answer that is no
@@ -92,20 +93,25 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
 
 def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -> FastAPI:
     """The web application of one replica of the ingress. `names`: of the models, by part."""
+    from persona_ray.apps.privacy.daily import begin_daily
     from persona_ray.apps.screening_consequences import StoredConsequences
     from persona_ray.audio.resample import resample
     from persona_ray.inference.screening.robot import build_lines
     from persona_ray.inference.screening.sources import StoredSources
     from persona_ray.serving.application import build_app
-    from persona_ray.serving.logs import configure_logs
-    from persona_ray.serving.metrics import Metrics, RayInstruments
+    from persona_ray.serving.metrics import INSTRUMENTS, Metrics
     from persona_ray.serving.screening.models import CATEGORIES
     from persona_ray.serving.screening.services import Parts, ScreeningServices
     from persona_ray.serving.service import ServedModel
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
+    from persona_ray.watch.on_ray import RayInstruments
+    from persona_ray.watch.process import watch_service
+    from persona_ray.watch.textfile import FOLDER
 
-    configure_logs()
-    screening, store = config.screening, open_store(config.store_url)
+    watch_service(config.watching)
+    begin_daily(config)
+    screening, store = config.screening, open_audited(config)
+    check_vault(config, store)
     # What converts the robot's sound takes seconds to load: not while a call waits for it.
     resample(_second(), 16_000, config.audio.sample_rate_hz)
     parts = Parts(
@@ -125,11 +131,20 @@ def make_app(config: RunConfig, models: AskedModels, names: Mapping[str, str]) -
         parts,
         store,
         served,
-        Metrics((RayInstruments(),)),
+        Metrics((RayInstruments(INSTRUMENTS),), jobs=config.workspace / FOLDER),
         StoredConsequences(store, screening, models),
         {part: one for part, one in names.items() if part != CATEGORIES},
     )
     return build_app(services, routers(config), _ABOUT)
+
+
+def check_vault(config: RunConfig, store: Store) -> None:
+    """Raises VaultError, ConfigError where a key is missing: rather than to take listed voices for
+    absent, or to fail with the first call."""
+    from persona_ray.vault.seal import vault_of
+
+    store.sealed_prints.require_keys()
+    vault_of(config).ready()
 
 
 def _second() -> Any:

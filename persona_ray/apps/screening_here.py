@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from persona_ray.apps.bundles import choose_category, find_bundle
 from persona_ray.serving.parts import InProcess
 from persona_ray.serving.screening.models import PARTS, AskedModels
+from persona_ray.watch.logs import only_errors
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -30,6 +30,5 @@ def screening_here(config: RunConfig) -> Iterator[str]:
     asked = AskedModels(dict.fromkeys(PARTS, InProcess(models)))
     app = make_app(config, asked, models.names)
     # Whoever runs it sees what the calls came to; the events are for operators.
-    logging.getLogger("persona_ray.serving").setLevel(logging.ERROR)
-    with served_in_thread(app) as address:
+    with only_errors(), served_in_thread(app) as address:
         yield address

@@ -85,14 +85,16 @@ class LibraryVoices:
 
 def load_voices(config: RunConfig) -> LibraryVoices:
     """The voice libraries of the configured store, read. Raises EngineUnavailableError,
-    ConfigError, StoreError."""
+    ConfigError, StoreError, VaultError."""
     from persona_ray.inference.screening.voice_library import build_voice_library
     from persona_ray.inference.screening.voiceprint import build_voiceprinter
     from persona_ray.store import open_store
+    from persona_ray.vault.seal import vault_of
 
     voice = config.screening.voice
     printer = build_voiceprinter(voice, config.vad)
-    library = build_voice_library(voice, printer, open_store(config.store_url).voices)
+    store = open_store(config.store_url, vault=vault_of(config))
+    library = build_voice_library(voice, printer, store.voices)
     library.catch_up()
     return LibraryVoices(library)
 

@@ -16,7 +16,7 @@ from persona_ray.apps import here
 from persona_ray.apps.screening import make_app
 from persona_ray.apps.screening_consequences import StoredConsequences
 from persona_ray.config import RunConfig, load_config
-from persona_ray.errors import SynthesisError
+from persona_ray.errors import SynthesisError, VaultError
 from persona_ray.inference.screening.records import (
     CallEvent,
     CategoryJudgement,
@@ -33,6 +33,9 @@ from persona_ray.serving.screening.consequences import CorrectedTo
 from persona_ray.serving.screening.models import AskedModels, VoiceSeen
 from persona_ray.store import Store, open_store
 from persona_ray.store.screening.voice_records import voice_key
+from persona_ray.vault.keys import VARIABLE, KeyRing, new_key, ring_of
+from persona_ray.vault.seal import vault_of
+from tests.unit.store.screening.test_sealed import fill
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +188,38 @@ def test_the_application_has_all_routes_and_says_which_model_answers(
         answered = client.post("/v1/screening/events", json=event, headers=headers).json()
         assert (answered["action"], answered["name"]) == ("pass", "妈妈")
         assert client.get("/v1/screening/calls/k1", headers=headers).json()["outcome"] == "passed"
+
+
+def test_without_the_keys_of_its_voices_it_does_not_start(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A voice that cannot be opened is not one that is not there."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    ring = ring_of(config)
+    with open_store(config.store_url, vault=vault_of(config, ring)) as store:
+        fill(store)
+    names = {"categories": "category 7"}
+    make_app(config, NoModels(), names)
+    lost = ring.primary().key_id
+    ring.path.unlink()
+    with pytest.raises(VaultError, match=f"key {lost} is not in the key ring"):
+        make_app(config, NoModels(), names)
+
+
+def test_a_ring_that_lacks_a_key_is_told_before_anything_is_started(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(here, "choose_category", lambda _: None)
+    monkeypatch.setattr(here, "_check_port", lambda _: None)
+    with open_store(config.store_url, vault=vault_of(config)) as store:
+        fill(store)
+    lost = ring_of(config).primary().key_id
+    KeyRing(tmp_path / "other", makes=False).add(new_key())
+    overrides = [f"workspace={tmp_path}", "screening.dialogue.enabled=false"]
+    config = load_config(None, [*overrides, f"privacy.vault.keys={tmp_path / 'other'}"])
+    with pytest.raises(VaultError, match=f"key {lost} is not in .*looked for at"):
+        here.serve_here(config, print, app=here.App.SCREENING)
 
 
 def test_a_robot_that_cannot_speak_is_told_before_anything_is_started(

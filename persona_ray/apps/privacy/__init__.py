@@ -1,0 +1,1 @@
+"""Forgetting persons, keeping nothing longer than configured, and the proof of both."""

@@ -1,0 +1,245 @@
+"""Every place of a workspace that keeps something of a person, and how it lets go of it.
+
+What is derived goes before what it is found by, files before rows that point at them. Each keeper
+may be run again, and deletes nothing then.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from persona_ray.apps.demo_folder import MARK
+from persona_ray.files import settle
+
+if TYPE_CHECKING:
+    from persona_ray.apps.privacy.plan import Plan
+    from persona_ray.config import RunConfig
+    from persona_ray.corpus.forgetting import Gone
+    from persona_ray.store import Store
+
+DRAFTS = "drafts of killed processes"
+# Documents that a command makes anew.
+_REPORTS = ("report.html", "report.json", "*/report.html", "*/report.json")
+# Of a text shorter than this nobody can say whose it is.
+_TELLING = 6
+_ABANDONED_S, _AT_WORK_S = 86_400.0, 3600.0
+
+
+class Keeper(Protocol):
+    """A place. `name` stands in receipts."""
+
+    @property
+    def name(self) -> str: ...
+
+    def forget(self, plan: Plan) -> int:
+        """Delete what it keeps of the person; how many things. May be run again."""
+        ...
+
+
+class _Place:
+    """A keeper that is a function."""
+
+    def __init__(self, name: str, forget: Callable[[Plan], int]) -> None:
+        self.name = name
+        self.forget = forget
+
+
+def keepers(config: RunConfig, store: Store) -> list[Keeper]:
+    """All of them, in their order."""
+    return [
+        *derived(config),
+        _Place("the demo's page and its sounds", lambda plan: _shown(config.workspace, plan)),
+        _Place("recognised calls in files", lambda plan: _recognised(config, plan)),
+        _Place("uploads of jobs", lambda plan: _uploads(store, plan)),
+        _Place("clips and calls of the corpus", lambda plan: _corpus(config, plan)),
+        *_screened(config, store),
+        *_rows(store),
+    ]
+
+
+def derived(config: RunConfig) -> list[Keeper]:
+    """What was made of clips, and is made anew where it is missing."""
+    return [
+        _Place(DRAFTS, lambda _: _drafts(config.workspace)),
+        _Place("reports", lambda plan: _reports(config.workspace, plan)),
+        _Place("vectors of clips", lambda plan: _vectors(config, plan)),
+        _Place("files of frames of clips", lambda plan: _frames(config, plan)),
+        _Place("folders of units of clips", lambda plan: _units(config, plan)),
+        _Place("checkpoints of unfinished training", lambda plan: _checkpoints(config, plan)),
+    ]
+
+
+def finder(plan: Plan) -> Callable[[str], bool]:
+    """Whether a text names the person, a call or a clip, or quotes what was said."""
+    words = {*plan.person.model_dump().values(), *plan.calls, *plan.clips, *plan.uris}
+    words |= {call for call in plan.screened if len(call) >= _TELLING}
+    quotes = {text for text in plan.texts if len(text) >= _TELLING}
+    quotes |= {html.escape(text) for text in quotes}
+    exact = "|".join(re.escape(word) for word in sorted(words - {""}, key=len, reverse=True))
+    told = re.compile(rf"(?<![\w-])(?:{exact})(?![\w-])")
+
+    def names(text: str) -> bool:
+        return bool(told.search(text)) or any(quote in text for quote in quotes)
+
+    return names
+
+
+def _drafts(workspace: Path) -> int:
+    """What a killed process left half-written: nobody knows what is in it. Of other hosts, which
+    cannot be asked whether the writer lives, what nothing was written to for a day."""
+    deleted = 0
+    for path in drafts(workspace):
+        settle(path.with_name(path.name[1:].rsplit(".", 2)[0]))
+        if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_S:
+            path.unlink(missing_ok=True)
+        deleted += not path.exists()
+    return deleted
+
+
+def drafts(workspace: Path) -> list[Path]:
+    """Files and folders that are being written, or were when the writer died."""
+    found = (workspace.rglob(pattern) for pattern in (".*.draft", ".*.replaced"))
+    return sorted(path for some in found for path in some)
+
+
+def _reports(workspace: Path, plan: Plan) -> int:
+    names = finder(plan)
+    found = [path for path in _files(workspace, _REPORTS) if names(path.read_text("utf-8"))]
+    for path in found:
+        path.unlink()
+    return len(found)
+
+
+def _shown(workspace: Path, plan: Plan) -> int:
+    """What `demo screening` wrote of the person's calls; the demo makes it anew."""
+    if not (workspace / MARK).is_file():
+        return 0
+    sounds = (workspace / "recordings").glob("*.ogg")
+    found = [path for path in sounds if path.stem in plan.screened]
+    pages = list(_files(workspace, ("report.html", "report.json")))
+    ids = [f'"call_id": {json.dumps(call, ensure_ascii=False)}' for call in plan.screened]
+    told = any(one in path.read_text("utf-8") for path in pages for one in ids)
+    found += pages if told or found else []
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def _files(workspace: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for pattern in patterns:
+        yield from sorted(path for path in workspace.glob(pattern) if path.is_file())
+
+
+def _vectors(config: RunConfig, plan: Plan) -> int:
+    if not (plan.digests and config.vectors_dir.is_dir()):
+        return 0
+    from persona_ray.training.finetune.vectors import VectorCache
+
+    return VectorCache(config.vectors_dir).forget(plan.digests)
+
+
+def _frames(config: RunConfig, plan: Plan) -> int:
+    folder = config.vectors_dir / "front"
+    if not (plan.digests and folder.is_dir()):
+        return 0
+    from persona_ray.training.finetune.front_cache import FrontCache
+
+    return FrontCache(folder).forget(plan.digests)
+
+
+def _units(config: RunConfig, plan: Plan) -> int:
+    from persona_ray.corpus.forgetting import forget_units
+
+    return forget_units(config.corpus_dir, frozenset(plan.clips))
+
+
+def _checkpoints(config: RunConfig, plan: Plan) -> int:
+    """On the corpus without the person nothing goes on from them. One that was written to just now
+    is somebody's work: it is told in the receipt, and goes when the same is asked again."""
+    from persona_ray.corpus.forgotten import ForgottenCustomers
+
+    deleted = 0
+    began_with = plan.clips or ForgottenCustomers.of(config).has(plan.person.customer)
+    for folder in training(config) if began_with else ():
+        newest = max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)
+        if time.time() - newest > _AT_WORK_S:
+            shutil.rmtree(folder)
+            deleted += 1
+    return deleted
+
+
+def training(config: RunConfig) -> list[Path]:
+    """Folders of training that has not ended."""
+    return sorted((config.workspace / "training").glob("*/"))
+
+
+def _recognised(config: RunConfig, plan: Plan) -> int:
+    from persona_ray.launch.archive.forgetting import forget_results
+
+    folders = sorted(config.recognitions_dir.glob("*/"))
+    return sum(forget_results(folder, gone(plan)) for folder in folders)
+
+
+def _uploads(store: Store, plan: Plan) -> int:
+    found = [Path(uri) for uri in store.jobs.uploads(plan.names)]
+    there = [path for path in found if path.is_file()]
+    for path in there:
+        path.unlink(missing_ok=True)
+    return len(there)
+
+
+def _corpus(config: RunConfig, plan: Plan) -> int:
+    from persona_ray.corpus.forgetting import forget_calls
+
+    deleted = forget_calls(config.corpus_dir, gone(plan))
+    return deleted.clips + deleted.calls
+
+
+def gone(plan: Plan) -> Gone:
+    """The customer's rows. Not by the ids of calls: those that live calls were given by whoever
+    made them could be another customer's in the archive."""
+    from persona_ray.corpus.forgetting import Gone
+
+    return Gone(frozenset({plan.person.customer} - {""}))
+
+
+def _screened(config: RunConfig, store: Store) -> list[Keeper]:
+    from persona_ray.inference.screening.reporting import ReportDesk, Whose
+    from persona_ray.serving.screening.recordings import Recordings
+
+    desk, recordings = ReportDesk(store, config.screening), Recordings(config.workspace)
+
+    def forget(whose: Whose, plan: Plan) -> int:
+        name = plan.person.named().get(whose.value, "")
+        if not name:
+            return 0
+        done = desk.forget(whose, name, recordings.delete)
+        return done.calls + done.recordings + done.rows
+
+    return [
+        _Place(
+            f"screened calls, recordings, voiceprints, sets and reports by {whose.value}",
+            lambda plan, whose=whose: forget(whose, plan),  # type: ignore[misc]
+        )
+        for whose in Whose
+    ]
+
+
+def _rows(store: Store) -> list[Keeper]:
+    def forget(plan: Plan) -> int:
+        if not plan.person.customer:
+            return 0
+        done = store.forget_customer(plan.person.customer, plan.calls, plan.names)
+        for name in done.__slots__:
+            place = f"rows of {name.replace('_', ' ')}"
+            plan.deleted[place] = plan.deleted.get(place, 0) + getattr(done, name)
+        return 0
+
+    return [_Place("rows", forget)]
