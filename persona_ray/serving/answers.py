@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.serving.schemas import CallAnswer, colour_of, model_answer, sentence_answer
@@ -12,9 +12,14 @@ from persona_ray.serving.tracing import current_trace_id
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.inference.clips import CallRecognition
+    from persona_ray.inference.clips import (
+        CallRecognition,
+        ClipInput,
+        ClipRecognition,
+        SentenceRecognition,
+    )
     from persona_ray.serving.application import Services
-    from persona_ray.serving.service import Answered
+    from persona_ray.serving.service import Answered, ServedModel
 
 
 def call_answer(
@@ -39,8 +44,31 @@ def note_call(
     found = answered.result
     spoken_s = sum(sentence.end_s - sentence.start_s for sentence in found.sentences)
     services.metrics.audio("call", spoken_s)
+    note_sentences(services, found.sentences, answered.model)
     services.metrics.answers((each.result for each in found.sentences), answered.model)
     services.metrics.stages(timings_s)
+
+
+def note_sentences(
+    services: Services, sentences: Sequence[SentenceRecognition], model: ServedModel
+) -> None:
+    """How much was recognised in each."""
+    for one in sentences:
+        services.metrics.recognised(one.text, one.end_s - one.start_s, model)
+
+
+def note_clips(
+    services: Services, inputs: Sequence[ClipInput], answered: Answered[list[ClipRecognition]]
+) -> None:
+    """How the clips sound, and how much was recognised in each."""
+    for asked, found in zip(inputs, answered.result, strict=True):
+        if asked.samples is None:
+            continue
+        services.metrics.heard(asked.samples, asked.sample_rate_hz, answered.model)
+        # A text that came with the clip tells nothing of the recogniser.
+        if asked.text is None:
+            seconds = len(asked.samples) / asked.sample_rate_hz
+            services.metrics.recognised(found.text, seconds, answered.model)
 
 
 def timings(answered: Answered[Any], read_s: float, begun: float) -> dict[str, float]:

@@ -7,6 +7,7 @@ gets no exception: it would write the message into a log.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,14 +16,17 @@ from starlette.websockets import WebSocket
 from persona_ray.serving.failures import Failure, close_of, refuse_websocket, unexpected
 from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.tracing import FIT, HEADER, REQUEST_ID, trace_id_of, traced
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from persona_ray.serving.metrics import Metrics
 
-# Asked for by machines every few seconds: counted, not logged.
+# Asked for by machines every few seconds: counted, neither logged nor traced.
 _QUIET = frozenset({"/health", "/health/ready", "/metrics"})
+# Browsers come by TLS alone for so long, once they did.
+_HSTS = "max-age=31536000"
 _ZERO = Failure(400, "request.malformed", "a zero character in the address", fix="leave it out")
 
 
@@ -40,11 +44,11 @@ class Boundary:
         # One connection's state is its own; servers may share theirs between requests.
         scope["state"] = dict(scope.get("state", {}))
         headers = Headers(scope=scope)
-        with traced(trace_id_of(headers)) as trace_id:
+        with traced(trace_id_of(headers)) as trace_id, _span(scope, headers) as span:
             request_id = headers.get(REQUEST_ID, "")
             if request_id != trace_id and FIT.match(request_id):
                 scope["state"]["request_id"] = request_id
-            answer = _Answer(send, trace_id)
+            answer = _Answer(send, trace_id, scope.get("scheme") in ("https", "wss"))
             begun = time.perf_counter()
             try:
                 if _has_zero(scope):
@@ -55,12 +59,16 @@ class Boundary:
                 scope["state"]["error_code"] = "service.failed"
                 log_exception("request failed", error, route=_route(scope))
                 await _refuse(scope, receive, answer, unexpected())
-            self._note(scope, answer.status, time.perf_counter() - begun)
+            self._note(scope, answer.status, time.perf_counter() - begun, span)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int, seconds: float, span: spans.Span) -> None:
         route, state = _route(scope), scope["state"]
         method = str(scope.get("method", "WEBSOCKET"))
         code = str(state.get("error_code", ""))
+        span.rename(f"{method} {route}")
+        span.note(route=route, method=method, status=status, code=code or None)
+        if status >= 500:
+            span.failed(code)
         self._metrics.request(route, method, status, seconds)
         if code:
             self._metrics.refused(code)
@@ -78,18 +86,26 @@ class Boundary:
 
 
 class _Answer:
-    """Notes the status that was sent and puts the trace id beside it."""
+    """Notes the status that was sent; puts the trace id beside it, and what browsers are to heed.
+    `sealed`: over TLS, which this process sees where Serve's proxy ends it."""
 
-    def __init__(self, send: Send, trace_id: str) -> None:
+    def __init__(self, send: Send, trace_id: str, sealed: bool) -> None:
         self._send = send
         self._trace_id = trace_id
+        self._sealed = sealed
         self.status = 0
         self.closed = False
 
     async def send(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.status = message["status"]
-            MutableHeaders(scope=message)[HEADER] = self._trace_id
+            headers = MutableHeaders(scope=message)
+            headers[HEADER] = self._trace_id
+            # Pages and their assets say more, and other things of caches.
+            headers.setdefault("x-content-type-options", "nosniff")
+            headers.setdefault("cache-control", "no-store")
+            if self._sealed:
+                headers.setdefault("strict-transport-security", _HSTS)
         elif message["type"] == "websocket.accept":
             self.status = 101
             message.setdefault("headers", [])
@@ -98,6 +114,12 @@ class _Answer:
             self.status = self.status or 403
             self.closed = True
         await self._send(message)
+
+
+def _span(scope: Scope, headers: Headers) -> AbstractContextManager[spans.Span]:
+    if scope["path"].removeprefix(scope.get("root_path", "")) in _QUIET:
+        return spans.SILENT
+    return spans.received("request", headers.get(spans.TRACEPARENT, ""))
 
 
 def _has_zero(scope: Scope) -> bool:

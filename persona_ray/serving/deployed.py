@@ -29,6 +29,7 @@ from persona_ray.inference.personality import summed_up
 from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import Answered
 from persona_ray.serving.stages import Failed, Heard, Judged, Stale
+from persona_ray.watch.spans import carried
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle, DeploymentResponse
@@ -90,18 +91,19 @@ class Handles:
     def heard_and_judged(self, step: Step, *asked: Any) -> Chain:
         """The chain that hears by a method of `Asr` and judges, begun and not awaited."""
         if self.whole is not None:
-            return Chain(getattr(self.whole, f"judged_{step}").remote(*asked))
-        return self.judged(getattr(self.asr, step).remote(*asked))
+            return Chain(getattr(self.whole, f"judged_{step}").remote(*asked, place=carried()))
+        return self.judged(getattr(self.asr, step).remote(*asked, place=carried()))
 
     def judged(self, heard: DeploymentResponse | Heard) -> Chain:
         """The chain from `heard` on, begun and not awaited."""
         begun = [] if isinstance(heard, Heard) else [heard]
         if self.speech is None and self.text is None:
-            return Chain(self.judge.judge.remote(heard), begun)
-        speech = None if self.speech is None else self.speech.vectors.remote(heard)
-        text = None if self.text is None else self.text.vectors.remote(heard)
+            return Chain(self.judge.judge.remote(heard, place=carried()), begun)
+        place = carried()
+        speech = None if self.speech is None else self.speech.vectors.remote(heard, place=place)
+        text = None if self.text is None else self.text.vectors.remote(heard, place=place)
         begun += [tower for tower in (speech, text) if tower is not None]
-        return Chain(self.judge.judge.remote(speech, text), begun)
+        return Chain(self.judge.judge.remote(speech, text, place=place), begun)
 
 
 class DeployedService:
@@ -146,7 +148,7 @@ class DeployedService:
 
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
         said = await answer_of(
-            lambda: Chain(self._handles.asr.text.remote(samples, rate_hz, speech))
+            lambda: Chain(self._handles.asr.text.remote(samples, rate_hz, speech, place=carried()))
         )
         if isinstance(said, Failed):
             raise said.error

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray import serve
 
+from persona_ray.audio.decoder import decoder_of
 from persona_ray.audio.vad import Span
 from persona_ray.errors import BundleError, PersonaRayError, ServiceBusyError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
 from persona_ray.serving.local import hear
-from persona_ray.serving.metrics import BATCH_SIZE, RayInstruments
 from persona_ray.serving.replica import (
     Item,
     Loaded,
@@ -35,6 +35,10 @@ from persona_ray.serving.replica import (
 from persona_ray.serving.service import CLASSIFYING, HEARING, JUDGING, SPEECH, TEXT
 from persona_ray.serving.stages import Failed, Heard, Judged, Stale, Vectors
 from persona_ray.types import NothingUsable, Recognition
+from persona_ray.watch import spans
+from persona_ray.watch.catalogue import BATCH_SIZE
+from persona_ray.watch.on_ray import RayInstruments
+from persona_ray.watch.process import watch_service
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# The span of all that a replica does that has the whole.
+WHOLE = "answering"
 # Heads are small: the classifier goes on understanding the towers of bundles before this one.
 _KEPT_HEADS = 4
 
@@ -64,10 +70,13 @@ class Asr:
     def __init__(self, config: RunConfig, workers: int, warm: bool) -> None:
         """`workers`: requests at work at once, sharing the recogniser utterance by utterance, so
         that a live call does not wait for the end of an uploaded one. `warm`: load it now."""
+        watch_service(config.watching)
         threads = config.serving.asr.threads
         use_threads(threads)
         asr = config.asr.model_copy(update={"threads": threads})
-        self._hearing = Hearing(config.model_copy(update={"asr": asr}))
+        self._hearing = Hearing(
+            config.model_copy(update={"asr": asr}), decoder=decoder_of(config.serving.limits)
+        )
         self._hearers = ThreadPoolExecutor(workers)
         self._at_work = 0
         rate_hz = config.audio.sample_rate_hz
@@ -76,10 +85,12 @@ class Asr:
         if warm:
             self._hearing.text(sound, rate_hz, [Span(0.0, 1.0)])
 
+    @spans.hop(HEARING)
     async def call(self, recording: Recording, reads: bool) -> Heard | Failed:
         hearing = self._hearing.for_model(reads)
         return await self._heard(lambda: hear(hearing, recording), Heard.of_pieces, reads)
 
+    @spans.hop(HEARING)
     async def utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
     ) -> Heard | Failed:
@@ -88,12 +99,14 @@ class Asr:
             lambda: hearing.utterance(samples, rate_hz, speech), Heard.of_pieces, reads
         )
 
+    @spans.hop(HEARING)
     async def clips(self, clips: Sequence[ClipInput], reads: bool) -> Heard | Failed:
         hearing = self._hearing.for_model(reads)
         return await self._heard(
             lambda: tuple(hearing.clip(clip) for clip in clips), Heard.of_clips, reads
         )
 
+    @spans.hop("partial text")
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str | Failed:
         """A partial text, which gives way: it would hold up sentences that somebody waits for."""
         if self._at_work:
@@ -138,7 +151,7 @@ class _Batching(ModelReplica):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._instruments = RayInstruments()
+        self._instruments = RayInstruments([BATCH_SIZE])
 
     async def counted(
         self, items: Sequence[Item], work: Callable[[Judge, list[ClipInput]], Sequence[T]]
@@ -155,6 +168,7 @@ class Fused(_Batching):
     def swapped(self, loaded: Loaded) -> None:
         _bound(self._judged, self.batch_ms(loaded), self.config)
 
+    @spans.hop(JUDGING)
     async def judge(self, heard: Heard | Failed) -> Judged | Failed | Stale:
         if isinstance(heard, Failed):
             return heard
@@ -184,14 +198,17 @@ class Whole(Fused, Asr):
         Asr.__init__(self, config, workers, warm)
         Fused.__init__(self, config, scale, find)
 
+    @spans.hop(WHOLE)
     async def judged_call(self, recording: Recording, reads: bool) -> Judged | Failed | Stale:
         return await self.judge(await self.call(recording, reads))
 
+    @spans.hop(WHOLE)
     async def judged_utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
     ) -> Judged | Failed | Stale:
         return await self.judge(await self.utterance(samples, rate_hz, speech, reads))
 
+    @spans.hop(WHOLE)
     async def judged_clips(
         self, clips: Sequence[ClipInput], reads: bool
     ) -> Judged | Failed | Stale:
@@ -219,6 +236,7 @@ class _Tower(_Batching):
         judge.keep(speech=self.stage == SPEECH, text=self.stage == TEXT)
         self.encode(judge, [clip])
 
+    @spans.hop(lambda tower: str(tower.stage))
     async def vectors(self, heard: Heard | Failed) -> Vectors | Failed:
         if isinstance(heard, Failed):
             return heard
@@ -282,6 +300,7 @@ class Classifier(ModelReplica):
         while len(self._heads) > _KEPT_HEADS:
             self._heads.popitem(last=False)
 
+    @spans.hop(CLASSIFYING)
     async def judge(
         self, speech: Vectors | Failed | None, text: Vectors | Failed | None
     ) -> Judged | Failed | Stale:

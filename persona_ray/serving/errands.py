@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from persona_ray.errors import PersonaRayError, RequestError
 from persona_ray.progress import Progress, Stage
 from persona_ray.serving.logs import log_exception
+from persona_ray.watch import spans
 
 ResultT = TypeVar("ResultT")
 
@@ -88,7 +89,8 @@ class Errands(Generic[ResultT]):
 
 def _run(errand: Errand[ResultT], work: Callable[[Progress], ResultT]) -> None:
     try:
-        errand.result = work(_Noted(errand))
+        with spans.work(errand.kind):
+            errand.result = work(_Noted(errand))
     except Exception as error:
         if not isinstance(error, PersonaRayError):
             log_exception(f"{errand.kind} failed", error)

@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from persona_ray.errors import (
     CallError,
     ChannelError,
+    DecoderError,
     EmptyFileError,
     EngineUnavailableError,
     ModelError,
@@ -37,6 +38,7 @@ from persona_ray.errors import (
     ServiceError,
     ServiceLostError,
     SilentError,
+    StorageAwayError,
     StoreError,
     TooLongError,
     TruncatedError,
@@ -130,10 +132,12 @@ class Failure:
 _AUDIO: tuple[tuple[type[CallError], int, str, str], ...] = (
     (EmptyFileError, 422, "audio.empty", "send a file with audio in it"),
     (TruncatedError, 422, "audio.truncated", "send the whole file"),
+    (StorageAwayError, 503, "audio.storage", "the recording's storage fails: send it again later"),
     (UnreadableError, 422, "audio.unreadable", "see that the address is right and may be read"),
     (TooLongError, 413, "audio.too_long", "send a shorter recording, or cut it"),
     (SilentError, 422, "audio.silent", "name the channel that the customer speaks on"),
     (ChannelError, 422, "audio.channel", "name a channel that the file has, counted from 0"),
+    (DecoderError, 422, "audio.decoder", "send another recording, or the same as wav"),
     (NotAudioError, 422, "audio.not_audio", "send wav, flac, ogg or mp3"),
     (CallError, 422, "audio.unusable", "send another recording"),
 )
@@ -287,7 +291,8 @@ def _encodable(text: str) -> str:
 def _audio_failure(error: CallError, field: str | None) -> Failure:
     for kind, status, code, fix in _AUDIO:
         if isinstance(error, kind):
-            return Failure(status, code, error.detail, field, fix)
+            again_s = 5.0 if status == 503 else None
+            return Failure(status, code, error.detail, field, fix, again_s)
     raise AssertionError("the last kind is CallError itself")
 
 

@@ -5,8 +5,13 @@ WebSocket; it offers two subprotocols instead, `persona-ray` and `key.pr_...`, a
 the first (`chosen_subprotocol`). No key ever stands in an address, where logs would keep it.
 
 Keys live in the store by their digest, with scopes and a limit of requests per minute. A key is
-asked for in the store at most every few seconds: a revoked one stops working within `KEY_AGE_S`.
+asked for in the store at most every few seconds: one that was revoked or has expired, by the
+database's clock, stops working within `KEY_AGE_S`.
 Each ingress replica counts by itself, so that a key's limit is per replica.
+
+Nobody guesses a key. So that trying does not keep the store busy, an address that sent too many
+that are none is asked to wait (`ATTEMPTS_PER_MINUTE`): keys that were good before still are, for
+many callers may share an address, that of a proxy.
 
 The first run on a laptop is safe by default and asks for nothing: `persona-ray serve`, typed at a
 terminal and listening on a loopback address, makes a session key (`session_key`: all scopes, until
@@ -30,7 +35,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
 SUBPROTOCOL = "persona-ray"
 SESSION = "session"
 KEY_AGE_S = 5.0
+ATTEMPTS_PER_MINUTE = 60
 _KEY_SUBPROTOCOL = "key."
 _KEPT_KEYS = 1024
 _SESSION_LIFETIME = timedelta(days=1)
@@ -76,6 +82,9 @@ class Caller:
 
 _ANYONE = Caller("", "", frozenset(SCOPES))
 
+# A key and its state.
+_Known = tuple["ApiKey", str]
+
 
 class Gate:
     """Admits requests and WebSockets."""
@@ -83,8 +92,9 @@ class Gate:
     def __init__(self, store: Store, config: KeysConfig) -> None:
         self._store = store
         self._config = config
-        self._keys: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[float, _Known]] = OrderedDict()
         self._buckets: OrderedDict[str, InMemoryBucket] = OrderedDict()
+        self._attempts: OrderedDict[str, InMemoryBucket] = OrderedDict()
 
     async def admit(self, connection: HTTPConnection, scope: str) -> Caller:
         """The caller of a request or WebSocket (before it is accepted), if it may do `scope`.
@@ -108,12 +118,14 @@ class Gate:
         token = _token(connection)
         if token is None:
             raise RequestError("key.missing", "no key", status=401, field="authorization", fix=_HOW)
-        key = await self._key(token)
-        if key is None:
+        self._check_attempts(connection, token)
+        known = await self._key(token)
+        if known is None:
+            self._attempted(connection)
             raise RequestError(
                 "key.unknown", "there is no such key", status=401, field="authorization", fix=_HOW
             )
-        state = key.state(datetime.now(UTC))
+        key, state = known
         if state != "valid":
             raise RequestError(
                 f"key.{state}",
@@ -144,30 +156,48 @@ class Gate:
 
         return dependency
 
-    async def _key(self, token: str) -> ApiKey | None:
+    async def _key(self, token: str) -> _Known | None:
         now = time.monotonic()
         known = self._keys.get(token)
         if known is not None and now - known[0] < KEY_AGE_S:
             return known[1]
-        key = await asyncio.to_thread(self._store.keys.find, token)
+        found = await asyncio.to_thread(self._found, token)
         # What is no key is not remembered: it must not push out what is one.
         self._keys.pop(token, None)
-        if key is not None:
-            self._keys[token] = (now, key)
+        if found is not None:
+            self._keys[token] = (now, found)
             while len(self._keys) > _KEPT_KEYS:
                 self._keys.popitem(last=False)
-        return key
+        return found
+
+    def _found(self, token: str) -> _Known | None:
+        key = self._store.keys.find(token)
+        return None if key is None else (key, key.state(self._store.now()))
+
+    def _check_attempts(self, connection: HTTPConnection, token: str) -> None:
+        bucket = self._attempts.get(_address(connection))
+        if bucket is None or token in self._keys:
+            return
+        bucket.leak(_now_ms())
+        if bucket.count() >= ATTEMPTS_PER_MINUTE:
+            raise RequestError(
+                "key.attempts",
+                f"{ATTEMPTS_PER_MINUTE} keys that are none came from this address within a minute",
+                status=429,
+                field="authorization",
+                fix="send a key that there is; keys that were good before still are",
+                retry_after_s=60.0,
+            )
+
+    def _attempted(self, connection: HTTPConnection) -> None:
+        address = _address(connection)
+        bucket = _bucket(self._attempts, address, ATTEMPTS_PER_MINUTE)
+        bucket.put(RateItem(address, _now_ms()))
 
     def _spend(self, key: ApiKey) -> None:
         limit = key.requests_per_minute or self._config.requests_per_minute
-        bucket = self._buckets.get(key.key_id)
-        if bucket is None:
-            bucket = InMemoryBucket([Rate(limit, Duration.MINUTE)])
-            self._buckets[key.key_id] = bucket
-            while len(self._buckets) > _KEPT_KEYS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key.key_id)
-        now_ms = time.monotonic_ns() // 1_000_000
+        bucket = _bucket(self._buckets, key.key_id, limit)
+        now_ms = _now_ms()
         bucket.leak(now_ms)
         item = RateItem(key.key_id, now_ms)
         if not bucket.put(item):
@@ -247,6 +277,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _bucket(buckets: OrderedDict[str, InMemoryBucket], name: str, limit: int) -> InMemoryBucket:
+    """The one of `name`; who was not asked after for longest is forgotten."""
+    bucket = buckets.setdefault(name, InMemoryBucket([Rate(limit, Duration.MINUTE)]))
+    buckets.move_to_end(name)
+    while len(buckets) > _KEPT_KEYS:
+        buckets.popitem(last=False)
+    return bucket
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _address(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client is not None else ""
 
 
 def _token(connection: HTTPConnection) -> str | None:

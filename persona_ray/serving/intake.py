@@ -1,4 +1,4 @@
-"""From a request's body to recordings and clips: bounded, decoded beside the event loop.
+"""From a request's body to recordings and clips: bounded, decoded beside the event loop and apart.
 
 Uploads are written to disk while they come in (Starlette's parser does so from 1 MB on); what is
 read back into memory is bounded by `serving.limits`.
@@ -7,19 +7,21 @@ read back into memory is bounded by `serving.limits`.
 from __future__ import annotations
 
 import asyncio
-import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fastapi import Request, UploadFile
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as StarletteUpload
 
-from persona_ray.errors import ChannelError, RequestError, TooLongError
+from persona_ray.audio.decoder import decoder_of
+from persona_ray.errors import ChannelError, RequestError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.serving.failures import field_named, misread
 from persona_ray.serving.schemas import MAX_CHANNEL, MAX_TEXT, ClipSource
@@ -27,10 +29,13 @@ from persona_ray.serving.uris import allowed_uri
 
 if TYPE_CHECKING:
     from persona_ray.audio.decode import DecodedAudio
+    from persona_ray.audio.decoder import Decoder
     from persona_ray.config.serving import LimitsConfig
     from persona_ray.serving.service import ServedModel
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 _JSON_BYTES = 1_000_000
@@ -151,8 +156,9 @@ def file_name(file: UploadFile | StarletteUpload) -> str:
 async def read_upload(file: StarletteUpload, field: str, limits: LimitsConfig) -> bytes:
     """The bytes of a recording whose header claims no more than the permitted time."""
     data = await file.read()
+    decoder = decoder_of(limits)
     with field_named(field):
-        await asyncio.to_thread(_check_length, data, file_name(file), limits.max_call_s)
+        await _beside(decoder, decoder.check_length, data, file_name(file), limits.max_call_s)
     return data
 
 
@@ -207,16 +213,19 @@ async def _clip(clip: ClipUpload, model: ServedModel, limits: LimitsConfig) -> C
 
 
 async def _decoded(clip: ClipUpload, limits: LimitsConfig) -> tuple[DecodedAudio, str]:
-    from persona_ray.audio.decode import decode_bytes, read_audio
-
+    decoder = decoder_of(limits)
     with field_named(clip.field):
         if clip.file is not None:
             name, data = file_name(clip.file), await clip.file.read()
-            # Decoding names the limit of archives.
-            await asyncio.to_thread(_check_length, data, name, limits.max_clip_s)
-            return await asyncio.to_thread(decode_bytes, data, name, limits.max_clip_s), name
+            return await _beside(decoder, decoder.upload, data, name, limits.max_clip_s), name
         uri = allowed_uri(clip.source.uri or "", limits.uri_roots, f"{clip.field}.uri")
-        return await asyncio.to_thread(read_audio, uri, max_s=limits.max_clip_s), uri
+        return await _beside(decoder, decoder.read, uri, limits.max_clip_s), uri
+
+
+async def _beside(decoder: Decoder, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread. Whoever waits for a decoder has one of its own: others' work goes on."""
+    begun = partial(copy_context().run, work, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(decoder.threads, begun)
 
 
 def _chosen_channel(audio: DecodedAudio, name: str, channel: int | None) -> int:
@@ -227,20 +236,6 @@ def _chosen_channel(audio: DecodedAudio, name: str, channel: int | None) -> int:
             f"{name} has {audio.channels} channel(s), counted from 0: {channel} is not among them"
         )
     return channel or 0
-
-
-def _check_length(data: bytes, name: str, max_s: float) -> None:
-    """By the header alone; what it does not say, decoding finds out."""
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
-            seconds = sound.frames / max(1, sound.samplerate)
-    except (soundfile.LibsndfileError, TypeError, RuntimeError):
-        return
-    # Headers that leave the length open claim ages.
-    if max_s < seconds < 1e9:
-        raise TooLongError(f"{name} lasts {seconds:.0f} s: more than the limit of {max_s:g} s")
 
 
 def _printable(name: str) -> str:

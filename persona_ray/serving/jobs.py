@@ -15,33 +15,59 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_ray.errors import PersonaRayError, ServiceBusyError, ServiceLostError, StoreError
+from persona_ray.config.privacy import Sealed
+from persona_ray.errors import (
+    PersonaRayError,
+    ServiceBusyError,
+    ServiceLostError,
+    StorageAwayError,
+    StoreError,
+    VaultError,
+)
+from persona_ray.files import write_whole
 from persona_ray.serving.answers import call_answer, note_call, timings
 from persona_ray.serving.failures import failure_of, unexpected
 from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.service import Recording
-from persona_ray.serving.tracing import traced
 from persona_ray.serving.uris import allowed_uri
+from persona_ray.store.jobs import MOST_ATTEMPTS
+from persona_ray.vault.seal import vault_of
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
+    from persona_ray.config import RunConfig
     from persona_ray.serving.application import Services
     from persona_ray.store.jobs import Claim
+    from persona_ray.vault.seal import Vault
 
 LEASE_S = 60.0
 # Another replica's job, or a lease that ran out, is noticed after so long at most.
 POLL_S = 2.0
 BUSY_S = 2.0
 LOST_S = 1.0
+# The storage of its recording.
+AWAY_S = 15.0
 _SWEEP_S = 3600.0
 
 
-def uploads_dir(services: Services) -> Path:
+def uploads_dir(config: RunConfig) -> Path:
     """Where uploaded recordings of jobs lie, in a folder for each job."""
-    return services.config.workspace / "jobs"
+    return config.workspace / "jobs"
+
+
+def keep_upload(path: Path, data: bytes, vault: Vault) -> None:
+    """Write an uploaded recording, sealed. Raises OSError, VaultError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, vault.kept(Sealed.RECORDINGS, data, upload_place(path)))
+
+
+def upload_place(path: Path) -> str:
+    """The place of an uploaded recording, see `persona_ray.vault.seal`."""
+    return f"job_uploads {path.parent.name} {path.name}"
 
 
 class JobRunner:
@@ -49,7 +75,9 @@ class JobRunner:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._store = services.store
         self._jobs = services.store.jobs
+        self._vault = vault_of(services.config)
         self._held: set[str] = set()
         self._come = asyncio.Event()
 
@@ -74,7 +102,7 @@ class JobRunner:
         while True:
             claim = None
             with _store_failures():
-                claim = await asyncio.to_thread(self._jobs.claim, _now(), LEASE_S)
+                claim = await asyncio.to_thread(self._claim)
             if claim is None:
                 self._come.clear()
                 with contextlib.suppress(TimeoutError):
@@ -82,10 +110,18 @@ class JobRunner:
                 continue
             self._held.add(claim.lease)
             try:
-                with traced(f"{claim.job_id}-{claim.number}"):
+                name = f"{claim.job_id}-{claim.number}"
+                with spans.work("call of a job", name, job_id=claim.job_id):
                     await self._one(claim)
             finally:
                 self._held.discard(claim.lease)
+
+    def _claim(self) -> Claim | None:
+        return self._jobs.claim(self._store.now(), LEASE_S)
+
+    def _give_back(self, claim: Claim, wait_s: float, counts: bool) -> None:
+        again = self._store.now() + timedelta(seconds=wait_s)
+        self._jobs.give_back(claim, again, counts=counts)
 
     async def _one(self, claim: Claim) -> None:
         answer = failure = None
@@ -93,22 +129,28 @@ class JobRunner:
             answer = await self._recognised(claim)
         except asyncio.CancelledError:
             # Not in a thread: nothing may be awaited any more.
-            self._jobs.give_back(claim, _now(), counts=False)
+            self._give_back(claim, 0.0, counts=False)
             raise
-        except (ServiceBusyError, ServiceLostError, StoreError) as error:
+        except (ServiceBusyError, ServiceLostError, StoreError, VaultError) as error:
             busy = isinstance(error, ServiceBusyError)
-            again = _now() + timedelta(seconds=BUSY_S if busy else LOST_S)
+            wait_s = BUSY_S if busy else LOST_S
             with _store_failures():
-                await asyncio.to_thread(self._jobs.give_back, claim, again, counts=not busy)
+                await asyncio.to_thread(self._give_back, claim, wait_s, counts=not busy)
             return
         except Exception as error:
+            away = isinstance(error, StorageAwayError) and error.transient
+            if away and claim.attempts < MOST_ATTEMPTS:
+                with _store_failures():
+                    await asyncio.to_thread(self._give_back, claim, AWAY_S, counts=True)
+                return
             failure = failure_of(error)
             if failure is None:
                 log_exception("call of a job failed", error, job_id=claim.job_id)
                 failure = unexpected()
         detail = None if failure is None else failure.detail().model_dump()
         with _store_failures():
-            noted = await asyncio.to_thread(self._jobs.finish, claim, _now(), answer, detail)
+            now = await asyncio.to_thread(self._store.now)
+            noted = await asyncio.to_thread(self._jobs.finish, claim, now, answer, detail)
             if noted and claim.call.uploaded:
                 await asyncio.to_thread(Path(claim.call.uri).unlink, missing_ok=True)
         state = "done" if failure is None else failure.code
@@ -119,7 +161,7 @@ class JobRunner:
         limits = self._services.config.serving.limits
         data, uri = None, ""
         if call.uploaded:
-            data = await asyncio.to_thread(_uploaded, Path(call.uri))
+            data = await asyncio.to_thread(_uploaded, Path(call.uri), self._vault)
         else:
             # The roots may be others than when the job was made.
             uri = allowed_uri(call.uri, limits.uri_roots, "uri")
@@ -137,8 +179,9 @@ class JobRunner:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(LEASE_S / 3)
-            until = _now() + timedelta(seconds=LEASE_S)
             with _store_failures():
+                now = await asyncio.to_thread(self._store.now)
+                until = now + timedelta(seconds=LEASE_S)
                 await asyncio.to_thread(self._jobs.keep, list(self._held), until)
 
     async def _sweep(self) -> None:
@@ -150,9 +193,9 @@ class JobRunner:
 
     def _expire(self) -> None:
         kept = timedelta(days=self._services.config.serving.limits.job_days)
-        self._jobs.expire(_now() - kept)
+        self._jobs.expire(self._store.now() - kept)
         known = self._jobs.known()
-        folder = uploads_dir(self._services)
+        folder = uploads_dir(self._services.config)
         for found in folder.iterdir() if folder.is_dir() else ():
             # A job is in the store only after its recordings are on disk.
             fresh = time.time() - found.stat().st_mtime < _SWEEP_S
@@ -169,12 +212,8 @@ def _store_failures() -> Iterator[None]:
         log_event("jobs cannot be noted", logging.ERROR, error=type(error).__name__)
 
 
-def _uploaded(path: Path) -> bytes:
+def _uploaded(path: Path, vault: Vault) -> bytes:
     try:
-        return path.read_bytes()
+        return vault.open(path.read_bytes(), upload_place(path))
     except OSError:
         raise ServiceLostError("an uploaded recording cannot be read") from None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -25,6 +25,7 @@ class VersionView(BaseModel):
     labels: list[str]
     modality: str
     customers: int | None = Field(description="heard in training; null where nobody knows")
+    forgotten: int = Field(0, description="of them, who were forgotten since")
     figures: dict[str, float]
     evaluated: dict[str, float]
     judgement: dict[str, Any]

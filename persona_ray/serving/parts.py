@@ -21,6 +21,8 @@ from persona_ray.serving.graph import INGRESS_ONGOING, deployment_options
 from persona_ray.serving.ingress import EndingIngress
 from persona_ray.serving.replica import use_threads
 from persona_ray.serving.stages import Failed
+from persona_ray.watch import spans
+from persona_ray.watch.process import watch_service
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -62,6 +64,7 @@ class PartsReplica:
     def __init__(
         self, config: RunConfig, scale: ScaleConfig, build: BuildParts, wanted: Collection[str]
     ) -> None:
+        watch_service(config.watching)
         use_threads(scale.threads)
         self._held = build(config, wanted)
         if self._held.prepare is not None:
@@ -72,12 +75,19 @@ class PartsReplica:
         """Name and version of models."""
         return dict(self._held.names)
 
-    async def ask(self, part: str, method: str, asked: tuple[Any, ...]) -> Any:
+    async def ask(
+        self,
+        part: str,
+        method: str,
+        asked: tuple[Any, ...],
+        place: spans.Carried = spans.NOWHERE,
+    ) -> Any:
         """What a part's method gives, or `Failed`."""
-        try:
-            return await _asked(self._held, part, method, asked)
-        except PersonaRayError as error:
-            return Failed(error)
+        with spans.continued(place, f"{part}.{method}"):
+            try:
+                return await _asked(self._held, part, method, asked)
+            except PersonaRayError as error:
+                return Failed(error)
 
 
 class Way(Protocol):
@@ -118,7 +128,7 @@ class ByHandle:
         return found
 
     def _begun(self, part: str, method: str, asked: tuple[Any, ...]) -> Chain:
-        return Chain(self.handle.ask.remote(part, method, asked))
+        return Chain(self.handle.ask.remote(part, method, asked, place=spans.carried()))
 
 
 class AskedParts:

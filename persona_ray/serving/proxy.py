@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 
 from persona_ray.serving.failures import Failure
+from persona_ray.serving.tls import harden
 from persona_ray.serving.tracing import HEADER, trace_id_of, traced
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ _SAID = {
 
 
 def middlewares() -> list[Middleware]:
-    """Serve asks for them when a proxy starts."""
+    """Serve asks for them when a proxy starts, before it listens."""
+    harden()
     return [Middleware(OneShape)]
 
 

@@ -18,6 +18,7 @@ from persona_ray.inference.judge import Judge, seconds
 from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import ServedModel
 from persona_ray.serving.stages import BundleChoice
+from persona_ray.watch.process import watch_service
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -59,6 +60,7 @@ class ModelReplica:
     """Holds a bundle. A new one is loaded beside it, and answers when it can."""
 
     def __init__(self, config: RunConfig, scale: ScaleConfig, find: FindBundle) -> None:
+        watch_service(config.watching)
         use_threads(scale.threads)
         self.config = config
         self._device = "cuda" if scale.gpus > 0 else "cpu"

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from persona_ray.errors import ConfigError
+from persona_ray.vault.private_file import kept
 
 _SECRET_BYTES = 32
 
@@ -30,23 +31,7 @@ def kept_secret(folder: Path, name: str) -> bytes:
 
 
 def _kept(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(_SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # Unlike a rename, this never takes the place of what another replica has made.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    if path.stat().st_mode & 0o077:
-        raise ConfigError(f"{path} may be read by others than its owner: chmod 600 {path}")
-    found = path.read_text().strip()
+    found = kept(path, lambda: secrets.token_hex(_SECRET_BYTES)).strip()
     if len(found) < _SECRET_BYTES:
         raise ConfigError(f"{path} is damaged: put it back from a backup, or delete it")
     return found.encode()

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from persona_ray.errors import ConfigError
+from persona_ray.watch import spans
 
 HEADER = "persona-ray-signature"
 # A receiver takes nothing older: whoever overhears one cannot send it again for ever.
@@ -100,6 +101,18 @@ async def post(
 ) -> Answer:
     """Send `body` once, signed with `key`; `private`: private addresses may be asked. Raises
     NotAskedError."""
+
+    with spans.span("signed post", kind="client") as span:
+        answer = await _posted(url, body, key, private=private, timeout_s=timeout_s)
+        span.note(status=answer.status)
+        if not answer.taken:
+            span.failed(answer.said)
+    return answer
+
+
+async def _posted(
+    url: str, body: Mapping[str, Any], key: bytes, *, private: bool, timeout_s: float
+) -> Answer:
     import httpx2
 
     content = json.dumps(body, ensure_ascii=False).encode()
@@ -110,6 +123,7 @@ async def post(
                 "host": target.host,
                 "content-type": "application/json",
                 HEADER: signature(key, content, int(time.time())),
+                **spans.outgoing(),
             }
             extensions = {"sni_hostname": target.server_name}
             async with (

@@ -2,30 +2,28 @@
 
 A client's own is kept: W3C's `traceparent` (its trace id) or the header `x-trace-id`. Otherwise it
 is the `x-request-id` that Ray Serve gives every request and hands on to all deployments, so that
-Serve's own log of each replica has it too; where a client's own differs, the ingress logs both. It
-lies in a context variable, which tasks and `asyncio.to_thread` inherit.
+Serve's own log of each replica has it too; where a client's own differs, the ingress logs both.
+Where spans are made (`watching.traces`) it is the trace id of the request's span: Serve's without
+its dashes. For a client's own that is no number of W3C's, the span has `w3c_id` of it.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+
+from persona_ray.watch.spans import made
+from persona_ray.watch.trace_ids import current_trace_id, traced, w3c_id
+
+__all__ = ["FIT", "HEADER", "REQUEST_ID", "current_trace_id", "trace_id_of", "traced"]
 
 HEADER = "x-trace-id"
 REQUEST_ID = "x-request-id"
-_CURRENT: ContextVar[str] = ContextVar("persona_ray_trace_id", default="")
 # https://www.w3.org/TR/trace-context-2/#traceparent-header: all zeros means no trace.
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$")
 # Of an id that is fit for a log.
 FIT = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-
-
-def current_trace_id() -> str:
-    """Of the request being answered; empty outside of one."""
-    return _CURRENT.get()
 
 
 def trace_id_of(headers: Mapping[str, str]) -> str:
@@ -34,18 +32,10 @@ def trace_id_of(headers: Mapping[str, str]) -> str:
     parent = _TRACEPARENT.match(headers.get("traceparent", "").strip())
     if parent is not None:
         return parent.group(1)
-    for name in (HEADER, REQUEST_ID):
-        own = headers.get(name, "")
-        if FIT.match(own):
-            return own
+    own = headers.get(HEADER, "")
+    if FIT.match(own):
+        return own
+    given = headers.get(REQUEST_ID, "")
+    if FIT.match(given):
+        return w3c_id(given) if made() else given
     return uuid.uuid4().hex
-
-
-@contextmanager
-def traced(trace_id: str) -> Iterator[str]:
-    """Within it, `current_trace_id` gives `trace_id`."""
-    token = _CURRENT.set(trace_id)
-    try:
-        yield trace_id
-    finally:
-        _CURRENT.reset(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import RequestError, StoreError
@@ -48,7 +48,7 @@ async def _look(services: AssistServices) -> None:
 def end_abandoned(services: AssistServices) -> int:
     """How many were ended. Raises StoreError."""
     calls = services.store.assist_calls
-    before = datetime.now(UTC) - timedelta(seconds=services.config.serving.live.resume_s)
+    before = services.store.now() - timedelta(seconds=services.config.serving.live.resume_s)
     ended = 0
     for call in calls.abandoned(before):
         # Another replica has it, or its client has come after all.

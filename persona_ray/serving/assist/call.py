@@ -36,6 +36,7 @@ from persona_ray.serving.live.frames import ChannelsIntake
 from persona_ray.serving.live.judging import failed_stretch, patiently
 from persona_ray.serving.live.protocol import WINDOW_S, Ack, Finish, Sound
 from persona_ray.serving.live.state import LiveState
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.audio.vad import VoiceActivity
@@ -265,7 +266,8 @@ class AssistedCall:
         if step.utterance is not None and step.hearing is not None:
             clock = Clock(self._arrivals.said_at(step.said_until_s))
             clock.stages["ended"] = max(0.0, step.cut_at - clock.said_at)
-            made = await self._judge(step.speaker, step.utterance, step.hearing, clock)
+            with spans.span("sentence"):
+                made = await self._judge(step.speaker, step.utterance, step.hearing, clock)
         self._keep(step.speaker, step.checkpoint)
         await self._settle(made, clock)
 

@@ -23,8 +23,11 @@ from persona_ray.serving.assist.protocol import (
     read_event,
 )
 from persona_ray.serving.live.line_client import StreamClient, websocket
+from persona_ray.serving.trust import distrust, of_line
 
 if TYPE_CHECKING:
+    import ssl
+
     from persona_ray.serving.live.protocol import Sound
 
 _CALLS, _DEVICES = "/v1/assist/calls", "/v1/assist/devices"
@@ -33,7 +36,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
 
 class AssistClient(StreamClient[AnyEvent, CallEnded]):
     """One call. `scene`: product, step, campaign; `colour`: of the customer, where it is known.
-    `patience_s` and `on_break`: as `LineClient` has them."""
+    `patience_s`, `on_break` and `trust`: as `LineClient` has them."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class AssistClient(StreamClient[AnyEvent, CallEnded]):
         key: str = "",
         patience_s: float = 60.0,
         on_break: Callable[[str], None] = lambda _: None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(
             assist_url(url, _CALLS),
@@ -65,6 +69,7 @@ class AssistClient(StreamClient[AnyEvent, CallEnded]):
             patience_s=patience_s,
             longest_wait_s=5.0,
             on_break=on_break,
+            trust=trust,
         )
 
     def move(self, scene: Mapping[str, str]) -> None:
@@ -81,12 +86,19 @@ class DeviceClient:
     breaks, and asks for what it missed. `after`: the last notice it has; None: those to come."""
 
     def __init__(
-        self, url: str, agent_id: str = "", *, key: str = "", after: int | None = None
+        self,
+        url: str,
+        agent_id: str = "",
+        *,
+        key: str = "",
+        after: int | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.url = assist_url(url, _DEVICES)
         self.after = after
         self._agent_id = agent_id
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._tls = of_line(self.url, trust)
         self._answers: asyncio.Queue[str] = asyncio.Queue()
 
     def say(self, push_id: str, action: str, rating: str = "", **more: str) -> None:
@@ -96,14 +108,17 @@ class DeviceClient:
 
     async def listen(self, ready: Callable[[], None] = lambda: None) -> AsyncIterator[DeviceEvent]:
         """Events as they come, until the caller has enough. `ready` is called once the line stands.
-        Raises what `websockets` raises where the service refuses the device."""
+        Raises what `websockets` raises where the service refuses the device, RequestError for a
+        certificate."""
         from websockets.asyncio.client import connect
         from websockets.exceptions import ConnectionClosed
 
         wait_s = _FIRST_WAIT_S
         while True:
             try:
-                async with connect(self.url, additional_headers=self._headers) as line:
+                async with connect(
+                    self.url, additional_headers=self._headers, ssl=self._tls
+                ) as line:
                     first = {"type": "listen", "agent_id": self._agent_id, "after": self.after}
                     await line.send(json.dumps(first))
                     ready()
@@ -115,8 +130,10 @@ class DeviceClient:
                             yield self._noted(event)
                     finally:
                         sending.cancel()
-            except (ConnectionClosed, OSError):
-                pass
+            except (ConnectionClosed, OSError) as error:
+                refusal = distrust(self.url, error)
+                if refusal is not None:
+                    raise refusal from None
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 

@@ -18,6 +18,7 @@ from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.secret import kept_secret
 from persona_ray.serving.signed_posts import NotAskedError, check_url, post
 from persona_ray.store.assist.records import CUSTOMER, PushState
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -133,7 +134,8 @@ class CustomerPushes:
     async def _send(self, push: CustomerPush) -> None:
         try:
             async with self._room:
-                taken = await self._channel.send(push)
+                with spans.work("push to a customer"):
+                    taken = await self._channel.send(push)
             await self._comes_to(push, PushState.SEEN if taken else PushState.FAILED)
         except Exception as error:
             # Others are sent all the same.

@@ -17,12 +17,14 @@ from persona_ray.serving.live.line_client import StreamClient, websocket
 from persona_ray.serving.live.protocol import AnyEvent, Ended, Sound, read_event
 
 if TYPE_CHECKING:
+    import ssl
+
     from persona_ray.types import Samples
 
 
 class LiveClient(StreamClient[AnyEvent, Ended]):
     """One call. `patience_s`: how long it tries to come again without getting anywhere.
-    `on_break` is told why there is no line, each time."""
+    `on_break` is told why there is no line, each time. `trust`: as `LineClient` has it."""
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class LiveClient(StreamClient[AnyEvent, Ended]):
         customer_id: str = "",
         patience_s: float = 60.0,
         on_break: Callable[[str], None] = lambda _: None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(
             live_url(url),
@@ -45,6 +48,7 @@ class LiveClient(StreamClient[AnyEvent, Ended]):
             patience_s=patience_s,
             longest_wait_s=5.0,
             on_break=on_break,
+            trust=trust,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocketDisconnect
@@ -92,7 +92,8 @@ class LiveCalls:
     async def _expire(self) -> None:
         """Texts are kept for as long as a call may be gone on with, and no longer."""
         age = timedelta(seconds=self._services.config.serving.live.resume_s)
-        await asyncio.to_thread(self._services.store.live_calls.expire, datetime.now(UTC) - age)
+        store = self._services.store
+        await asyncio.to_thread(lambda: store.live_calls.expire(store.now() - age))
 
     def _expire_later(self) -> None:
         async def wait() -> None:

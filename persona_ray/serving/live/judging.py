@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from persona_ray.errors import PersonaRayError, ServiceBusyError
-from persona_ray.serving.answers import rounded
+from persona_ray.serving.answers import note_sentences, rounded
 from persona_ray.serving.failures import failure_of, unexpected
 from persona_ray.serving.live.protocol import Failed, Result, Sentence
 from persona_ray.serving.logs import log_exception
 from persona_ray.serving.rollout.choice import live_call
 from persona_ray.serving.schemas import model_answer, sentence_answer
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.inference.clips import SentenceRecognition
@@ -38,12 +39,16 @@ class UtteranceJudge:
         """Its sentences, with times in the call. A call is longer than one utterance: what failed
         is told in its place."""
         try:
-            answered = await self._ask(utterance)
+            with spans.span("sentence"):
+                answered = await self._ask(utterance)
         except Exception as error:
             return [failed_stretch(utterance, error)]
-        self._services.metrics.stages(answered.timings_s)
+        metrics = self._services.metrics
+        metrics.stages(answered.timings_s)
+        metrics.heard(utterance.samples, utterance.sample_rate_hz, answered.model)
+        note_sentences(self._services, answered.result, answered.model)
         results = [found.result for found in answered.result]
-        self._services.metrics.answers(results, answered.model)
+        metrics.answers(results, answered.model)
         return [self._sentence(found, utterance, answered) for found in answered.result]
 
     async def _ask(self, utterance: Utterance) -> Answered[list[SentenceRecognition]]:

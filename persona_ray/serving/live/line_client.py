@@ -13,8 +13,11 @@ from urllib.parse import SplitResult, urlsplit
 from persona_ray.errors import RequestError, ServiceLostError
 from persona_ray.serving.live.frames import frame
 from persona_ray.serving.live.protocol import WINDOW_S, Ack, Begun, Event, Failed
+from persona_ray.serving.trust import distrust, of_line
 
 if TYPE_CHECKING:
+    import ssl
+
     from websockets.asyncio.client import ClientConnection
 
     from persona_ray.serving.live.protocol import Sound
@@ -34,7 +37,8 @@ class _BrokenError(Exception):
 class LineClient(Generic[EventT, EndedT]):
     """One call. `start`: its first message. `read` makes an event of a text, `ended` is the last
     one's class. `patience_s`: how long it tries to come again without getting anywhere, at most
-    every `longest_wait_s`. `on_break` is told why there is no line, each time."""
+    every `longest_wait_s`. `on_break` is told why there is no line, each time. `trust`: whose
+    certificates count (`serving.trust`); None: those that the machine trusts."""
 
     def __init__(
         self,
@@ -47,8 +51,10 @@ class LineClient(Generic[EventT, EndedT]):
         patience_s: float,
         longest_wait_s: float,
         on_break: Callable[[str], None] = lambda _: None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.url = url
+        self._tls = of_line(url, trust)
         self.connections = 0
         self._start = {"type": "start", **start}
         self._read = read
@@ -116,7 +122,7 @@ class LineClient(Generic[EventT, EndedT]):
 
         self.connections += 1
         try:
-            async with connect(self.url, additional_headers=self._headers) as line:
+            async with connect(self.url, additional_headers=self._headers, ssl=self._tls) as line:
                 sending = asyncio.create_task(self._send(line, await self._begin(line, on_event)))
                 try:
                     return await self._listen(line, feeding, on_event)
@@ -125,6 +131,9 @@ class LineClient(Generic[EventT, EndedT]):
         except InvalidStatus as refused:
             raise _refusal(refused.response.status_code, bytes(refused.response.body)) from None
         except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, EOFError) as error:
+            refusal = distrust(self.url, error)
+            if refusal is not None:
+                raise refusal from None
             raise _BrokenError(" ".join(str(error).split()) or type(error).__name__) from None
 
     async def _begin(self, line: ClientConnection, on_event: Callable[[EventT], None]) -> int:

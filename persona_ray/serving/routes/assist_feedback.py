@@ -20,8 +20,10 @@ from persona_ray.serving.assist.schemas import (
     push_answer,
 )
 from persona_ray.serving.assist.services import agent_of
+from persona_ray.serving.audited import actor_of
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
+from persona_ray.store.audit import acting, note_forgotten
 
 if TYPE_CHECKING:
     from persona_ray.serving.assist.services import AssistServices
@@ -77,16 +79,23 @@ def assist_feedback(services: AssistServices) -> APIRouter:
             rescored=taken.rescored,
         )
 
+    async def noted(caller: Caller, kind: str, name: str, calls: int) -> None:
+        with acting(actor_of(caller)):
+            await asyncio.to_thread(note_forgotten, store, "assist.forget", kind, name, calls)
+
     @router.post("/forget", summary="Forget an agent or a customer")
     async def forget(asked: ForgetRequest, caller: Caller = agent) -> AssistForgotten:
         """Calls with transcripts, suggestions, pushes, feedback and samples. An agent may be
         forgotten by his own key, customers by operators: of these all applications forget."""
         if asked.by == "agent":
             forget = store.assist_calls.forget_agent
-            calls = await asyncio.to_thread(forget, agent_of(caller, asked.name))
+            name = agent_of(caller, asked.name)
+            calls = await asyncio.to_thread(forget, name)
+            await noted(caller, "agent", name, calls)
             return AssistForgotten(calls=calls)
         name = _customer(caller, asked.name)
         done = await asyncio.to_thread(store.forget_customer, name)
+        await noted(caller, "customer", name, done.assist_calls)
         return AssistForgotten(calls=done.assist_calls)
 
     return router

@@ -36,7 +36,7 @@ from persona_ray.serving.intake import (
     read_json,
     read_upload,
 )
-from persona_ray.serving.jobs import JobRunner, uploads_dir
+from persona_ray.serving.jobs import JobRunner, keep_upload, uploads_dir
 from persona_ray.serving.schemas import (
     JobAnswer,
     JobCallAnswer,
@@ -46,10 +46,12 @@ from persona_ray.serving.schemas import (
 )
 from persona_ray.serving.uris import allowed_uri
 from persona_ray.store.jobs import CallState, Job, JobCall
+from persona_ray.vault.seal import vault_of
 
 if TYPE_CHECKING:
     from persona_ray.config.serving import LimitsConfig
     from persona_ray.serving.application import Services
+    from persona_ray.vault.seal import Vault
 
 _FORM = {
     "files": files_field("whole calls with the customer on a channel of its own"),
@@ -79,6 +81,7 @@ def jobs(services: Services) -> APIRouter:
         lifespan=lifespan,
     )
     limits, store = services.config.serving.limits, services.store.jobs
+    vault = vault_of(services.config)
 
     @router.post(
         "",
@@ -102,10 +105,10 @@ def jobs(services: Services) -> APIRouter:
     ) -> JobAnswer:
         """The calls are recognised one after the other; the answer names the job to ask for."""
         job_id = secrets.token_hex(8)
-        folder = uploads_dir(services) / job_id
+        folder = uploads_dir(services.config) / job_id
         job = None
         try:
-            calls, fingerprint = await _calls(request, limits, folder)
+            calls, fingerprint = await _calls(request, limits, folder, vault)
             waiting = await asyncio.to_thread(store.waiting)
             if waiting + len(calls) > _WAITING_BATCHES * limits.max_jobs:
                 raise ServiceBusyError(f"{waiting} calls wait already")
@@ -175,7 +178,7 @@ def jobs(services: Services) -> APIRouter:
         await asyncio.to_thread(store.cancel, job.job_id, datetime.now(UTC))
         ended = await asyncio.to_thread(store.get, job.job_id)
         await asyncio.to_thread(
-            shutil.rmtree, uploads_dir(services) / job.job_id, ignore_errors=True
+            shutil.rmtree, uploads_dir(services.config) / job.job_id, ignore_errors=True
         )
         if forget:
             await asyncio.to_thread(store.delete, job.job_id)
@@ -184,7 +187,9 @@ def jobs(services: Services) -> APIRouter:
     return router
 
 
-async def _calls(request: Request, limits: LimitsConfig, folder: Path) -> tuple[list[JobCall], str]:
+async def _calls(
+    request: Request, limits: LimitsConfig, folder: Path, vault: Vault
+) -> tuple[list[JobCall], str]:
     """The calls of a request, uploads written to `folder`, and what tells it from others."""
     if media_type(request) != MULTIPART:
         asked = await read_json(request, JobRequest)
@@ -214,15 +219,10 @@ async def _calls(request: Request, limits: LimitsConfig, folder: Path) -> tuple[
         for number, file in enumerate(files):
             data = await read_upload(file, f"files[{number}]", limits)
             path = folder / str(number)
-            await asyncio.to_thread(_keep, path, data)
+            await asyncio.to_thread(keep_upload, path, data, vault)
             calls.append(JobCall(file_name(file), str(path), channel, uploaded=True))
             parts.append([file_name(file), hashlib.sha256(data).hexdigest(), channel])
         return calls, _fingerprint(parts)
-
-
-def _keep(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
 
 
 def _check_count(count: int, limits: LimitsConfig) -> None:

@@ -16,9 +16,11 @@ from persona_ray.errors import (
     RequestError,
     TrackingError,
 )
+from persona_ray.serving.audited import actor_of
 from persona_ray.serving.documents import errors
 from persona_ray.serving.errands import Errand, Errands, ErrandState
 from persona_ray.serving.failures import ErrorDetail, Failure, failure_of, unexpected
+from persona_ray.serving.gate import Caller
 from persona_ray.serving.models_desk import (
     ComparisonView,
     DetailView,
@@ -28,6 +30,7 @@ from persona_ray.serving.models_desk import (
     RollbackView,
 )
 from persona_ray.serving.schemas import Strict
+from persona_ray.store.audit import acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,11 +98,12 @@ def models(desk: ModelsDesk) -> BuildRouter:
 
 
 def _routes(services: Services, desk: ModelsDesk) -> APIRouter:
+    may = Depends(services.gate.requires("models"))
     router = APIRouter(
         prefix="/v1/models",
         tags=["models"],
         responses=_ERRORS,
-        dependencies=[Depends(services.gate.requires("models"))],
+        dependencies=[may],
     )
     errands: Errands[Result] = Errands()
 
@@ -134,7 +138,7 @@ def _routes(services: Services, desk: ModelsDesk) -> APIRouter:
         )
 
     @router.post("/promotions", status_code=202, summary="Make a version champion")
-    async def promote(asked: PromoteRequest) -> ErrandAnswer:
+    async def promote(asked: PromoteRequest, caller: Caller = may) -> ErrandAnswer:
         """Unless it is worse than the present one beyond noise. Takes minutes."""
         reason = asked.reason.strip()
         if asked.force and not reason:
@@ -142,14 +146,18 @@ def _routes(services: Services, desk: ModelsDesk) -> APIRouter:
                 "models.reason", "force needs a reason", field="reason", fix="say why"
             )
 
+        actor = actor_of(caller)
+
         def work(progress: Progress) -> PromotionView:
-            return desk.promote(asked.version, reason, asked.force, progress)
+            with acting(actor):
+                return desk.promote(asked.version, reason, asked.force, progress)
 
         return _errand(errands.start("promotion", work))
 
     @router.post("/rollback", summary="Back to the champion before")
-    async def rollback(asked: RollbackRequest) -> RollbackView:
-        return await _in_thread(lambda: desk.rollback(asked.reason.strip()))
+    async def rollback(asked: RollbackRequest, caller: Caller = may) -> RollbackView:
+        with acting(actor_of(caller)):
+            return await _in_thread(lambda: desk.rollback(asked.reason.strip()))
 
     @router.get("/errands/{errand_id}", summary="How far it is")
     async def errand(errand_id: Annotated[str, Path(max_length=64)]) -> ErrandAnswer:

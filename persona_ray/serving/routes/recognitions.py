@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.clips import combine
-from persona_ray.serving.answers import call_answer, note_call, timings
+from persona_ray.serving.answers import call_answer, note_call, note_clips, timings
 from persona_ray.serving.documents import ERRORS, body, channel_field, file_field, files_field
 from persona_ray.serving.failures import field_named
 from persona_ray.serving.intake import (
@@ -85,6 +85,7 @@ def recognitions(services: Services) -> APIRouter:
         results = [clip.result for clip in answered.result]
         timings_s = timings(answered, read_s, begun)
         services.metrics.audio("clip", seconds)
+        note_clips(services, inputs, answered)
         services.metrics.answers(results, answered.model)
         services.metrics.stages(timings_s)
         return ClipsAnswer(

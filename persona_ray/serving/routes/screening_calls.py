@@ -15,6 +15,7 @@ from persona_ray.errors import RequestError
 from persona_ray.inference.screening.numbers import caller_number, normalise
 from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.records import CallEvent, Standing
+from persona_ray.serving.audited import note_reading
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.paging import Before, next_page, page_before
@@ -113,6 +114,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
             kept.inbox, user, limit + 1, page_before(before), category, standing or ""
         )
         page = found[:limit]
+        await asyncio.to_thread(note_reading, services.store, caller, user, len(page))
         items = [inbox_item(call, services.links, recorded(call)) for call in page]
         following = next_page(page[-1].at, page[-1].call_id) if len(found) > limit else None
         return InboxAnswer(calls=items, next=following)
@@ -125,6 +127,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
         user = user_of(caller, user_id)
         call = await get(user, call_id)
         made = await asyncio.to_thread(corrections.of_call, user, call_id)
+        await asyncio.to_thread(note_reading, services.store, caller, user, 1)
         return call_answer(call, services.links, recorded(call), made)
 
     @router.delete(

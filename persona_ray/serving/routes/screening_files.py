@@ -11,8 +11,10 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
 from persona_ray.serving.documents import UNKNOWN, errors
+from persona_ray.serving.opened_file import OpenedFile
 from persona_ray.serving.screening.desk import unknown_call
 from persona_ray.serving.screening.links import PATH
+from persona_ray.serving.screening.recordings import opened
 from persona_ray.store.screening.call_records import UnknownCallError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def screening_files(services: ScreeningServices) -> APIRouter:
     router = APIRouter(prefix=PATH, tags=["screening"])
     link_errors = errors(422, said={403: "not one of our links", 410: "the link is over"})
 
-    async def opened(ref: str, what: str, expires: int, signature: str) -> ScreenedCall:
+    async def call_of(ref: str, what: str, expires: int, signature: str) -> ScreenedCall:
         services.links.check(what, ref, expires, signature)
         try:
             return await asyncio.to_thread(services.store.screened_calls.by_ref, ref)
@@ -45,11 +47,12 @@ def screening_files(services: ScreeningServices) -> APIRouter:
     )
     async def recording(ref: _Ref, expires: int, signature: _Signature) -> FileResponse:
         """No key is asked for: the link is one."""
-        call = await opened(ref, "recording", expires, signature)
+        call = await call_of(ref, "recording", expires, signature)
         path = services.recordings.file(call.recording)
         if path is None:
             raise unknown_call()
-        return FileResponse(path, media_type="audio/ogg", headers=PRIVATE)
+        sound = await asyncio.to_thread(opened, path, services.vault)
+        return OpenedFile(sound, path, "audio/ogg", PRIVATE)
 
     @router.get(
         "/{ref}/transcript",
@@ -59,7 +62,7 @@ def screening_files(services: ScreeningServices) -> APIRouter:
     )
     async def transcript(ref: _Ref, expires: int, signature: _Signature) -> Response:
         """No key is asked for: the link is one."""
-        call = await opened(ref, "transcript", expires, signature)
+        call = await call_of(ref, "transcript", expires, signature)
         turns = (call.verdict or {}).get("turns", [])
         body = json.dumps({"turns": turns}, ensure_ascii=False)
         return Response(body, media_type="application/json", headers=PRIVATE)

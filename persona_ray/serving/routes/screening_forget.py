@@ -10,10 +10,12 @@ from pydantic import BaseModel, Field
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.reporting import ReportDesk, Whose
+from persona_ray.serving.audited import actor_of
 from persona_ray.serving.documents import ERRORS
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.services import user_of
+from persona_ray.store.audit import acting
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.services import ScreeningServices
@@ -48,7 +50,8 @@ def screening_forget(services: ScreeningServices) -> APIRouter:
         their histories. A user may be forgotten by his own key; callers by operators."""
         name = _name(asked, caller)
         delete = services.recordings.delete
-        done = await asyncio.to_thread(desk.forget, asked.by, name, delete)
+        with acting(actor_of(caller)):
+            done = await asyncio.to_thread(desk.forget, asked.by, name, delete)
         return PersonForgotten(calls=done.calls, recordings=done.recordings, rows=done.rows)
 
     return router

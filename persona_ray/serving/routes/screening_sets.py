@@ -20,17 +20,16 @@ from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.distribution import Distributor, Library
 from persona_ray.serving.screening.private import PrivateLookUp
 from persona_ray.serving.screening.services import user_of
-from persona_ray.serving.screening.signing import KeyRing, keys_folder
 from persona_ray.serving.screening.statements import (
     Bucket,
     Changes,
     Head,
     Kind,
     Salt,
-    Signed,
     Snapshot,
-    Successor,
 )
+from persona_ray.vault.signing import KeyRing, keys_folder
+from persona_ray.vault.statements import Signed, Successor
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common

@@ -24,6 +24,8 @@ from persona_ray.serving.screening.protocol import CallEnded, CallEventOut, read
 from persona_ray.serving.screening.robot_sound import encoded
 
 if TYPE_CHECKING:
+    import ssl
+
     from persona_ray.serving.live.protocol import Sound
     from persona_ray.types import Samples
 
@@ -36,7 +38,8 @@ OnSound = Callable[["Samples"], None]
 
 class CallClient(LineClient[CallEventOut, CallEnded]):
     """One call. `start`: further fields of the first message (number, user_id, ...). `patience_s`:
-    how long it tries to come again. `speed`: of the caller's line against real time."""
+    how long it tries to come again. `speed`: of the caller's line against real time. `trust`: as
+    `LineClient` has it."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class CallClient(LineClient[CallEventOut, CallEnded]):
         start: Mapping[str, Any] | None = None,
         patience_s: float = 15.0,
         speed: float = 1.0,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(
             calls_url(url),
@@ -57,6 +61,7 @@ class CallClient(LineClient[CallEventOut, CallEnded]):
             key=key,
             patience_s=patience_s,
             longest_wait_s=2.0,
+            trust=trust,
         )
         self._sound = sound
         # What comes back is the robot alone.

@@ -191,10 +191,11 @@ class Desk:
 
     async def end_abandoned(self) -> int:
         """End calls that nobody holds any more, with the verdict so far; how many."""
-        before = datetime.now(UTC) - timedelta(seconds=self._config.gone_s)
+        now = await asyncio.to_thread(self._services.store.now)
+        before = now - timedelta(seconds=self._config.gone_s)
         ended = 0
         for found in await asyncio.to_thread(self._calls.abandoned, before):
-            if self._is_asked(found):
+            if self._is_asked(found, now):
                 continue
             try:
                 call = await asyncio.to_thread(self._calls.claim_abandoned, found)
@@ -202,7 +203,7 @@ class Desk:
                     # Before the verdict: whoever reads of it finds the recording.
                     folder = self._services.recordings.folder(call.recording)
                     rate_hz = self._services.config.audio.sample_rate_hz
-                    await asyncio.to_thread(mix_down, folder, rate_hz)
+                    await asyncio.to_thread(mix_down, folder, rate_hz, self._services.vault)
                 await self._conclude(call, await self._so_far(call))
                 ended += 1
             except CallSupersededError:
@@ -217,12 +218,12 @@ class Desk:
         await self._delete_recordings(deleted)
         return deleted.calls
 
-    def _is_asked(self, call: ScreenedCall) -> bool:
+    def _is_asked(self, call: ScreenedCall, now: datetime) -> bool:
         """The phone itself asks its user, who has some time to answer."""
         if call.generation > 0 or call.decision != Action.ASK:
             return False
         patience_s = self._config.policy.ask_s + self._config.gone_s
-        return datetime.now(UTC) - call.alive_at < timedelta(seconds=patience_s)
+        return now - call.alive_at < timedelta(seconds=patience_s)
 
     async def _source(self, event: CallEvent) -> Known | NotListed:
         try:

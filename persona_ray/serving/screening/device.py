@@ -33,6 +33,8 @@ from persona_ray.serving.screening.statements import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 _MAX_AGE = timedelta(days=1)
@@ -93,11 +95,13 @@ class Device:
         transport: httpx2.BaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_age: timedelta = _MAX_AGE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`key`: a bearer key with the scope `device`. `trust`: the id of the service's signing
-        key, where it is known beforehand. `max_age`: what was signed longer ago proves nothing."""
+        key, where it is known beforehand. `max_age`: what was signed longer ago proves nothing.
+        `tls`: whose certificates count (`serving.trust`); None: those that the machine trusts."""
         self._store = store
-        self._line = Line(url, store, key, trust, transport)
+        self._line = Line(url, store, key, trust, transport, tls)
         self._now = now
         self._max_age = max_age
         self._salt: Salt | None = None

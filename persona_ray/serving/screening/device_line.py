@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from persona_ray.errors import DistributionError
-from persona_ray.serving.screening.signing import Trusted, named, verified, walk
-from persona_ray.serving.screening.statements import OfLibrary, Signed
+from persona_ray.serving.screening.statements import OfLibrary
+from persona_ray.vault.signing import Trusted, named, verified, walk
+from persona_ray.vault.statements import Signed
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
     from persona_ray.serving.screening.device_store import DeviceStore
@@ -40,6 +43,7 @@ class Line:
         key: str,
         trust: str,
         transport: httpx2.BaseTransport | None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         import httpx2
 
@@ -53,6 +57,8 @@ class Line:
             headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=_TIMEOUT_S,
             transport=transport,
+            # Reading the machine's certificates takes a while, and http has no use for them.
+            verify=tls or self._url.startswith("https:"),
         )
 
     def close(self) -> None:

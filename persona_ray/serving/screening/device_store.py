@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_ray.errors import DistributionError
-from persona_ray.serving.screening.signing import Trusted
 from persona_ray.serving.screening.statements import Act, Changed, Held, Payload
+from persona_ray.vault.signing import Trusted
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS trusted (number INTEGER, key_id TEXT, public BLOB);

@@ -27,18 +27,17 @@ from persona_ray.serving.screening.statements import (
     Kind,
     OfLibrary,
     Payload,
-    Signed,
     Snapshot,
     link_of,
-    plain,
 )
 from persona_ray.store.screening.changes import What
+from persona_ray.vault.statements import Signed, plain
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
-    from persona_ray.serving.screening.signing import KeyRing
     from persona_ray.store.screening.changes import Change, ChangeLog, StreamState
+    from persona_ray.vault.signing import KeyRing
 
 # What devices are told of an entry; why it is there, and by whose reports, stays here.
 _TOLD: Mapping[Kind, tuple[str, ...]] = {

@@ -91,7 +91,7 @@ class HeldCall:
         frame, offset = (state.frame, state.offset) if state else (0, 0)
         self._intake = FrameIntake(sound, self._rate_hz, longest_s, frame + 1, offset)
         begin = self._intake.position
-        self._recorder = Recorder(folder, self._rate_hz, begin)
+        self._recorder = Recorder(folder, self._rate_hz, services.vault, begin)
         checkpoint = state.checkpoint if state else None
         self._endpointer = Endpointer(voice, config.serving.live, self._rate_hz, begin, checkpoint)
         self._live = state

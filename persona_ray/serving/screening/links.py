@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from persona_ray.errors import RequestError
-from persona_ray.serving.screening.signing import keys_folder
 from persona_ray.serving.secret import kept_secret
+from persona_ray.vault.signing import keys_folder
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig

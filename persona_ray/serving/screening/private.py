@@ -31,14 +31,13 @@ from persona_ray.serving.screening.statements import (
     Hashed,
     Kind,
     Salt,
-    Signed,
-    plain,
 )
 from persona_ray.store.screening.changes import What
+from persona_ray.vault.statements import Signed, plain
 
 if TYPE_CHECKING:
-    from persona_ray.serving.screening.signing import KeyRing
     from persona_ray.store.screening.changes import Change, ChangeLog
+    from persona_ray.vault.signing import KeyRing
 
 _PAGE = 1000
 # Changes at once from which on a sorted list is better made anew.

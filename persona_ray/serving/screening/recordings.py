@@ -1,33 +1,36 @@
 """Sound of screened calls, as files of the workspace.
 
-While a call goes on its two tracks grow as raw samples, in a folder with the call's random name;
-what is settled has been written. At its end they become one stereo file: the caller left, the
+While a call goes on its two tracks grow (`tracks`), in a folder with the call's random name; what
+is settled has been written. At its end they become one stereo file, sealed: the caller left, the
 robot right. The folder is made when the call is first heard, so that whoever deletes the call
 finds it.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
-from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persona_ray.config.privacy import Sealed
 from persona_ray.errors import ServiceError
+from persona_ray.files import write_whole
+from persona_ray.serving.screening import tracks
+from persona_ray.serving.screening.tracks import Journal, What
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from persona_ray.types import Samples
+    from persona_ray.vault.seal import Vault
 
 _FOLDER = "screening/recordings"
 _PLACE = re.compile(rf"^{_FOLDER}/[A-Za-z0-9_-]{{1,2}}/[A-Za-z0-9_-]+$")
-_CALLER, _ROBOT = "caller.pcm", "robot.pcm"
 RECORDING = "call.ogg"
-_SAMPLE_BYTES = 2
 _BLOCK_S = 10
 _TRIES = 10
 
@@ -44,6 +47,10 @@ class Recordings:
 
     def folder(self, place: str) -> Path:
         return self._workspace / place
+
+    def every(self) -> Iterator[Path]:
+        """Folders of all calls that have sound, finished or not."""
+        yield from self._workspace.glob(f"{_FOLDER}/*/*")
 
     def file(self, place: str) -> Path | None:
         """The finished recording; None where there is none."""
@@ -73,19 +80,19 @@ class Recordings:
 class Recorder:
     """The two tracks of a call at `rate_hz`. What is added is written by `flush`, from a thread."""
 
-    def __init__(self, folder: Path, rate_hz: int, position: int = 0) -> None:
+    def __init__(self, folder: Path, rate_hz: int, vault: Vault, position: int = 0) -> None:
         """Goes on at sample `position`: what was written behind it was never settled."""
         self._folder = folder
         self._rate_hz = rate_hz
+        self._vault = vault
         self._caller: list[Samples] = []
         self._robot: list[tuple[int, Samples]] = []
-        self._caller_end = self._robot_end = position
+        self._caller_end = self._robot_end = self._written = position
         # Where the robot was interrupted: what was written behind it is taken back.
         self._cut: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (_CALLER, _ROBOT):
-            with (folder / name).open("ab") as file:
-                file.truncate(min(file.tell(), position * _SAMPLE_BYTES))
+        self._journal = Journal(folder, vault)
+        self._journal.add([(What.BACK, position, b"")])
 
     def hear(self, samples: Samples) -> None:
         """The caller's next samples (n,)."""
@@ -110,47 +117,60 @@ class Recorder:
         self._cut = now
 
     def flush(self) -> None:
+        """Raises FileNotFoundError where the recording was deleted, VaultError without a key."""
         caller, self._caller = self._caller, []
         robot, self._robot = self._robot, []
         cut, self._cut = self._cut, None
-        with (self._folder / _CALLER).open("ab") as file:
-            for samples in caller:
-                file.write(_pcm16(samples))
-        with (self._folder / _ROBOT).open("r+b") as file:
-            if cut is not None:
-                file.truncate(min(file.seek(0, SEEK_END), cut * _SAMPLE_BYTES))
-            for start, samples in robot:
-                file.seek(start * _SAMPLE_BYTES)
-                file.write(_pcm16(samples))
+        pieces = [] if cut is None else [(What.CUT, cut, b"")]
+        if caller:
+            heard = _pcm16(np.concatenate(caller))
+            pieces.append((What.CALLER, self._written, heard))
+            # Not the caller's end: it moves on while this thread writes.
+            self._written += sum(map(len, caller))
+        pieces += [(What.ROBOT, start, _pcm16(samples)) for start, samples in robot]
+        self._journal.add(pieces)
 
     def finish(self) -> None:
         """One file of both tracks; nothing where nothing was heard."""
         self.flush()
-        mix_down(self._folder, self._rate_hz)
+        mix_down(self._folder, self._rate_hz, self._vault)
 
 
-def mix_down(folder: Path, rate_hz: int) -> None:
-    """The tracks in `folder` become one file; of a call that nobody holds any more, too."""
+def mix_down(folder: Path, rate_hz: int, vault: Vault) -> None:
+    """The tracks in `folder` become one file; of a call that nobody holds any more, too. Raises
+    VaultError where a piece does not open: the tracks stay."""
     import soundfile
 
-    paths = folder / _CALLER, folder / _ROBOT
-    if not all(path.is_file() for path in paths):
+    paths = tracks.files(folder) if folder.is_dir() else []
+    if not paths:
         return
-    caller, robot = (np.fromfile(path, dtype="<i2") for path in paths)
+    caller, robot = tracks.read(folder, vault)
     both = np.zeros((max(len(caller), len(robot)), 2), dtype=np.int16)
     both[: len(caller), 0] = caller
     both[: len(robot), 1] = robot
     if len(both):
-        draft = folder / f".{RECORDING}"
+        # In memory alone: nothing that is plain touches the disk.
+        whole = io.BytesIO()
         with soundfile.SoundFile(
-            draft, "w", rate_hz, channels=2, format="OGG", subtype="VORBIS"
+            whole, "w", rate_hz, channels=2, format="OGG", subtype="VORBIS"
         ) as file:
             # The encoder takes long blocks on its stack.
             for at in range(0, len(both), _BLOCK_S * rate_hz):
                 file.write(both[at : at + _BLOCK_S * rate_hz])
-        draft.replace(folder / RECORDING)
+        path = folder / RECORDING
+        write_whole(path, vault.kept(Sealed.RECORDINGS, whole.getvalue(), about(path)))
     for path in paths:
         path.unlink()
+
+
+def opened(path: Path, vault: Vault) -> bytes:
+    """The sound of a finished recording, OGG. Raises OSError, VaultError."""
+    return vault.open(path.read_bytes(), about(path))
+
+
+def about(path: Path) -> str:
+    """The place of a finished recording, see `persona_ray.vault.seal`."""
+    return f"screening_recordings {path.parent.name} {path.name}"
 
 
 def _pcm16(samples: Samples) -> bytes:

@@ -11,6 +11,7 @@ from persona_ray.serving.metrics import Metrics
 from persona_ray.serving.screening.consequences import Consequences, NoConsequences
 from persona_ray.serving.screening.links import Links, shared_secret
 from persona_ray.serving.screening.recordings import Recordings
+from persona_ray.vault.seal import Vault, vault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ class ScreeningServices:
     gate: Gate = field(init=False)
     links: Links = field(init=False)
     recordings: Recordings = field(init=False)
+    vault: Vault = field(init=False)
     woken: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class ScreeningServices:
         object.__setattr__(self, "gate", Gate(self.store, config.serving.keys))
         object.__setattr__(self, "links", links)
         object.__setattr__(self, "recordings", Recordings(config.workspace))
+        object.__setattr__(self, "vault", vault_of(config))
 
     async def model(self) -> ServedModel:
         """The category model that answers now."""

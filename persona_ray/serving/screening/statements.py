@@ -1,25 +1,19 @@
-"""What a device is told of sets and libraries, and the form in which it is signed.
+"""What a device is told of sets and libraries.
 
-    {"statement": {"type": "changes", ...}, "key_id": "...", "signature": "base64"}
-
-The signature (Ed25519) is over a fixed line and the statement in canonical JSON: names in order, no
-spaces, UTF-8, integers but no fractions (a subset of RFC 8785, so that any language writes the same
-bytes). A statement says what it is and of which library, so that none can stand for another.
+A statement says what it is and of which library, so that none can stand for another.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-_DOMAIN = b"persona-ray screening statement 1\n"
-_MOST = 2**53 - 1
+from persona_ray.vault.statements import Statement, canonical, plain
+
 Payload = dict[str, str | int | bool | None]
 
 
@@ -37,13 +31,7 @@ class Act(StrEnum):
     REMOVE = "remove"
 
 
-class _Statement(BaseModel):
-    """Fields that a newer service adds are passed over, but signed all the same."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class OfLibrary(_Statement):
+class OfLibrary(Statement):
     """`owner`: the user whose own set it is, empty for what is shared."""
 
     kind: Kind
@@ -60,7 +48,7 @@ class Head(OfLibrary):
     issued_at: datetime = Field(description="when this was so")
 
 
-class Changed(_Statement):
+class Changed(Statement):
     """One change. `payload` is the entry as it now is, null where it is removed."""
 
     version: int
@@ -82,7 +70,7 @@ class Changes(OfLibrary):
     changes: list[Changed]
 
 
-class Held(_Statement):
+class Held(Statement):
     """An entry of a library."""
 
     key: str
@@ -111,7 +99,7 @@ class Salt(OfLibrary):
     until: datetime
 
 
-class Hashed(_Statement):
+class Hashed(Statement):
     """An entry under the hash of its key."""
 
     hash: str
@@ -129,45 +117,6 @@ class Bucket(OfLibrary):
     issued_at: datetime
 
 
-class Successor(_Statement):
-    """Signed by key number `number - 1`: from now on this one signs. The first key has signed
-    itself."""
-
-    type: Literal["successor"] = "successor"
-    number: int = Field(ge=1)
-    key_id: str
-    public: str = Field(description="32 bytes of Ed25519, base64")
-
-
-class Signed(BaseModel):
-    """A statement and its signature."""
-
-    statement: dict[str, Any]
-    key_id: str = Field(description="of the key that signed")
-    signature: str = Field(description="64 bytes of Ed25519, base64")
-
-
-def canonical(value: object) -> bytes:
-    """`value` as JSON that is written in one way only.
-
-    Raises ValueError for what has no such form: fractions, integers beyond 2**53, names that are
-    no ASCII text, text that is no Unicode.
-    """
-    _check(value)
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.encode()
-
-
-def to_be_signed(statement: object) -> bytes:
-    """The bytes that a signature is over."""
-    return _DOMAIN + canonical(statement)
-
-
-def plain(statement: BaseModel) -> dict[str, Any]:
-    """As it is signed and sent."""
-    return statement.model_dump(mode="json")
-
-
 def link_of(library: OfLibrary, change: Changed) -> str:
     """Digest of a change, by which the page that follows names it.
 
@@ -177,27 +126,3 @@ def link_of(library: OfLibrary, change: Changed) -> str:
     parts = [library.kind, library.owner, change.version, change.act, change.key]
     at = plain(change)["at"]
     return hashlib.sha256(canonical([*parts, at])).hexdigest()
-
-
-def base64_text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _check(value: object) -> None:
-    # The commonest first: a page has tens of thousands of values.
-    if value is None or isinstance(value, str):
-        return
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if not (isinstance(name, str) and name.isascii()):
-                raise ValueError(f"{name!r}: names are ASCII text")
-            if not isinstance(inner, str):
-                _check(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _check(inner)
-    elif not isinstance(value, int):
-        kind = "fractions: send them as text" if isinstance(value, float) else type(value).__name__
-        raise ValueError(f"no canonical form: {kind}")
-    elif abs(value) > _MOST:
-        raise ValueError("integers are at most 2**53 - 1")

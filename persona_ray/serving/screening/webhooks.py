@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from persona_ray.errors import StoreError
 from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.signed_posts import NotAskedError, check_url, post
+from persona_ray.watch import spans
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig
@@ -71,6 +72,11 @@ class Webhooks:
         delivery = await asyncio.to_thread(self._notices.claim, now, _LEASE_S)
         if delivery is None:
             return False
+        with spans.work("webhook", attempt=delivery.attempts):
+            await self._deliver(delivery, now)
+        return True
+
+    async def _deliver(self, delivery: Delivery, now: datetime) -> None:
         try:
             answer = await post(
                 delivery.url,
@@ -81,7 +87,7 @@ class Webhooks:
             )
         except NotAskedError as error:
             await self._give_up(delivery, str(error))
-            return True
+            return
         status, said = answer.status, answer.said
         if answer.taken:
             await asyncio.to_thread(self._notices.delivered, delivery, said)
@@ -92,7 +98,6 @@ class Webhooks:
             again = now + timedelta(seconds=_wait_s(delivery.attempts))
             await asyncio.to_thread(self._notices.try_again, delivery, again, said)
             log_event("webhook", state="waiting", status=status, attempt=delivery.attempts)
-        return True
 
     async def _give_up(self, delivery: Delivery, said: str) -> None:
         await asyncio.to_thread(self._notices.give_up, delivery, said)

@@ -17,6 +17,7 @@ from persona_ray.serving.deployed import DeployedService, Handles
 from persona_ray.serving.service import Recording, ServedModel
 from persona_ray.serving.stages import Failed, Heard, Judged, Stale
 from persona_ray.types import NothingUsable
+from persona_ray.watch.spans import Carried
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +61,8 @@ class Method:
     def calls(self) -> int:
         return len(self.responses)
 
-    def remote(self, *_: Any) -> Response:
+    def remote(self, *_: Any, place: Carried | None = None) -> Response:
+        del place
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.responses.append(Response(answer))
         return self.responses[-1]

@@ -105,6 +105,23 @@ def test_each_key_has_its_own_limit(store: Store) -> None:
     assert answer.json()["error"]["code"] == "key.rate"
 
 
+def test_who_tries_keys_is_asked_to_wait_and_others_at_that_address_are_not(store: Store) -> None:
+    client = TestClient(application(store))
+    known = bearer(store.keys.create("desk", ["recognise"]).token)
+    assert client.get("/who", headers=known).status_code == 200
+    for number in range(gate_module.ATTEMPTS_PER_MINUTE):
+        assert code(client, headers=bearer(f"pr_{number:012x}_guess"))[1] == "key.unknown"
+    asked: list[str] = []
+    found = store.keys.find
+    store.keys.find = lambda token: asked.append(token) or found(token)  # type: ignore[method-assign, func-returns-value]
+    refused = client.get("/who", headers=bearer("pr_000000000000_guess"))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "key.attempts")
+    assert refused.headers["retry-after"] == "60"
+    # The store was not asked; a key that was good before is.
+    assert asked == []
+    assert client.get("/who", headers=known).status_code == 200
+
+
 def test_a_browser_names_its_key_in_a_subprotocol(store: Store) -> None:
     client = TestClient(application(store))
     token = store.keys.create("browser", ["live"]).token

@@ -25,8 +25,8 @@ class SlowHearing:
 
     begun, end = Event(), Event()
 
-    def __init__(self, config: object) -> None:
-        del config
+    def __init__(self, config: object, decoder: object) -> None:
+        del config, decoder
         self.begun.clear()
         self.end.clear()
 

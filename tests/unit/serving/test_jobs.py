@@ -14,11 +14,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from persona_ray.config import load_config
-from persona_ray.errors import ServiceBusyError, ServiceLostError
+from persona_ray.errors import ServiceBusyError, ServiceLostError, StorageAwayError
 from persona_ray.serving import jobs as runner_module
 from persona_ray.serving.application import Services, build_app
 from persona_ray.serving.routes.jobs import jobs
 from persona_ray.store import Store
+from persona_ray.vault.seal import sealed_by
 from tests.unit.serving.fakes import FakeService
 from tests.unit.serving.sounds import encoded, good
 
@@ -27,7 +28,7 @@ WAIT_S = 20.0
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POLL_S", "BUSY_S", "LOST_S"):
+    for name in ("POLL_S", "BUSY_S", "LOST_S", "AWAY_S"):
         monkeypatch.setattr(runner_module, name, 0.01)
 
 
@@ -112,7 +113,9 @@ def test_uploads_are_kept_until_they_are_done(
     uploads = [("files", (f"{number}.wav", good(channels=2))) for number in range(3)]
     with TestClient(app, headers=desk) as client:
         begun = client.post("/v1/jobs", files=uploads, data={"channel": "1"}).json()
-        held = sorted(path.name for path in (tmp_path / "jobs" / begun["id"]).iterdir())
+        kept = sorted((tmp_path / "jobs" / begun["id"]).iterdir())
+        held = [path.name for path in kept]
+        assert all(sealed_by(path.read_bytes()) for path in kept)
         assert held == ["0", "1", "2"]
         assert client.portal is not None
         client.portal.call(gate.set)
@@ -164,6 +167,29 @@ def test_a_busy_service_is_asked_again_and_a_lost_call_three_times(
         assert asked == 9
         found = client.get(f"/v1/jobs/{begun['id']}/results").json()["calls"][0]
         assert found["error"]["code"] == "job.interrupted"
+
+
+def test_a_recording_whose_storage_is_away_is_asked_for_again(
+    app: FastAPI, desk: dict[str, str], recordings: Path, service: FakeService
+) -> None:
+    asked = 0
+
+    def away_for(times: int, transient: bool = True) -> Callable[[], None]:
+        def away() -> None:
+            nonlocal asked
+            asked += 1
+            if asked <= times:
+                raise StorageAwayError("s3://calls/0.wav cannot be opened", transient)
+
+        return away
+
+    with TestClient(app, headers=desk) as client:
+        for times, transient, done, in_all in ((2, True, 1, 3), (9, True, 0, 3), (9, False, 0, 1)):
+            asked, service.before = 0, away_for(times, transient)
+            begun = client.post("/v1/jobs", json=calls(recordings, "0")).json()
+            assert (ended(client, begun["id"])["calls"]["done"], asked) == (done, in_all)
+        found = client.get(f"/v1/jobs/{begun['id']}/results").json()["calls"][0]
+        assert found["error"]["code"] == "audio.storage"
 
 
 def test_a_cancelled_job_stops_and_can_be_deleted(

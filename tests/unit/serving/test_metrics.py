@@ -12,17 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from persona_ray.config import RunConfig
 from persona_ray.errors import ServiceBusyError
 from persona_ray.serving.application import Services, build_app
-from persona_ray.serving.drift import (
-    CONFIDENCE_BINS,
-    Evaluated,
-    confidence_bin,
-    stability_index,
-)
-from persona_ray.serving.metrics import INSTRUMENTS, Metrics
+from persona_ray.serving.metrics import Metrics
 from persona_ray.serving.routes.health import health
 from persona_ray.serving.service import ServedModel
 from persona_ray.store import Store
 from persona_ray.types import NothingUsable, Recognition
+from persona_ray.watch.catalogue import ALL, CONFIDENCE_BINS
+from persona_ray.watch.drift import confidence_bin, stability_index
+from persona_ray.watch.reference import Evaluated
 from tests.unit.serving.fakes import FakeService
 
 MODEL = ServedModel("persona", "3", ("red", "blue"), True, True, 16_000, "digest")
@@ -67,10 +64,10 @@ def test_prometheus_reads_what_is_counted() -> None:
 
 def test_ray_takes_the_same_instruments() -> None:
     """Ray checks names and tags when it is given them, also without a cluster."""
-    from persona_ray.serving.metrics import RayInstruments
+    from persona_ray.watch.on_ray import RayInstruments
 
-    made = RayInstruments()
-    for one in INSTRUMENTS:
+    made = RayInstruments(ALL)
+    for one in ALL:
         for value in (0.0, 1.5):
             made.record(one, value, dict.fromkeys(one.labels, "x"))
 

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from persona_ray.audio.apart import Apart
+from persona_ray.audio.apart_process import Bounds
 from persona_ray.config import load_config
 from persona_ray.errors import ConfigError
 from persona_ray.inference.clips import ClipInput
+from persona_ray.serving import intake
 from persona_ray.serving.application import Services, build_app
 from persona_ray.serving.routes.recognitions import recognitions
 from persona_ray.serving.service import Recording
 from persona_ray.store import Store
+from tests.services import S3
 from tests.unit.serving.fakes import SURE, UNSURE, FakeService
 from tests.unit.serving.sounds import USABLE, broken, encoded, good, tone
 
@@ -208,6 +212,19 @@ def test_no_recording_breaks_the_service(ask: Ask, path: str, name: str) -> None
     assert (answer.status_code == 200) == usable, answer.text
 
 
+def test_a_recording_that_ends_its_decoder_costs_nobody_else_an_answer(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = Apart(1, Bounds(1024, 30.0), "tests.unit.audio.planted")
+    monkeypatch.setattr(intake, "decoder_of", lambda _: planted)
+    client = ask()
+    for file in (b"ABORT", b"CRASH", b"NONSENSE"):
+        answer = client.post(CLIPS, files=files(file))
+        assert error(answer) == (422, "audio.decoder", "files[0]")
+        assert client.post(CLIPS, files=files(good())).status_code == 200
+    planted.close()
+
+
 def test_uris_are_opened_below_the_roots_alone(ask: Ask, tmp_path: Path) -> None:
     root, outside = tmp_path / "recordings", tmp_path / "recordings-private"
     for folder in (root, outside):
@@ -275,3 +292,19 @@ def test_what_was_answered_is_counted(store: Store, service: FakeService) -> Non
         "persona_confidence_count 3.0",
     ):
         assert line in text.splitlines(), line
+
+
+def test_recordings_of_a_bucket(ask: Ask, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3.client().put_object(Bucket=s3.bucket, Key="calls/a.wav", Body=good())
+    client = ask(f"serving.limits.uri_roots=['{s3.uri}/calls']")
+
+    def clip(name: str) -> Any:
+        return client.post(CLIPS, json={"clips": [{"uri": f"{s3.uri}/calls/{name}"}]})
+
+    assert clip("a.wav").json()["together"]["primary"] == "red"
+    assert error(clip("absent.wav")) == (422, "audio.unreadable", "clips[0]")
+    # Not the client's fault: the same request may be sent again.
+    with s3.front.failing(status=503):
+        assert error(clip("a.wav")) == (503, "audio.storage", "clips[0]")
+    assert clip("a.wav").status_code == 200

@@ -230,7 +230,7 @@ def test_a_call_that_nobody_goes_on_with_ends_as_it_was_settled(
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(hours=1)
 
-    monkeypatch.setattr(abandoned, "datetime", Later)
+    monkeypatch.setattr("persona_ray.store.database.datetime", Later)
     assert abandoned.end_abandoned(services) == 1
     assert store.assist_calls.get("li", "k1").ended
     with line(client, key, start(resume_from=2)) as (socket, _):

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_ray.serving.assist.arrivals import Arrivals
-from tests.unit.serving.assist.parts import Fakes, quiet, spoken, stereo, whole_call
+from tests.unit.serving.assist.parts import (
+    Fakes,
+    Heard,
+    frames_of,
+    line,
+    listen,
+    quiet,
+    spoken,
+    start,
+    stereo,
+)
 
 
 def test_a_guess_about_a_sentence_that_goes_on_is_thrown_away(
     client: TestClient, key: dict[str, str], fake: Fakes
 ) -> None:
     """A pause of 0.4 s begins a guess, and ends no sentence."""
-    parts = [quiet(0.5), spoken(1.0), quiet(0.4), spoken(0.8, seed=2), quiet(1.0)]
-    customer = np.concatenate(parts)
-    heard = whole_call(client, key, stereo(quiet(3.7), customer))
+    before = np.concatenate([quiet(0.5), spoken(1.0), quiet(0.4)])
+    customer = np.concatenate([before, spoken(0.8, seed=2), quiet(1.0)])
+    frames = frames_of(stereo(quiet(3.7), customer))
+    pause = len(frames_of(stereo(quiet(0.0), before)))
+    begun = threading.Event()
+    fake.ears.before = begun.set
+    with line(client, key, start()) as (socket, _):
+        for one in frames[:pause]:
+            socket.send_bytes(one)
+        # Frames that come all at once would leave it no time to begin.
+        assert begun.wait(60)
+        for one in frames[pause:]:
+            socket.send_bytes(one)
+        socket.send_json({"type": "end"})
+        heard = listen(socket, Heard())
     assert [len(speech) for speech in fake.ears.asked] == [1, 2]
     ((_, text),) = heard.turns
     # 0.08 s on either side of both.

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import StoreError
 from persona_ray.serving import gate
-from persona_ray.serving.live import connection, hub
+from persona_ray.serving.live import connection
 from persona_ray.serving.live.frames import frame
 from persona_ray.serving.live.protocol import Ended, Failed, Sentence
 from persona_ray.store import Store
@@ -198,7 +198,7 @@ def test_a_call_that_was_gone_too_long_is_unknown_and_its_texts_are(
         def now(cls, tz: Any = None) -> Later:
             return super().now(tz or UTC) + timedelta(seconds=601)
 
-    monkeypatch.setattr(hub, "datetime", Later)
+    monkeypatch.setattr("persona_ray.store.database.datetime", Later)
     failed, closed = said(client, key, json.dumps(start(resume_from=1)))
     assert (closed, failed.error.code) == (4404, "live.unknown")
     assert store.live_calls.results("shop", "k1") == []

@@ -14,9 +14,9 @@ import pytest
 
 from persona_ray.errors import DistributionError
 from persona_ray.serving.screening.device import Wanted
-from persona_ray.serving.screening.signing import KeyRing
 from persona_ray.serving.screening.statements import Kind
 from persona_ray.store import Store, open_store
+from persona_ray.vault.signing import KeyRing
 from tests.unit.serving.screening.sets_service import (
     Sets,
     Tampering,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,9 +14,19 @@ import soundfile
 from persona_ray.config import RunConfig
 from persona_ray.errors import ConfigError, RequestError, ServiceError
 from persona_ray.serving.screening.links import Links, secret_path, shared_secret
-from persona_ray.serving.screening.recordings import RECORDING, Recorder, Recordings, mix_down
+from persona_ray.serving.screening.recordings import (
+    RECORDING,
+    Recorder,
+    Recordings,
+    mix_down,
+    opened,
+)
+from persona_ray.serving.screening.tracks import read
+from persona_ray.vault.seal import sealed_by
+from tests.unit.vault.fixed import a_vault
 
 RATE_HZ = 8000
+VAULT = a_vault()
 
 
 def taken(link: str) -> tuple[str, str, int, str]:
@@ -74,12 +85,12 @@ def tone(seconds: float, level: float) -> np.ndarray:
 
 
 def tracks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    caller = np.fromfile(folder / "caller.pcm", dtype="<i2") / 32768
-    return caller, np.fromfile(folder / "robot.pcm", dtype="<i2") / 32768
+    caller, robot = read(folder, VAULT)
+    return caller / 32768, robot / 32768
 
 
 def test_the_robot_sounds_where_the_caller_is_by_then(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "a", RATE_HZ)
+    recorder = Recorder(tmp_path / "a", RATE_HZ, VAULT)
     recorder.hear(tone(1.0, 0.5))
     recorder.say(tone(0.5, 0.25))
     recorder.say(tone(0.5, 0.125))
@@ -96,18 +107,20 @@ def test_the_robot_sounds_where_the_caller_is_by_then(tmp_path: Path) -> None:
     assert len(tracks(tmp_path / "a")[1]) == 1.25 * RATE_HZ
     recorder.say(tone(0.1, 0.25))
     recorder.finish()
-    sound, rate_hz = soundfile.read(tmp_path / "a" / RECORDING)
+    kept = tmp_path / "a" / RECORDING
+    assert sealed_by(kept.read_bytes())
+    sound, rate_hz = soundfile.read(io.BytesIO(opened(kept, VAULT)))
     assert (rate_hz, sound.shape) == (RATE_HZ, (round(1.85 * RATE_HZ), 2))
-    assert not (tmp_path / "a" / "caller.pcm").exists()
+    assert [path.name for path in kept.parent.iterdir()] == [RECORDING]
 
 
 def test_who_goes_on_with_a_call_goes_on_with_its_recording(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "a", RATE_HZ)
+    recorder = Recorder(tmp_path / "a", RATE_HZ, VAULT)
     recorder.hear(tone(1.0, 0.5))
     recorder.say(tone(1.0, 0.25))
     recorder.flush()
     # Half a second was settled; the rest comes again.
-    again = Recorder(tmp_path / "a", RATE_HZ, RATE_HZ // 2)
+    again = Recorder(tmp_path / "a", RATE_HZ, VAULT, RATE_HZ // 2)
     again.hear(tone(1.0, 0.125))
     again.flush()
     caller, robot = tracks(tmp_path / "a")
@@ -120,7 +133,7 @@ def test_who_goes_on_with_a_call_goes_on_with_its_recording(tmp_path: Path) -> N
 def test_only_recordings_are_deleted(tmp_path: Path) -> None:
     recordings = Recordings(tmp_path)
     place = recordings.place("abcdef")
-    Recorder(recordings.folder(place), RATE_HZ).flush()
+    Recorder(recordings.folder(place), RATE_HZ, VAULT).flush()
     (tmp_path / "keep").mkdir()
     for wrong in ("keep", "", "screening/recordings/../../keep", "screening/recordings"):
         with pytest.raises(ServiceError):
@@ -131,7 +144,7 @@ def test_only_recordings_are_deleted(tmp_path: Path) -> None:
 
 
 def test_a_call_without_sound_has_no_recording(tmp_path: Path) -> None:
-    Recorder(tmp_path / "a", RATE_HZ).finish()
+    Recorder(tmp_path / "a", RATE_HZ, VAULT).finish()
     assert not (tmp_path / "a" / RECORDING).exists()
     # Twice does no harm.
-    mix_down(tmp_path / "a", RATE_HZ)
+    mix_down(tmp_path / "a", RATE_HZ, VAULT)

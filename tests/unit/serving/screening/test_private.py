@@ -14,8 +14,8 @@ import pytest
 
 from persona_ray.serving.screening.device import Found, NotFound
 from persona_ray.serving.screening.private import PrivateLookUp
-from persona_ray.serving.screening.signing import KeyRing
-from persona_ray.serving.screening.statements import Signed
+from persona_ray.vault.signing import KeyRing
+from persona_ray.vault.statements import Signed
 from tests.unit.serving.screening.sets_service import (
     FRAUD,
     Sets,

@@ -19,10 +19,10 @@ from persona_ray.config import load_config
 from persona_ray.serving.application import Services
 from persona_ray.serving.routes.screening_sets import screening_sets
 from persona_ray.serving.screening.device import Wanted
-from persona_ray.serving.screening.signing import KeyRing
 from persona_ray.serving.screening.statements import Kind
 from persona_ray.store import open_store
 from persona_ray.store.screening.records import NumberEntry
+from persona_ray.vault.signing import KeyRing
 from tests.unit.serving.fakes import FakeService
 from tests.unit.serving.fuzzing import operations, schema_of, statuses, tries
 from tests.unit.serving.screening.sets_service import (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from persona_ray.errors import ConfigError
-from persona_ray.serving.screening.signing import KeyRing
-from persona_ray.serving.screening.statements import canonical
+from persona_ray.vault.signing import KeyRing
+from persona_ray.vault.statements import canonical
 
 
 def test_the_key_is_its_owners_and_made_once(tmp_path: Path) -> None:

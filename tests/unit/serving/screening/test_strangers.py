@@ -34,6 +34,7 @@ from tests.unit.serving.screening.parts import (
     services_of,
     whole,
 )
+from tests.unit.vault.fixed import a_vault
 
 EVENTS = "/v1/screening/events"
 NUMBER = "+8613800138000"
@@ -157,7 +158,7 @@ def test_a_call_that_is_deleted_while_it_goes_on(
 def test_a_recording_is_deleted_while_it_is_written(tmp_path: Path) -> None:
     recordings = Recordings(tmp_path)
     place = recordings.place("abcd")
-    recorder, ended = Recorder(recordings.folder(place), 8000), threading.Event()
+    recorder, ended = Recorder(recordings.folder(place), 8000, a_vault()), threading.Event()
 
     def write() -> None:
         while not ended.is_set():

@@ -165,6 +165,7 @@ export const EN = {
   "models.dev.customers": "Dev customers",
   "models.customers": "Heard",
   "models.customers.n": "{n} customers",
+  "models.forgotten.n": "{n} of them forgotten since",
   "models.judged": "Judged",
   "models.evaluated": "evaluated",
   "models.reason": "Reason",

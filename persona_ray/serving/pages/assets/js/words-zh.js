@@ -183,6 +183,7 @@ export const ZH = {
   "models.dev.customers": "开发集客户",
   "models.customers": "听过",
   "models.customers.n": "{n} 位客户",
+  "models.forgotten.n": "其中 {n} 位已要求删除",
   "models.judged": "评判",
   "models.evaluated": "已评估",
   "models.reason": "原因",
