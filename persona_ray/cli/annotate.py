@@ -34,11 +34,15 @@ def export(
     from persona_ray.corpus.annotation.transfer import export_csv, export_label_studio
     from persona_ray.corpus.dataset import CorpusDataset
     from persona_ray.progress import RichProgress
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
+    from persona_ray.store.audit import actor_here
 
     run = read(config, overrides)
     dataset = CorpusDataset.open(run.corpus_dir)
-    with open_store(run.store_url) as store:
+    with open_audited(run) as store:
+        kind = "CSV" if out.suffix.lower() == ".csv" else "Label Studio"
+        details: dict[str, str | int] = {"clips": len(dataset), "as": kind}
+        store.audit.note(actor_here(), "annotate.export", details=details)
         if out.suffix.lower() == ".csv":
             typer.echo(f"{out}: {export_csv(out, dataset, store, run.annotation)} rows")
             return

@@ -8,22 +8,30 @@ import typer
 
 from persona_ray.cli import (
     annotate,
+    artefacts,
     assist,
+    audit,
+    backup,
     config,
     corpus,
     demo,
     device,
+    doctor,
+    forget,
     keys,
     learn,
     models,
     pretrain,
     recognize,
     recognize_archive,
+    retention,
     screening,
     serve,
+    store,
     stream,
     sweep,
     synth,
+    vault,
 )
 
 app = typer.Typer(
@@ -56,10 +64,19 @@ the new ones at the next run.
 
 `keys` makes and revokes the bearer keys of the service.
 
+`doctor` checks what the work needs, here and on a cluster, and says what to do.
+
 `serve` answers over HTTP and WebSocket, with the champion; `stream` sends it a recording as a live
 call.
 
+`vault` holds the keys that seal personal data at rest: status, rotate, drop.
+
 `synth build` makes an archive with planted truth to try them on.
+
+`backup` copies the store and the registered models, and brings them back; `store` tells and changes
+the database's schema.
+
+`artefacts` copies finished work to a folder or bucket, and back.
 
 `screening` is the second application: unknown calls; `demo screening` plays some. `device` is a
 phone that uses its sets.
@@ -96,12 +113,20 @@ app.command("evaluate")(learn.evaluate)
 app.command("recognize")(recognize.recognize)
 app.command("recognize-archive")(recognize_archive.recognize_archive)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.command("stream")(stream.stream)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.command("forget")(forget.forget)
+app.add_typer(retention.app, name="retention")
+app.add_typer(audit.app, name="audit")
 app.add_typer(screening.app, name="screening")
+app.add_typer(backup.app, name="backup")
+app.add_typer(store.app, name="store")
+app.add_typer(artefacts.app, name="artefacts")
 app.add_typer(assist.app, name="assist")
 app.add_typer(device.app, name="device")
 app.add_typer(demo.app, name="demo")
 app.add_typer(synth.app, name="synth")
+app.add_typer(vault.app, name="vault")
 app.add_typer(config.app, name="config")

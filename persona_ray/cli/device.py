@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import CaFile, ClientCert, ConfigPath, Overrides, read
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.device import Found, NotFound, Synced
@@ -42,6 +42,8 @@ def sync(
     file: File = _FILE,
     own: Annotated[bool, typer.Option("--own", help="The user's own numbers, too.")] = False,
     trust: Trust = "",
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -60,10 +62,11 @@ def sync(
     from persona_ray.serving.screening.device import SHARED, Device, Wanted
     from persona_ray.serving.screening.device_store import DeviceStore
     from persona_ray.serving.screening.statements import Kind
+    from persona_ray.serving.trust import trusting
 
     wanted = (*SHARED, Wanted(Kind.NUMBERS, own=True)) if own else SHARED
     store = DeviceStore(file)
-    device = Device(url, store, key, trust=trust)
+    device = Device(url, store, key, trust=trust, tls=trusting(ca_file, client_cert))
     is_first = store.trusted() is None and not trust
     try:
         done = device.sync(wanted, fresh)
@@ -94,6 +97,8 @@ def lookup(
     key: Key = "",
     file: File = _FILE,
     trust: Trust = "",
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
     as_json: AsJson = False,
     config: ConfigPath = None,
     overrides: Overrides = None,
@@ -102,12 +107,13 @@ def lookup(
     from persona_ray.inference.screening.numbers import normalise
     from persona_ray.serving.screening.device import Device, NotFound
     from persona_ray.serving.screening.device_store import DeviceStore
+    from persona_ray.serving.trust import trusting
 
     normal = normalise(number, read(config, overrides).screening.region)
     found: Found | NotFound = NotFound()
     if normal:
         store = DeviceStore(file)
-        device = Device(url, store, key, trust=trust)
+        device = Device(url, store, key, trust=trust, tls=trusting(ca_file, client_cert))
         try:
             found = device.ask(normal) if ask else device.look_up(normal)
         finally:

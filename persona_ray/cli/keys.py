@@ -43,14 +43,18 @@ def create(
 
     Example: `keys create desk --scope recognise --scope live --days 90`
     """
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
+    from persona_ray.store.audit import actor_here
 
     lifetime = None if days is None else timedelta(days=days)
-    with open_store(read(config, overrides).store_url) as store:
+    with open_audited(read(config, overrides)) as store:
         try:
             issued = store.keys.create(name, scope, per_minute, lifetime)
         except ValueError as error:
             raise ConfigError(f"--scope: {error}") from None
+        scopes = " ".join(sorted(issued.key.scopes))
+        about = f"key:{issued.key.key_id}"
+        store.audit.note(actor_here(), "keys.create", about, details={"scopes": scopes})
     # The key alone on standard output: KEY=$(persona-ray keys create ...)
     typer.echo(f"key {issued.key.key_id} of {name}, shown this once:", err=True)
     typer.echo(issued.token)
@@ -94,11 +98,13 @@ def revoke(
     overrides: Overrides = None,
 ) -> None:
     """End a key. A running service notices within seconds."""
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
+    from persona_ray.store.audit import actor_here
 
-    with open_store(read(config, overrides).store_url) as store:
+    with open_audited(read(config, overrides)) as store:
         if not store.keys.revoke(key_id=key_id):
             raise ConfigError(
                 f"there is no valid key '{key_id}': `persona-ray keys list` shows their ids"
             )
+        store.audit.note(actor_here(), "keys.revoke", f"key:{key_id}")
     typer.echo(f"key {key_id} is revoked")

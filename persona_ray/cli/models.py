@@ -46,7 +46,7 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     """Versions with their aliases and how they were judged.
 
     `dev clips` is the accuracy on the dev split when training ended, `test clips` that on held-out
-    customers where it was evaluated; `customers` were heard.
+    customers where it was evaluated; `customers` were heard, `forgotten` of them forgotten since.
     """
     from persona_ray.launch.promotion import JUDGEMENT
     from persona_ray.launch.registry import Registry
@@ -57,7 +57,7 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
         typer.echo(f"no bundle is registered as '{registry.model}'")
         return
     heads = ("version", "aliases", "registered (UTC)", "dev clips", "test clips", "customers")
-    table = Table(*heads, "judged")
+    table = Table(*heads, "forgotten", "judged")
     for version in versions:
         table.add_row(
             str(version.number),
@@ -66,6 +66,7 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
             _percent(version.details("metrics").get("dev_clip_accuracy")),
             _percent(version.evaluated.get("test_clip_accuracy")),
             version.tags.get("customers", "unknown"),
+            str(version.forgotten or ""),
             str(version.details(JUDGEMENT).get("decision", "")),
         )
     Console().print(table)

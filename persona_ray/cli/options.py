@@ -11,6 +11,7 @@ import typer
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError
+from persona_ray.watch.process import watch_job
 
 ConfigPath = Annotated[
     Path | None,
@@ -24,14 +25,33 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one key: training.epochs=3."),
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        envvar="PERSONA_RAY_CA_FILE",
+        help="Certificates (PEM) of the CAs to trust, instead of the machine's, for https and wss.",
+    ),
+]
+ClientCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-cert",
+        envvar="PERSONA_RAY_CLIENT_CERT",
+        help="Certificate and key (one PEM file) to show a service that asks for one.",
+    ),
+]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
 ]
 
 
 def read(config: Path | None, overrides: list[str] | None) -> RunConfig:
-    """The run configuration of a command's two options."""
-    return load_config(config, overrides or ())
+    """The run configuration of a command's two options. Logs are written as it says from here
+    on."""
+    loaded = load_config(config, overrides or ())
+    watch_job(loaded.watching)
+    return loaded
 
 
 _WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
@@ -87,7 +107,9 @@ def job_options(description: str, script: str, resumable: bool = True) -> JobOpt
         )
     arguments = parser.parse_args()
     fresh = resumable and arguments.fresh
-    return JobOptions(load_config(arguments.config, arguments.overrides), fresh)
+    config = load_config(arguments.config, arguments.overrides)
+    watch_job(config.watching)
+    return JobOptions(config, fresh)
 
 
 def customer_channel(audio: str, channels: int, channel: int | None) -> int:

@@ -52,6 +52,9 @@ def tell_archive(found: RecognizedArchive, console: Console | None = None) -> No
     console = console or Console()
     console.print(_coverage(found))
     console.print(_colours(found))
+    for drift in found.run.drift:
+        told = f"{drift.index:.2f} against {drift.against}"
+        console.print(f"drift of {drift.kind.replace('_', ' ')}: {told}", soft_wrap=True)
     if found.run.note and found.run.new_calls:
         console.print(f"speech was recognised anew: {found.run.note}", soft_wrap=True)
 

@@ -26,7 +26,7 @@ def forget(
     stood in their sets; that word goes after screening.distribution.keep_versions_days."""
     from persona_ray.inference.screening.reporting import ReportDesk, Whose
     from persona_ray.serving.screening.recordings import Recordings
-    from persona_ray.store import open_store
+    from persona_ray.store import open_audited
 
     named = [
         (by, name)
@@ -37,7 +37,7 @@ def forget(
         raise ConfigError("name one person: --user ID, --number NUMBER or --voice ID")
     by, name = named[0]
     run = read(config, overrides)
-    with open_store(run.store_url) as store:
+    with open_audited(run) as store:
         if not yes and sys.stdin.isatty():
             typer.confirm(f"delete {by.value} {name} from {store.url} for good?", abort=True)
         desk = ReportDesk(store, run.screening)

@@ -22,7 +22,7 @@ app = typer.Typer(
 def key(config: ConfigPath = None, overrides: Overrides = None) -> None:
     """Show the id of the key that signs now, for `persona-ray device sync --trust`. The first start
     makes it; so does this."""
-    from persona_ray.serving.screening.signing import KeyRing, keys_folder
+    from persona_ray.vault.signing import KeyRing, keys_folder
 
     typer.echo(KeyRing(keys_folder(read(config, overrides))).key_id)
 
@@ -35,7 +35,7 @@ def rotate_key(config: ConfigPath = None, overrides: Overrides = None) -> None:
     Where the present key was stolen this does not help: whoever has it can name a successor, too.
     Then begin with an empty folder of keys, and tell devices by `--trust`.
     """
-    from persona_ray.serving.screening.signing import KeyRing, keys_folder
+    from persona_ray.vault.signing import KeyRing, keys_folder
 
     typer.echo(KeyRing(keys_folder(read(config, overrides))).rotate())
 
@@ -62,9 +62,10 @@ def rollback(
     """Put back what stood at an earlier version, as new changes that devices follow: after a bad
     import, or a mass report. What has expired or was forgotten since does not come back."""
     from persona_ray.store import open_store
+    from persona_ray.vault.seal import vault_of
 
-    now = datetime.now(UTC)
-    with open_store(read(config, overrides).store_url) as store:
+    now, run = datetime.now(UTC), read(config, overrides)
+    with open_store(run.store_url, vault=vault_of(run)) as store:
         back = store.screening_rollback
         try:
             to = back.numbers if kind is Kind.NUMBERS else back.voices

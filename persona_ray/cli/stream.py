@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persona_ray.cli.options import customer_channel
+from persona_ray.cli.options import CaFile, ClientCert, customer_channel
 from persona_ray.errors import RequestError
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def stream(
         float, typer.Option(min=0, help="Times real time; 0: as fast as it is taken.")
     ] = 1.0,
     call_id: Annotated[str, typer.Option(help="Default: a new one.")] = "",
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every event, one a line.")] = False,
 ) -> None:
     """Stream a recording to a running service, and see sentences and colours as they come.
@@ -47,6 +49,7 @@ def stream(
     from persona_ray.audio.resample import resample
     from persona_ray.serving.live.client import LiveClient, paced
     from persona_ray.serving.live.protocol import Sound
+    from persona_ray.serving.trust import trusting
 
     sound = read_audio(audio)
     channel = customer_channel(audio, sound.channels, channel)
@@ -60,6 +63,7 @@ def stream(
         Sound(sample_rate_hz=rate_hz),
         key=key,
         on_break=notice.broken,
+        trust=trusting(ca_file, client_cert),
     )
     payloads = paced(samples, rate_hz, speed)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
+import resource
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -101,6 +103,27 @@ def test_what_the_machine_refuses_is_one_line(
     assert line.startswith(f"error: /x/corpus: {error.strerror}: {said}")
 
 
+def test_weights_that_find_no_room_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.numpy import save_file
+
+    def entry() -> None:
+        # No file of this process may be larger: the number is another, the way the same.
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+        try:
+            save_file({"weights": np.zeros(1 << 16, dtype=np.float32)}, tmp_path / "weights")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with pytest.raises(SystemExit) as ended:
+        run_entry(entry)
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: File too large: free some")
+
+
 def test_a_file_that_the_product_lost_is_no_message_of_the_machine() -> None:
     def entry() -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/corpus")
@@ -113,11 +136,11 @@ def test_every_command_of_the_documents_exists(repository: Path) -> None:
     """Each `persona-ray ...` in README and guide names a command that has these options."""
     root = get_command(app)
     seen = 0
-    for name in ("README.md", "docs/guide.md"):
+    for name in ("README.md", "docs/guide.md", "docs/cluster.md"):
         text = (repository / name).read_text(encoding="utf-8").replace("\\\n", " ")
         # Every other piece between fences is code.
         code = "\n".join(text.split("```")[1::2])
-        for line in re.findall(r"^persona-ray (.+)$", code, flags=re.MULTILINE):
+        for line in re.findall(r"(?:^|-- +)persona-ray (.+)$", code, flags=re.MULTILINE):
             words = line.split("#")[0].split()
             command, path = root, []
             while words and hasattr(command, "commands"):
@@ -165,9 +188,9 @@ def test_keys_are_whole_however_narrow_the_terminal(
 
 
 def test_links_and_pictures_of_the_documents_exist(repository: Path) -> None:
-    for name in ("README.md", "docs/guide.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "docs/guide.md", "docs/cluster.md", "CONTRIBUTING.md"):
         document = repository / name
-        links = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+        links = re.findall(r"\]\((?!https://)([^)#]+)\)", document.read_text(encoding="utf-8"))
         assert [link for link in links if not (document.parent / link).exists()] == []
 
 
@@ -192,6 +215,7 @@ def test_jobs_read_the_configuration_beside_them(repository: Path) -> None:
 # What each script calls, and whether it may start over.
 JOBS = {
     "build_corpus": ("persona_ray.launch.corpus.build_corpus", True),
+    "doctor": ("persona_ray.launch.doctor.examine.examine", False),
     "evaluate": ("persona_ray.launch.evaluate.evaluate_run", False),
     "finetune": ("persona_ray.launch.finetune.finetune", True),
     "main_job": ("persona_ray.launch.main_job.run_main_job", True),

@@ -1,0 +1,49 @@
+"""`persona-ray vault`: what an operator sees of keys, and how he changes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from persona_ray.cli.app import app
+from persona_ray.errors import VaultError
+from persona_ray.vault.keys import VARIABLE, KeyRing
+from persona_ray.vault.seal import PLAIN, Vault
+from tests.unit.store.screening.test_sealed import fill
+
+
+def test_keys_of_a_workspace_from_the_first_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from persona_ray.store import open_store
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("persona_ray.serving.sealed_places.time.sleep", lambda _: None)
+    at = ["--set", f"workspace={tmp_path}"]
+    with open_store(f"sqlite:///{tmp_path}/store.sqlite", vault=PLAIN) as store:
+        fill(store)
+    run = CliRunner()
+    assert re.search(r"\(plain\).*21 voiceprints", run.invoke(app, ["vault", "status", *at]).output)
+    assert not (tmp_path / "vault.keys").exists()
+    assert "is sealed by key" in run.invoke(app, ["vault", "rotate", *at]).output
+    (key,) = KeyRing(tmp_path / "vault.keys", makes=False).all()
+    shown = run.invoke(app, ["vault", "status", *at]).output
+    assert key.key_id in shown
+    assert "plain" not in shown
+    assert key.material.hex() not in shown
+    refused = run.invoke(app, ["vault", "drop", key.key_id, *at])
+    assert "seals now" in str(refused.exception)
+    # A ring that is kept elsewhere, of which this workspace's key is lost.
+    ring = tmp_path / "secret" / "ring"
+    assert run.invoke(app, ["vault", "add", str(ring)]).exit_code == 0
+    elsewhere = [*at, "--set", f"privacy.vault.keys={ring}"]
+    told = run.invoke(app, ["vault", "status", *elsewhere])
+    assert re.search(rf"{key.key_id}.*missing", told.output)
+    assert isinstance(told.exception, VaultError)
+    assert f"key {key.key_id} is not in the key ring {ring}" in str(told.exception)
+    lost = run.invoke(app, ["vault", "rotate", *elsewhere])
+    assert "21 of voiceprints stay as they are" in str(lost.exception)
+    Vault(KeyRing(ring, makes=False)).seal(b"", "")
