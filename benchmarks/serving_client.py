@@ -69,7 +69,7 @@ async def _client(
     for asked in waiting:
         began = time.perf_counter()
         try:
-            async with session.post(load.url, data=_form(asked, load.fields)) as response:
+            async with session.post(load.url, data=form(asked, load.fields)) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             answers.lost.append(f"{type(error).__name__}: {error}")
@@ -85,7 +85,7 @@ async def _client(
             answers.stages_s.setdefault(stage, []).append(seconds)
 
 
-def _form(asked: Request, fields: Mapping[str, str]) -> aiohttp.FormData:
+def form(asked: Request, fields: Mapping[str, str]) -> aiohttp.FormData:
     form = aiohttp.FormData()
     name = Path(asked.file).name
     form.add_field(fields["file"], asked.data, filename=name, content_type="audio/wav")
