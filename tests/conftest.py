@@ -10,9 +10,10 @@ import pytest
 from hypothesis import settings
 
 from tests.postgres import postgres_server, postgres_url
+from tests.services import s3, s3_front, s3_server
 from tests.workers import Workers
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["postgres_server", "postgres_url", "s3", "s3_front", "s3_server"]
 
 # Before anything imports ray, torch or transformers.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

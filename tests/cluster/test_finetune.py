@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from persona_ray.config.learning import LaunchConfig
+from persona_ray.config.watching import TracesConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
 from persona_ray.launch.job import TrainingJob
 from persona_ray.training.finetune.history import EpochResult, Phase
 from persona_ray.types import Split
+from persona_ray.watch import spans
+from tests.collector import collecting
 from tests.unit.training.toys import (
     LABELS,
     QuietJob,
@@ -54,7 +57,13 @@ def assert_same(one: Finetuned, other: Finetuned, tolerance: float) -> None:
 
 def test_ray_gives_the_plain_launchers_numbers(tmp_path: Path) -> None:
     told: list[EpochResult] = []
-    on_ray = fit_on_ray(job(), ONE, tmp_path / "ray", told.append)
+    with collecting() as collector:
+        spans.set_up(TracesConfig(endpoint=collector.endpoint), "test")
+        with spans.work("fine-tuning"):
+            on_ray = fit_on_ray(job(), ONE, tmp_path / "ray", told.append)
+        (worker,), (stage,) = collector.named("worker"), collector.named("fine-tuning")
+        spans.close()
+    assert (worker.trace_id, worker.parent_span_id) == (stage.trace_id, stage.span_id)
     plain = fit_plain(job(), ONE, tmp_path / "plain", lambda _: None)
     assert_same(on_ray, plain, 1e-4)
     assert [result.epoch for result in told] == [1, 2, 3, 4]

@@ -42,6 +42,7 @@ from tests.cluster.serving import (
     replicas,
     started,
 )
+from tests.collector import Collector, attributes, collecting
 from tests.unit.inference.test_personality import clips
 from tests.unit.models.test_bimodal import RATE_HZ
 
@@ -52,6 +53,12 @@ pytestmark = pytest.mark.anyio
 HOLDS_SPEECH = {"whole": "whole", "fused": "fused", "split": "speech"}
 
 
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as found:
+        yield found
+
+
 @pytest.fixture(
     scope="module",
     params=["whole", *(pytest.param(one, marks=pytest.mark.drill) for one in ("fused", "split"))],
@@ -60,6 +67,7 @@ def served(
     request: pytest.FixtureRequest,
     started: str,
     bundles: tuple[Path, Path],
+    collector: Collector,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, RunConfig, DeployedService]]:
     """Two replicas of each model; batches wait so long that a kill or swap falls into one."""
@@ -70,6 +78,7 @@ def served(
         bundles[0],
         f"serving.layout={name}",
         "serving.batch.wait_s=0.2",
+        f"watching.traces.endpoint={collector.endpoint}",
         *(f"serving.{one}.{end}_replicas=2" for one in NODES[2:] for end in ("min", "max")),
     )
     yield name, config, deploy(config, name, bundles[0])
@@ -140,6 +149,47 @@ async def test_errors_arrive_as_themselves(
     assert type(caught.value) is NotAudioError
     assert str(caught.value).startswith("notes.wav is no audio")
     assert "Traceback" not in str(caught.value)
+
+
+async def test_a_request_is_one_trace_over_every_hop(
+    served: tuple[str, RunConfig, DeployedService], started: str, collector: Collector
+) -> None:
+    name, _, _ = served
+    wav = io.BytesIO()
+    soundfile.write(wav, clips()[0].samples, RATE_HZ, format="WAV")
+    trace, stranger = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+    def asked(headers: dict[str, str]) -> requests.Response:
+        files = {"files": ("王小明.wav", wav.getvalue())}
+        url = f"{started}/{name}/v1/recognitions/clips"
+        return requests.post(url, files=files, headers=headers, timeout=60)
+
+    traceparent = f"00-{trace}-{stranger}-01"
+    answer = await asyncio.to_thread(asked, {"traceparent": traceparent})
+    assert (answer.status_code, answer.headers["x-trace-id"]) == (200, trace)
+    route = "POST /v1/recognitions/clips"
+    above, stages = {
+        "whole": ("answering", ("hearing", "judging")),
+        "fused": (route, ("hearing", "judging")),
+        "split": (route, ("hearing", "speech", "text", "classifying")),
+    }[name]
+    ours = await asyncio.to_thread(collector.trace, trace, route, above, *stages)
+    request = ours[route]
+    assert request.parent_span_id.hex() == stranger
+    assert attributes(request) == {
+        "route": "/v1/recognitions/clips",
+        "method": "POST",
+        "status": 200,
+    }
+    assert above == route or ours[above].parent_span_id == request.span_id
+    assert {ours[stage].parent_span_id for stage in stages} == {ours[above].span_id}
+
+    # Without a caller's trace it is called as Serve calls the request.
+    own = await asyncio.to_thread(asked, {"x-request-id": "0191e6b1-7c7e-7cc3-98c6-3b4f1a2d5e6f"})
+    assert own.headers["x-trace-id"] == "0191e6b17c7e7cc398c63b4f1a2d5e6f"
+    second = await asyncio.to_thread(collector.trace, own.headers["x-trace-id"], route)
+    assert not second[route].parent_span_id
+    assert "王小明" not in str(collector.spans)
 
 
 @asynccontextmanager

@@ -89,6 +89,9 @@ class Load:
     urls: Sequence[str]
     asked: Mapping[str, Sequence[Asked]]
     clients: int = 4
+    # Of a client that asks: then it tries elsewhere.
+    timeout_s: float = PATIENCE_S
+    key: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
@@ -99,7 +102,11 @@ class Load:
         ]
         for thread in self._threads:
             thread.start()
-        self.more(2 * self.clients)
+        try:
+            self.more(2 * self.clients)
+        except AssertionError:
+            self._over.set()
+            raise
         return self
 
     def __exit__(
@@ -120,13 +127,17 @@ class Load:
         """Seconds until there are so many more answers."""
         wanted = len(self.answers) + count
         return wait_for(
-            lambda: len(self.answers) >= wanted, within_s, f"no {count} answers: {self.seen()}"
+            lambda: len(self.answers) >= wanted,
+            within_s,
+            lambda: f"no {count} answers: {self.seen()}",
         )
 
     def until(self, true: Callable[[Attempt], bool]) -> float:
         """Seconds until there is such an answer."""
         return wait_for(
-            lambda: any(true(one) for one in self.answers), PATIENCE_S, f"none such: {self.seen()}"
+            lambda: any(true(one) for one in self.answers),
+            PATIENCE_S,
+            lambda: f"none such: {self.seen()}",
         )
 
     @property
@@ -139,7 +150,7 @@ class Load:
         """How often which answer came."""
         kinds: dict[str, int] = {}
         for one in list(self.attempts):
-            kind = f"{one.status or 'broken'} {one.code}".strip()
+            kind = f"{one.status or 'broken'} {one.code or one.wrong[:200]}".strip()
             kinds[kind] = kinds.get(kind, 0) + 1
         return ", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
 
@@ -158,6 +169,7 @@ class Load:
     def _client(self, number: int) -> None:
         some = next(iter(self.asked.values()))
         with requests.Session() as session:
+            session.headers.update({"authorization": f"Bearer {self.key}"} if self.key else {})
             for at in itertools.count(number):
                 if self._over.is_set():
                     return
@@ -179,7 +191,7 @@ class Load:
         asked = next(iter(self.asked.values()))[number]
         begun = time.monotonic()
         try:
-            answer = asked.send(session, url, PATIENCE_S)
+            answer = asked.send(session, url, self.timeout_s)
             body = answer.json()
         except requests.JSONDecodeError:
             wrong = f"{answer.status_code} without JSON: {answer.text[:300]}"

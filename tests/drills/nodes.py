@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,34 +32,43 @@ class Nodes:
     folder: Path
     stack: ExitStack
 
-    def add(self, cpus: int) -> subprocess.Popen[bytes]:
-        """One more node; the process holds all of it."""
+    def add(self, cpus: int, ip: str = "", **environment: str) -> subprocess.Popen[bytes]:
+        """One more node; the process holds all of it. `ip`: its own address, on a machine with
+        folders of its own."""
         command = ["start", f"--address={self.address}", f"--num-cpus={cpus}", "--block"]
-        node = self.stack.enter_context(_running(command, self.environment))
+        if ip:
+            folder = tempfile.mkdtemp(prefix="ray", dir=self.folder)
+            command += [f"--node-ip-address={ip}", f"--temp-dir={folder}"]
+        env = {**self.environment, **environment}
+        node = self.stack.enter_context(_running(command, env))
         wait_for(lambda: b"raylet" in names(node), START_S, "the node did not start")
         return node
 
 
 @contextmanager
-def cluster(cpus: int, dashboard: bool = False, **environment: str) -> Iterator[Nodes]:
-    """A head with so many logical processors, stopped after the block with all its nodes.
+def cluster(
+    cpus: int, dashboard: bool = False, ip: str = "", **environment: str
+) -> Iterator[Nodes]:
+    """A head with so many logical processors, stopped after the block with all its nodes. `ip`: its
+    own address, where the machine has more than one.
 
     Its files lie in a folder of their own: other programs of the machine that look for a running
     Ray must not find it.
     """
     env = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"} | environment
     env.pop("RAY_ADDRESS", None)
-    port, dashboard_port = free_port(), free_port()
+    port, dashboard_port, host = free_port(), free_port(), ip or "127.0.0.1"
     # Short: paths of sockets may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     command = [
         "start",
         "--head",
+        *([f"--node-ip-address={ip}"] if ip else []),
         f"--port={port}",
         f"--num-cpus={cpus}",
         f"--temp-dir={folder}",
         f"--include-dashboard={str(dashboard).lower()}",
-        "--dashboard-host=127.0.0.1",
+        f"--dashboard-host={host}",
         f"--dashboard-port={dashboard_port}",
         # The usual one may be another cluster's.
         f"--dashboard-agent-listen-port={free_port()}",
@@ -69,9 +78,7 @@ def cluster(cpus: int, dashboard: bool = False, **environment: str) -> Iterator[
         with ExitStack() as stack:
             head = stack.enter_context(_running(command, env))
             wait_for(lambda: b"raylet" in names(head), START_S, "the head did not start")
-            yield Nodes(
-                f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", env, folder, stack
-            )
+            yield Nodes(f"{host}:{port}", f"http://{host}:{dashboard_port}", env, folder, stack)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -132,11 +139,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(happened: object, timeout_s: float, otherwise: str) -> float:
-    """Seconds until `happened()` is true; AssertionError after `timeout_s`."""
+def wait_for(happened: object, timeout_s: float, otherwise: str | Callable[[], str]) -> float:
+    """Seconds until `happened()` is true; AssertionError after `timeout_s`. `otherwise` is what it
+    says; called for it where it tells what is then."""
     assert callable(happened)
     started = time.monotonic()
     while not happened():
-        assert time.monotonic() - started < timeout_s, otherwise
+        if time.monotonic() - started >= timeout_s:
+            raise AssertionError(otherwise if isinstance(otherwise, str) else otherwise())
         time.sleep(0.1)
     return time.monotonic() - started

@@ -40,6 +40,8 @@ APP = "drill"
 CALLS = ("2026-02/K00046.ogg", "2026-02/K00049.ogg")
 _ARCHIVE = REPOSITORY / "demo/archive/audio"
 _DEPLOYMENTS = ("ingress", "asr", "speech", "text", "classifier")
+# Of the cluster's processes. Replicas import the stand-in.
+PROCESSES = ENVIRONMENT | {"PYTHONPATH": str(REPOSITORY)}
 _TITLES = {"proxy": "ProxyActor", "controller": "ServeController"}
 
 
@@ -224,17 +226,23 @@ def _title(process: psutil.Process) -> str:
 @contextmanager
 def service(folder: Path, *overrides: str, **environment: str) -> Iterator[Service]:
     """A cluster with Serve on it, connected to; nothing is deployed yet."""
+    with (
+        cluster(8, False, **PROCESSES, **environment) as nodes,
+        served(nodes, folder, "127.0.0.1", *overrides) as running,
+    ):
+        yield running
+
+
+@contextmanager
+def served(nodes: Nodes, folder: Path, address: str, *overrides: str) -> Iterator[Service]:
+    """Serve on a cluster, asked at an address of its head; every node that has it has a proxy."""
     import ray
     from ray import serve
 
-    # Replicas import the stand-in.
-    known = ENVIRONMENT | {"PYTHONPATH": str(REPOSITORY)} | environment
-    with cluster(8, False, **known) as nodes:
-        ray.init(address=nodes.address, log_to_driver=False, logging_level="error")
-        try:
-            port = free_port()
-            http = {"host": "127.0.0.1", "port": port}
-            serve.start(proxy_location="EveryNode", http_options=http)
-            yield Service(nodes, f"http://127.0.0.1:{port}", folder, overrides)
-        finally:
-            ray.shutdown()
+    ray.init(address=nodes.address, log_to_driver=False, logging_level="error")
+    try:
+        http = {"host": address if address == "127.0.0.1" else "0.0.0.0", "port": free_port()}
+        serve.start(proxy_location="EveryNode", http_options=http)
+        yield Service(nodes, f"http://{address}:{http['port']}", folder, overrides)
+    finally:
+        ray.shutdown()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
 from persona_ray.launch.job import TrainingJob
+from persona_ray.training.finetune.history import History
 from persona_ray.types import Split
+from tests.drills.runs import Run, drive
 from tests.unit.training.toys import (
     LABELS,
     QuietJob,
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 CLIP_S = 0.03
 EPOCHS, FROZEN = 8, 3
+MODULE = "tests.drills.slow_finetune"
+# Sums in another order, carried on by Adam.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,28 @@ def train(folder: Path, launch: LaunchConfig, tell: Callable[[int], None]) -> ob
     return fit_on_ray(work, launch, folder, lambda result: tell(result.epoch)).history.as_json()
 
 
-if __name__ == "__main__":
-    from tests.drills.runs import drive
+def alone(folder: Path) -> History:
+    """The undisturbed run: in one process, without Ray, without DeepSpeed."""
+    from persona_ray.launch.finetune_run import fit_plain
 
+    launch = LaunchConfig(cpus_per_worker=1)
+    return fit_plain(job(Tones(), EngineConfig()), launch, folder, lambda _: None).history
+
+
+def compare(run: Run, undisturbed: History, what: str) -> None:
+    """The run ends as the undisturbed one did."""
+    same(History.from_json(run.finish()), undisturbed, what)
+
+
+def same(history: History, undisturbed: History, what: str) -> None:
+    assert history.ended == undisturbed.ended
+    assert len(history.epochs) == EPOCHS
+    pairs = list(zip(history.epochs, undisturbed.epochs, strict=True))
+    off = max(abs(mine.loss - its.loss) for mine, its in pairs)
+    print(f"\n{what}: losses differ by at most {off:.1e}")
+    assert off < TOLERANCE
+    assert [mine.phase for mine, _ in pairs] == [its.phase for _, its in pairs]
+
+
+if __name__ == "__main__":
     drive(train)

@@ -9,45 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from persona_ray.config.engine import EngineConfig
-from persona_ray.config.learning import LaunchConfig
-from persona_ray.launch.finetune_run import fit_plain
 from persona_ray.training.finetune.history import History
 from tests.drills.nodes import Nodes, cluster, train_workers
 from tests.drills.runs import RUN_S, Run
-from tests.drills.slow_finetune import EPOCHS, FROZEN, job
-from tests.unit.training.toys import Tones
+from tests.drills.slow_finetune import EPOCHS, FROZEN, MODULE, alone, compare
 
 pytestmark = pytest.mark.drill
-
-MODULE = "tests.drills.slow_finetune"
-# Sums in another order, carried on by Adam.
-TOLERANCE = 1e-3
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """In one process, without Ray, without DeepSpeed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    launch = LaunchConfig(cpus_per_worker=1)
-    return fit_plain(job(Tones(), EngineConfig()), launch, folder, lambda _: None).history
+    return alone(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     with cluster(cpus=4) as running:
         yield running
-
-
-def compare(run: Run, undisturbed: History, what: str) -> None:
-    history = History.from_json(run.finish())
-    assert history.ended == undisturbed.ended
-    assert len(history.epochs) == EPOCHS
-    pairs = list(zip(history.epochs, undisturbed.epochs, strict=True))
-    off = max(abs(mine.loss - its.loss) for mine, its in pairs)
-    print(f"\n{what}: losses differ by at most {off:.1e}")
-    assert off < TOLERANCE
-    assert [mine.phase for mine, _ in pairs] == [its.phase for _, its in pairs]
 
 
 def test_a_worker_is_killed(tmp_path: Path, nodes: Nodes, undisturbed: History) -> None:

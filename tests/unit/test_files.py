@@ -242,3 +242,19 @@ def test_threads_that_write_one_file_do_not_mix(tmp_path: Path) -> None:
 def test_an_absent_folder_is_told_by_whoever_writes(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "none" / "notes.json", "text")
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_what_was_deleted_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    path = tmp_path / "folder" / "file"
+    assert not files.rewrite_whole(path, "new")
+    path.parent.mkdir()
+    assert not files.rewrite_whole(path, "new")
+    path.write_text("old")
+    assert files.rewrite_whole(path, "new")
+    assert [found.name for found in path.parent.iterdir()] == ["file"]
+    assert path.read_text() == "new"
