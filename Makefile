@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test drills gpu lint types contracts check lock clean
+.PHONY: help setup demo test drills gpu lint types contracts check audit lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -66,8 +66,11 @@ contracts: setup ## who may import whom
 
 check: lint types contracts test ## everything that CI runs
 
+audit: ## known vulnerabilities of the pinned dependencies; says so where they cannot be looked up
+	@$(PYTHON) .ci/audit
+
 lock: build/uv/bin/uv ## pin the dependencies anew
-	@build/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --extra synth --python-version 3.11 \
+	@build/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --extra s3 --extra synth --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header --no-emit-index-url --output-file requirements.lock
 
 clean: ## remove what was built and run

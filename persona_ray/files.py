@@ -39,6 +39,27 @@ def write_whole(path: Path, content: bytes | str) -> None:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def rewrite_whole(path: Path, content: bytes | str) -> bool:
+    """Other content for a file that is there. False, and nothing is written, where it has gone
+    meanwhile: what somebody deletes does not come back."""
+    settle(path)
+    beside = _beside(path, _DRAFT)
+    try:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        _flush(beside)
+        if _exchange(beside, path):
+            return True
+        if not path.exists():
+            return False
+        # The file system cannot exchange two names: what is deleted this moment comes back.
+        beside.replace(path)
+        return True
+    except FileNotFoundError:
+        return False
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
     """Where the block writes what is to be the file `path` once it ends; a block that fails leaves
