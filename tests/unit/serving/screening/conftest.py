@@ -23,7 +23,13 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def screening(tmp_path: Path) -> RunConfig:
+def gone_s() -> float:
+    """When a call that nobody holds ends: long, where a test is not about it."""
+    return 60
+
+
+@pytest.fixture
+def screening(tmp_path: Path, gone_s: float) -> RunConfig:
     """A configuration in which nobody waits long, and a busy machine is waited for."""
     return load_config(
         None,
@@ -32,7 +38,7 @@ def screening(tmp_path: Path) -> RunConfig:
             "screening.dialogue.silence_s=3",
             "screening.dialogue.max_turns=3",
             "screening.dialogue.part_s=20",
-            "screening.gone_s=3",
+            f"screening.gone_s={gone_s}",
         ],
     )
 

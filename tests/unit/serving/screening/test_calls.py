@@ -255,6 +255,7 @@ def test_another_replica_goes_on_where_the_line_broke(
     assert call["outcome"] == "hung_up"
 
 
+@pytest.mark.parametrize("gone_s", [3])
 def test_a_line_that_nobody_goes_on_with_ends_with_the_verdict_so_far(
     client: TestClient, key: dict[str, str], fake: Fakes
 ) -> None:

@@ -185,6 +185,7 @@ def test_the_inbox_is_read_page_by_page(client: TestClient, key: dict[str, str])
 
 
 @pytest.mark.usefixtures("loud")
+@pytest.mark.parametrize("gone_s", [3])
 def test_a_call_without_a_line_ends(
     client: TestClient, key: dict[str, str], screening: RunConfig, store: Store, fake: Fakes
 ) -> None:
