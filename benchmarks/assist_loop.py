@@ -28,8 +28,8 @@ from persona_ray.launch.assist.feedback_data import judged_pushes
 from persona_ray.launch.assist.ranker import BUNDLE, FOLDER, learn, read_samples, write
 from persona_ray.launch.assist.release import champion_of, judge
 from persona_ray.launch.assist.retrain import Retrained, retrain
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.versions import Alias
+from persona_ray.launch.versions.records import Alias
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.progress import SilentProgress
 from persona_ray.store import open_store
 from persona_ray.synth.assist.composing import compose

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.lockstep import Address, Gate, Held, failing_aloud
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.workers.job import TrainingJob
 
 if TYPE_CHECKING:
     from persona_ray.training.context import TrainContext
@@ -42,7 +42,7 @@ def sizes_of(work: TrainingJob) -> list[float]:
 
 
 def on_ray(job: Job, folder: Path) -> None:
-    from persona_ray.launch.train_workers import open_desk, run_workers
+    from persona_ray.launch.workers.ray_train import open_desk, run_workers
 
     with failing_aloud(job.address, "ray"), open_desk(lambda _: None) as desk:
         run_workers(
@@ -51,8 +51,8 @@ def on_ray(job: Job, folder: Path) -> None:
 
 
 def _worker(arguments: dict[str, Any]) -> None:
-    from persona_ray.launch.plain import threads
-    from persona_ray.launch.training_run import RayContext
+    from persona_ray.launch.workers.plain import threads
+    from persona_ray.launch.workers.run import RayContext
     from persona_ray.training.run_folder import RunFolder
 
     job, desk, run = arguments["job"], arguments["desk"], RunFolder(arguments["folder"])
@@ -69,7 +69,7 @@ def _worker(arguments: dict[str, Any]) -> None:
 
 
 def in_process(job: Job, arm: str, folder: Path) -> None:
-    from persona_ray.launch.plain import threads
+    from persona_ray.launch.workers.plain import threads
     from persona_ray.training.context import PlainContext
 
     with failing_aloud(job.address, arm), threads(job.launch):

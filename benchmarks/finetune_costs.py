@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from benchmarks.finetune_arms import course_of
 from benchmarks.shared import arguments, labelled_job
 from persona_ray.config import load_config
-from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.workers.job import TrainingJob
 
 Costs = dict[str, float]
 

@@ -16,7 +16,7 @@ from persona_ray.config import RunConfig
 from persona_ray.types import Example
 
 if TYPE_CHECKING:
-    from persona_ray.launch.job import TrainingJob
+    from persona_ray.launch.workers.job import TrainingJob
     from persona_ray.training.finetune.metrics import Scores
 
 COLD, WARM, PEER = "product, cold", "product, warm", "Trainer"

@@ -14,7 +14,7 @@ from benchmarks.finetune_runs import Work
 from persona_ray.config.space import DECAY, THRESHOLD
 
 if TYPE_CHECKING:
-    from persona_ray.launch.job import TrainingJob
+    from persona_ray.launch.workers.job import TrainingJob
     from persona_ray.training.finetune.metrics import Scores
 
 THRESHOLDS, DECAYS = (2, 4, 6, 8), (0.9, 0.95, 1.0)

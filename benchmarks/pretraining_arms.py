@@ -38,7 +38,7 @@ class Job:
 
 
 def on_ray(job: Job, folder: Path) -> None:
-    from persona_ray.launch.train_workers import open_desk, run_workers
+    from persona_ray.launch.workers.ray_train import open_desk, run_workers
 
     with failing_aloud(job.address, "ray"), open_desk(lambda _: None) as desk:
         run_workers(
@@ -47,8 +47,8 @@ def on_ray(job: Job, folder: Path) -> None:
 
 
 def _worker(arguments: dict[str, Any]) -> None:
-    from persona_ray.launch.plain import threads
-    from persona_ray.launch.training_run import RayContext
+    from persona_ray.launch.workers.plain import threads
+    from persona_ray.launch.workers.run import RayContext
     from persona_ray.training.pretrain.run import pretrain
     from persona_ray.training.run_folder import RunFolder
 
@@ -67,7 +67,7 @@ def _worker(arguments: dict[str, Any]) -> None:
 
 
 def in_process(job: Job, arm: str, folder: Path) -> None:
-    from persona_ray.launch.plain import threads
+    from persona_ray.launch.workers.plain import threads
 
     with failing_aloud(job.address, arm), threads(job.config.launch):
         if arm == "no ray":

@@ -26,7 +26,7 @@ from persona_ray.inference.clips import ClipInput
 
 if TYPE_CHECKING:
     from persona_ray.inference.judge import Judge
-    from persona_ray.serving.deployed import DeployedService
+    from persona_ray.serving.deploy.deployed import DeployedService
 
 Ask = Callable[[Sequence[ClipInput]], Awaitable[object]]
 CLIPS = 16
@@ -89,7 +89,7 @@ def deployed(config: RunConfig, name: str) -> DeployedService:
 
     from persona_ray.apps.bundles import choose_bundle
     from persona_ray.apps.personality import build_for
-    from persona_ray.serving.deployed import DeployedService, Handles
+    from persona_ray.serving.deploy.deployed import DeployedService, Handles
 
     serve.run(build_for(config, choose_bundle(config)), name=name, route_prefix=f"/{name}")
     there = [one for one in serve.status().applications[name].deployments if one != "ingress"]

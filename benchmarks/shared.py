@@ -20,7 +20,7 @@ from persona_ray.evaluation.scores import CustomerPrediction, Prediction
 if TYPE_CHECKING:
     from persona_ray.config.engine import EngineConfig
     from persona_ray.corpus.dataset import CorpusDataset
-    from persona_ray.launch.job import TrainingJob
+    from persona_ray.launch.workers.job import TrainingJob
     from persona_ray.objectives.base import PretrainingTask
     from persona_ray.training.pretrain.curve import Curve
     from persona_ray.training.pretrain.settings import PretrainSettings
@@ -99,8 +99,8 @@ def labelled_job(config: RunConfig) -> tuple[TrainingJob, tuple[Example, ...]]:
     """Fine-tuning on the labelled clips of the workspace, from the encoders that the model section
     names, none of which has read the archive; and the clips of the test split."""
     from persona_ray.launch.encoders import unpretrained
-    from persona_ray.launch.job import TrainingJob
     from persona_ray.launch.labelled import open_labelled
+    from persona_ray.launch.workers.job import TrainingJob
     from persona_ray.types import Split
 
     data = open_labelled(config)

@@ -22,7 +22,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.models.bimodal import BimodalModel, Encoded
 from persona_ray.training.context import PlainContext
 from persona_ray.training.engine.base import computes_in

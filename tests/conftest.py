@@ -49,7 +49,7 @@ def ray_cluster() -> Iterator[str]:
     processes have what the service wants of them."""
     import ray
 
-    from persona_ray.serving.proxy import ENVIRONMENT
+    from persona_ray.serving.deploy.proxy import ENVIRONMENT
 
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -12,7 +12,7 @@ from benchmarks.capacity.engine import Batches, Scale
 from benchmarks.capacity.measure import Measured, Service
 from benchmarks.capacity.system import Outcome, poisson, replay
 from persona_ray.config import load_config
-from persona_ray.serving.graph import ongoing
+from persona_ray.serving.deploy.graph import ongoing
 
 WITHIN = 0.15
 FIGURES = ("throughput /s", "p50 s", "p95 s")

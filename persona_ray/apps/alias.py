@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from persona_ray.apps.bundles import choose_bundle
 from persona_ray.errors import PersonaRayError, ServiceError
-from persona_ray.launch.versions import SCHEME, Alias, parse_reference
-from persona_ray.serving.stages import CHALLENGER, BundleChoice
+from persona_ray.launch.versions.records import SCHEME, Alias, parse_reference
+from persona_ray.serving.deploy.stages import CHALLENGER, BundleChoice
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -146,8 +146,8 @@ class RegistryVersions:
         self._config = config
 
     def named(self, reference: str) -> str:
-        from persona_ray.launch.registry import Registry
-        from persona_ray.launch.tracking import has_store
+        from persona_ray.launch.tracking.runs import has_store
+        from persona_ray.launch.versions.registry import Registry
 
         if not has_store(self._config):
             return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from persona_ray.apps.assist_models import LoadModels, choose_bundles
 from persona_ray.serving.assist.models import PARTS, AskedModels
-from persona_ray.serving.parts import InProcess
+from persona_ray.serving.deploy.parts import InProcess
 from persona_ray.watch.logs import only_errors
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.inference.assist.emotion.combine import MoodReader
     from persona_ray.inference.assist.ranking import ScriptRanker
-    from persona_ray.serving.stages import BundleChoice
+    from persona_ray.serving.deploy.stages import BundleChoice
 
 
 @dataclass(frozen=True, slots=True)

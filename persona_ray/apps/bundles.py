@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from persona_ray.errors import BundleError
 from persona_ray.files import draft_folder
-from persona_ray.launch.versions import SCHEME, Alias, parse_reference
+from persona_ray.launch.versions.records import SCHEME, Alias, parse_reference
 from persona_ray.models import manifest
-from persona_ray.serving.stages import BundleChoice
+from persona_ray.serving.deploy.stages import BundleChoice
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.launch.versions import Version
+    from persona_ray.launch.versions.records import Version
 
 
 def choose_bundle(config: RunConfig, reference: str = "") -> BundleChoice:
@@ -82,7 +82,7 @@ def _chosen(config: RunConfig, model: str, reference: str, folder: Path, none: s
 def may_be_refused(config: RunConfig) -> bool:
     """Whether `choose_bundle` is to be waited for before anything costly begins: it reads a folder
     alone, or no good bundle lies in the workspace for the case that there is no champion."""
-    from persona_ray.launch.tracking import has_store
+    from persona_ray.launch.tracking.runs import has_store
 
     if config.serving.bundle:
         return not config.serving.bundle.startswith(SCHEME)
@@ -97,7 +97,7 @@ def may_be_refused(config: RunConfig) -> bool:
 
 def find_bundle(config: RunConfig, choice: BundleChoice) -> Path:
     """The folder of `choice` on this machine: where it lay if it is there, else as registered."""
-    from persona_ray.launch.registry import resolve_bundle
+    from persona_ray.launch.versions.registry import resolve_bundle
 
     for folder in (Path(choice.folder), Path(choice.reference)):
         if folder.is_dir() and manifest.digest(folder) == choice.digest:
@@ -131,8 +131,8 @@ def _link(source: str, target: str) -> None:
 
 
 def _champion(config: RunConfig, model: str) -> Version | None:
-    from persona_ray.launch.registry import Registry
-    from persona_ray.launch.tracking import has_store
+    from persona_ray.launch.tracking.runs import has_store
+    from persona_ray.launch.versions.registry import Registry
 
     if not has_store(config):
         return None
@@ -140,14 +140,14 @@ def _champion(config: RunConfig, model: str) -> Version | None:
 
 
 def _version(config: RunConfig, reference: str) -> Version:
-    from persona_ray.launch.registry import Registry
+    from persona_ray.launch.versions.registry import Registry
 
     model, version = parse_reference(reference)
     return Registry.open(config, model).find(version)
 
 
 def _registered(config: RunConfig, version: Version) -> BundleChoice:
-    from persona_ray.launch.registry import Registry
+    from persona_ray.launch.versions.registry import Registry
 
     folder = Registry.open(config, version.model).fetch(version)
     return BundleChoice(

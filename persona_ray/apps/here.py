@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from persona_ray.apps.assist_models import AssistBundles
     from persona_ray.config import RunConfig
-    from persona_ray.serving.stages import BundleChoice
+    from persona_ray.serving.deploy.stages import BundleChoice
 
 _WAKE_S = 3600.0
 Say = Callable[[str], None]
@@ -111,8 +111,8 @@ def serve_here(
     everything would be open to other machines, BundleError where there is nothing good to serve.
     """
     from persona_ray.launch.cluster import connect
+    from persona_ray.serving.deploy.proxy import ENVIRONMENT
     from persona_ray.serving.gate import check_open
-    from persona_ray.serving.proxy import ENVIRONMENT
     from persona_ray.serving.tls import http_options
 
     check_open(config.serving)

@@ -18,8 +18,8 @@ from persona_ray.serving.models_desk import (
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.launch.paired import BundleComparison
-    from persona_ray.launch.versions import Version
+    from persona_ray.launch.versions.paired import BundleComparison
+    from persona_ray.launch.versions.records import Version
     from persona_ray.progress import Progress
 
 
@@ -31,8 +31,8 @@ class RegistryDesk:
         self._config = config
 
     def registry(self) -> RegistryView:
-        from persona_ray.launch.registry import Registry
-        from persona_ray.launch.tracking import OFF, has_store
+        from persona_ray.launch.tracking.runs import OFF, has_store
+        from persona_ray.launch.versions.registry import Registry
 
         if self._config.tracking.url == OFF:
             raise TrackingError("tracking.url is off, so there is no registry: leave it empty")
@@ -55,7 +55,7 @@ class RegistryDesk:
         )
 
     def detail(self, number: int) -> DetailView:
-        from persona_ray.launch import kept
+        from persona_ray.launch.tracking import kept
 
         version = self._find(number)
         return DetailView(
@@ -65,17 +65,17 @@ class RegistryDesk:
         )
 
     def plot(self, number: int, name: str) -> bytes:
-        from persona_ray.launch import kept
+        from persona_ray.launch.tracking import kept
 
         return kept.plot(self._config, self._find(number), name)
 
     def compare(self, first: int, second: int, progress: Progress) -> ComparisonView:
-        from persona_ray.launch.promotion import compare
+        from persona_ray.launch.versions.promotion import compare
 
         return _comparison(compare(self._config, str(first), str(second), progress))
 
     def promote(self, number: int, reason: str, force: bool, progress: Progress) -> PromotionView:
-        from persona_ray.launch.promotion import promote
+        from persona_ray.launch.versions.promotion import promote
 
         done = promote(self._config, str(number), progress, force, reason)
         compared = None if isinstance(done.comparison, str) else _comparison(done.comparison)
@@ -89,19 +89,19 @@ class RegistryDesk:
         )
 
     def rollback(self, reason: str) -> RollbackView:
-        from persona_ray.launch.promotion import rollback
+        from persona_ray.launch.versions.promotion import rollback
 
         former, left = rollback(self._config, reason)
         return RollbackView(version=former.number, left=left.number)
 
     def _find(self, number: int) -> Version:
-        from persona_ray.launch.registry import Registry
+        from persona_ray.launch.versions.registry import Registry
 
         return Registry.open(self._config).find(str(number))
 
 
 def _version(version: Version) -> VersionView:
-    from persona_ray.launch.promotion import JUDGEMENT, ROLLED_BACK
+    from persona_ray.launch.versions.promotion import JUDGEMENT, ROLLED_BACK
 
     customers = version.tags.get("customers", "")
     return VersionView(

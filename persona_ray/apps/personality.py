@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from persona_ray.serving.application import BuildRouter
-    from persona_ray.serving.graph import Served
+    from persona_ray.serving.deploy.graph import Served
+    from persona_ray.serving.deploy.stages import BundleChoice
     from persona_ray.serving.service import PersonalityService
-    from persona_ray.serving.stages import BundleChoice
 
 
 def build(args: dict[str, Any]) -> Application:
@@ -39,7 +39,7 @@ def build_for(
 ) -> Application:
     """The application of a configuration with these bundles. `followed`: a deployment of its own
     sees to it that they are what their aliases name. `version`: as `Graph` has it."""
-    from persona_ray.serving.graph import Graph
+    from persona_ray.serving.deploy.graph import Graph
 
     # Replicas may run in another folder.
     config = config.model_copy(update={"workspace": config.workspace.absolute()})
@@ -103,7 +103,7 @@ def make_app(
 
 
 def _served(config: RunConfig, choice: BundleChoice) -> Served:
-    from persona_ray.serving.graph import Served
+    from persona_ray.serving.deploy.graph import Served
 
     modality = read_contract(find_bundle(config, choice)).modality
     return Served(choice, modality is not Modality.TEXT, modality is not Modality.SPEECH)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from persona_ray.config import RunConfig
+    from persona_ray.serving.deploy.stages import BundleChoice
     from persona_ray.serving.screening.models import AskedModels, Models
     from persona_ray.serving.screening.services import ScreeningServices
-    from persona_ray.serving.stages import BundleChoice
     from persona_ray.store import Store
 
 _ABOUT = """\

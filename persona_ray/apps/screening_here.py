@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from persona_ray.apps.bundles import choose_category, find_bundle
-from persona_ray.serving.parts import InProcess
+from persona_ray.serving.deploy.parts import InProcess
 from persona_ray.serving.screening.models import PARTS, AskedModels
 from persona_ray.watch.logs import only_errors
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.inference.screening.records import Channel, VoiceVerdict
     from persona_ray.inference.screening.voice_library import VoiceLibrary
+    from persona_ray.serving.deploy.stages import BundleChoice
     from persona_ray.serving.screening.models import VoiceSeen
-    from persona_ray.serving.stages import BundleChoice
     from persona_ray.types import Samples
 
 

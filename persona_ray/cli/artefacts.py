@@ -11,7 +11,7 @@ from rich.table import Table
 from persona_ray.cli.options import ConfigPath, Overrides, read
 
 if TYPE_CHECKING:
-    from persona_ray.launch.artefacts import Artefacts, Part
+    from persona_ray.launch.storage.artefacts import Artefacts, Part
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +49,7 @@ def list_parts(config: ConfigPath = None, overrides: Overrides = None) -> None:
 
 
 def _open(config: ConfigPath, overrides: Overrides) -> Artefacts:
-    from persona_ray.launch.artefacts import Artefacts
+    from persona_ray.launch.storage.artefacts import Artefacts
     from persona_ray.progress import RichProgress
 
     return Artefacts(read(config, overrides), RichProgress())

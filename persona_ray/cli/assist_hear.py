@@ -64,7 +64,7 @@ def _moods(run: RunConfig) -> MoodReader:
     from persona_ray.inference.assist.emotion.combine import MoodReader, Weights
     from persona_ray.inference.assist.emotion.lexicon import load_lexicon
     from persona_ray.inference.assist.emotion.model import EmotionReader
-    from persona_ray.launch.registry import resolve_bundle
+    from persona_ray.launch.versions.registry import resolve_bundle
 
     config = run.assist.emotion
     model = EmotionReader.load(resolve_bundle(run, config.bundle)) if config.bundle else None

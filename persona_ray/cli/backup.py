@@ -62,7 +62,7 @@ def list_(target: Place) -> None:
 
     from persona_ray.launch.backup.record import names
     from persona_ray.launch.backup.record import read as read_backup
-    from persona_ray.launch.object_store import ObjectStore
+    from persona_ray.launch.storage.object_store import ObjectStore
 
     place = ObjectStore.open(target)
     there = names(place)

@@ -14,7 +14,7 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from persona_ray.launch.paired import BundleComparison
+    from persona_ray.launch.versions.paired import BundleComparison
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +34,7 @@ def register(
 
     `finetune` does it by itself (tracking.challenger). The same bundle is registered once.
     """
-    from persona_ray.launch.promotion import register as add
+    from persona_ray.launch.versions.promotion import register as add
 
     run = read(config, overrides)
     version = add(run, bundle or run.bundle_dir)
@@ -48,8 +48,8 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     `dev clips` is the accuracy on the dev split when training ended, `test clips` that on held-out
     customers where it was evaluated; `customers` were heard, `forgotten` of them forgotten since.
     """
-    from persona_ray.launch.promotion import JUDGEMENT
-    from persona_ray.launch.registry import Registry
+    from persona_ray.launch.versions.promotion import JUDGEMENT
+    from persona_ray.launch.versions.registry import Registry
 
     registry = Registry.open(read(config, overrides))
     versions = registry.versions()
@@ -90,7 +90,7 @@ def promote(
     refused (exit code 6) when the whole 95 % interval of the difference in clip accuracy, by a
     paired bootstrap over customers, lies below zero.
     """
-    from persona_ray.launch.promotion import promote as make_champion
+    from persona_ray.launch.versions.promotion import promote as make_champion
     from persona_ray.progress import RichProgress
 
     run = read(config, overrides)
@@ -104,7 +104,7 @@ def rollback(
     overrides: Overrides = None,
 ) -> None:
     """Make the champion before the present one champion again."""
-    from persona_ray.launch.promotion import rollback as put_back
+    from persona_ray.launch.versions.promotion import rollback as put_back
 
     former, left = put_back(read(config, overrides), reason)
     typer.echo(f"{former} is champion again, {left} is not")
@@ -118,7 +118,7 @@ def compare(
     overrides: Overrides = None,
 ) -> None:
     """Two bundles on the same clips of held-out customers whom neither has heard."""
-    from persona_ray.launch.promotion import compare as compare_two
+    from persona_ray.launch.versions.promotion import compare as compare_two
     from persona_ray.progress import RichProgress
 
     _print_comparison(compare_two(read(config, overrides), first, second, RichProgress()))
@@ -154,7 +154,7 @@ def lineage(
 
 
 def _print_bundles(run: RunConfig, customer: str) -> None:
-    from persona_ray.launch.lineage import bundles_of
+    from persona_ray.launch.versions.lineage import bundles_of
     from persona_ray.models.lineage import Use
 
     found = bundles_of(run, customer)
@@ -170,8 +170,8 @@ def _print_bundles(run: RunConfig, customer: str) -> None:
 
 
 def _print_customers(run: RunConfig, version: str, bundle: str, out: Path | None) -> None:
-    from persona_ray.launch.lineage import write_csv
-    from persona_ray.launch.registry import Registry, resolve_bundle
+    from persona_ray.launch.versions.lineage import write_csv
+    from persona_ray.launch.versions.registry import Registry, resolve_bundle
     from persona_ray.models.lineage import Lineage, Use
 
     if version:

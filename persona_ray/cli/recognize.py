@@ -56,7 +56,7 @@ def recognize(
     """
     from persona_ray.inference.clips import combine
     from persona_ray.inference.personality import PersonalityRecognizer
-    from persona_ray.launch.registry import resolve_bundle
+    from persona_ray.launch.versions.registry import resolve_bundle
 
     recordings, calls, texts = audio or [], call or [], text or []
     if not recordings and not calls and not texts:

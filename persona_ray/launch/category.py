@@ -11,11 +11,11 @@ from persona_ray.config import RunConfig
 from persona_ray.corpus.dialogues import Dialogue, deal, fingerprint, prefix, read_dialogues
 from persona_ray.errors import ConfigError
 from persona_ray.evaluation.categories import ALL, CategoryReport
-from persona_ray.launch.category_promotion import register
-from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled
+from persona_ray.launch.storage.copies import copied
 from persona_ray.launch.text_model import TextTraining, trained
-from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.tracking.runs import check_tracking
+from persona_ray.launch.versions.category import register
 from persona_ray.launch.watching import counted
 from persona_ray.progress import Progress
 from persona_ray.types import Example, Split

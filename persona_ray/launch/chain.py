@@ -157,7 +157,7 @@ def _train(
     progress: JobWatch,
     tower: Tower,
 ) -> Trained:
-    from persona_ray.launch.tracking import tracked
+    from persona_ray.launch.tracking.runs import tracked
 
     launch = pretrain_plain if config.launch.backend == "plain" else pretrain_on_ray
     section: BaseModel = getattr(config.pretraining, tower)

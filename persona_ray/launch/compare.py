@@ -73,7 +73,7 @@ def _run_plain(
     stage: Stage,
     vectors: VectorCache | None,
 ) -> dict[int, list[Prediction]]:
-    from persona_ray.launch.plain import threads
+    from persona_ray.launch.workers.plain import threads
 
     answers = {}
     with threads(config.launch):

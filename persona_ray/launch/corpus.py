@@ -11,9 +11,9 @@ from persona_ray.corpus.pipeline import CorpusSummary
 from persona_ray.corpus.records import DropReason
 from persona_ray.errors import CorpusError
 from persona_ray.launch.cluster import connect
-from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled, read_journal
 from persona_ray.launch.reference import outcomes
+from persona_ray.launch.storage.copies import copied
 from persona_ray.launch.watching import counted
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress

@@ -31,10 +31,8 @@ from persona_ray.evaluation.scores import Prediction, majority, score_clips, sco
 from persona_ray.inference.clips import ClipInput, combine
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.launch.compare import compare_modalities
-from persona_ray.launch.copies import copied
 from persona_ray.launch.corpus import STAGE as CORPUS_STAGE
 from persona_ray.launch.encoders import unpretrained
-from persona_ray.launch.figures import keep_evaluation
 from persona_ray.launch.finetune import HISTORY
 from persona_ray.launch.journal import journalled, read_journal
 from persona_ray.launch.judgement import check_facts, judge
@@ -47,6 +45,8 @@ from persona_ray.launch.parts import (
     pretraining_part,
     training_run,
 )
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.tracking.figures import keep_evaluation
 from persona_ray.launch.watching import counted
 from persona_ray.models.manifest import digest, read_contract
 from persona_ray.progress import Progress

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
 from persona_ray.launch.cluster import connected
-from persona_ray.launch.copies import copied
 from persona_ray.launch.encoders import content, pretrained
-from persona_ray.launch.figures import training_plots
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
-from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.lineage import lineage_of
-from persona_ray.launch.promotion import register_challenger
 from persona_ray.launch.reference import training_reference
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.tracking.figures import training_plots
+from persona_ray.launch.tracking.runs import check_tracking, tracked
+from persona_ray.launch.versions.lineage import lineage_of
+from persona_ray.launch.versions.promotion import register_challenger
 from persona_ray.launch.watching import counted
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.objectives.temperature import LEAST_ANSWERS
 from persona_ray.progress import Progress
 from persona_ray.training.run_folder import RunFolder

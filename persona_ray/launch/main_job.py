@@ -9,13 +9,13 @@ from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import ConfigError
 from persona_ray.launch.annotate import import_annotations
 from persona_ray.launch.cluster import connected
-from persona_ray.launch.copies import copied
 from persona_ray.launch.corpus import build_corpus, check_clips
 from persona_ray.launch.encoders import check_starts, fed
 from persona_ray.launch.evaluate import EvaluationResult, evaluate_run
 from persona_ray.launch.finetune import finetune
 from persona_ray.launch.pretrain import pretrain_speech, pretrain_text
-from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.tracking.runs import check_tracking
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
 from persona_ray.watch.process import watched

@@ -14,11 +14,11 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
 from persona_ray.launch.chain import Chain, Link, finished, run_chain
 from persona_ray.launch.cluster import connected
-from persona_ray.launch.copies import copied
 from persona_ray.launch.corpus import no_clips
 from persona_ray.launch.encoders import Tower, absolute, check_starts, content
 from persona_ray.launch.journal import journalled
-from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.tracking.runs import check_tracking
 from persona_ray.launch.unlabelled import UnlabelledClips, open_unlabelled
 from persona_ray.launch.watching import counted
 from persona_ray.launch.workspace import check_workspace

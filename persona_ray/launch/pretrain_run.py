@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
 from persona_ray.errors import TrainingError
-from persona_ray.launch.training_run import run_here, run_on_ray
+from persona_ray.launch.workers.run import run_here, run_on_ray
 from persona_ray.training.run_folder import RunFolder
 
 if TYPE_CHECKING:

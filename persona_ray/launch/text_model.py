@@ -14,15 +14,15 @@ from persona_ray.errors import TrainingError
 from persona_ray.launch.cluster import connected
 from persona_ray.launch.encoders import content
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
-from persona_ray.launch.job import TrainingJob
-from persona_ray.launch.lineage import lineage_of
-from persona_ray.launch.tracking import tracked
+from persona_ray.launch.tracking.runs import tracked
+from persona_ray.launch.versions.lineage import lineage_of
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.progress import Progress
 from persona_ray.types import Example, Split
 
 if TYPE_CHECKING:
     from persona_ray.config.learning import ModelConfig, TrainingConfig
-    from persona_ray.launch.tracker import Tracker
+    from persona_ray.launch.tracking.tracker import Tracker
     from persona_ray.training.finetune.history import EpochResult
     from persona_ray.types import Samples
 

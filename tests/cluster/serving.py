@@ -13,7 +13,7 @@ from persona_ray.apps.bundles import choose_bundle
 from persona_ray.apps.personality import build_for
 from persona_ray.config import RunConfig, load_config
 from persona_ray.models.bundle import contract_of, save_bundle
-from persona_ray.serving.deployed import DeployedService, Handles
+from persona_ray.serving.deploy.deployed import DeployedService, Handles
 from tests.unit.models.test_bimodal import small_model
 
 PORT = 18_653

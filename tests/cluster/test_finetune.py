@@ -11,7 +11,7 @@ from persona_ray.config.learning import LaunchConfig
 from persona_ray.config.watching import TracesConfig
 from persona_ray.errors import TrainingError
 from persona_ray.launch.finetune_run import Finetuned, fit_on_ray, fit_plain
-from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.training.finetune.history import EpochResult, Phase
 from persona_ray.types import Split
 from persona_ray.watch import spans

@@ -126,7 +126,7 @@ class TestService:
     def test_its_colours_are_the_jobs(self, serve: Any, tmp_path: Path, repository: Path) -> None:
         from persona_ray.apps.bundles import choose_bundle
         from persona_ray.apps.personality import build_for
-        from persona_ray.serving.deployed import DeployedService, Handles
+        from persona_ray.serving.deploy.deployed import DeployedService, Handles
         from persona_ray.serving.service import Recording
 
         root = repository / "demo" / "archive"

@@ -28,12 +28,12 @@ from persona_ray.apps.alias import (
 from persona_ray.apps.bundles import choose_bundle, find_bundle
 from persona_ray.apps.personality import build_for, make_app
 from persona_ray.config import RunConfig, load_config
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.versions import Alias
+from persona_ray.launch.versions.records import Alias
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models.bundle import contract_of, save_bundle
-from persona_ray.serving.graph import Graph, Served
-from persona_ray.serving.ingress import IngressDeployment
-from persona_ray.serving.stages import BundleChoice
+from persona_ray.serving.deploy.graph import Graph, Served
+from persona_ray.serving.deploy.ingress import IngressDeployment
+from persona_ray.serving.deploy.stages import BundleChoice
 from persona_ray.store import open_store
 from tests.unit.inference.test_personality import clips
 from tests.unit.models.test_bimodal import RATE_HZ, small_model

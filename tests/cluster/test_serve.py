@@ -25,11 +25,11 @@ from persona_ray.errors import NotAudioError, ServiceBusyError
 from persona_ray.inference.clips import ClipInput, ClipRecognition, SentenceRecognition
 from persona_ray.inference.hearing import Hearing
 from persona_ray.inference.personality import PersonalityRecognizer
-from persona_ray.serving.deployed import DeployedService
-from persona_ray.serving.graph import Graph, Served
+from persona_ray.serving.deploy.deployed import DeployedService
+from persona_ray.serving.deploy.graph import Graph, Served
+from persona_ray.serving.deploy.stages import BundleChoice
 from persona_ray.serving.local import LocalService
 from persona_ray.serving.service import Answered, PersonalityService, Recording
-from persona_ray.serving.stages import BundleChoice
 from persona_ray.types import NothingUsable, Recognition
 from tests.cluster.serving import (
     CALL,
@@ -238,7 +238,7 @@ async def test_a_replica_that_dies_under_a_request_loses_nothing(
         if not replicas(name, node):
             continue
         caplog.clear()
-        with caplog.at_level(logging.WARNING, logger="persona_ray.serving.deployed"):
+        with caplog.at_level(logging.WARNING, logger="persona_ray.serving.deploy.deployed"):
             async with traffic(deployed, streams=8) as answers:
                 # A replica may have been between two requests.
                 for _ in range(3):

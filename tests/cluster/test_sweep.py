@@ -62,7 +62,7 @@ def config(workspace: Path, **changes: Any) -> RunConfig:
 
 def from_scratch(run: RunConfig, values: dict[str, Any], cache: Path) -> list[Any]:
     """The epochs of a run of its own, with nothing shared but vectors on the disk."""
-    from persona_ray.launch.job import TrainingJob
+    from persona_ray.launch.workers.job import TrainingJob
 
     its = with_values(run, values)
     job = TrainingJob(its.model, its.training, LABELS, TRAIN, DEV, Toys())

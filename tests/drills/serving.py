@@ -26,10 +26,10 @@ from persona_ray.inference.clips import ClipInput, ClipRecognition
 from persona_ray.inference.hearing import Hearing
 from persona_ray.inference.personality import PersonalityRecognizer
 from persona_ray.models.bundle import contract_of, save_bundle
-from persona_ray.serving.deployments import Asr, Whole
-from persona_ray.serving.proxy import ENVIRONMENT
+from persona_ray.serving.deploy.deployments import Asr, Whole
+from persona_ray.serving.deploy.proxy import ENVIRONMENT
+from persona_ray.serving.deploy.stages import FindBundle
 from persona_ray.serving.schemas import clip_answer
-from persona_ray.serving.stages import FindBundle
 from persona_ray.types import Transcript, Word
 from tests.conftest import REPOSITORY
 from tests.drills.load import Asked, Upload
@@ -162,8 +162,8 @@ class Service:
 
         config = self.config(bundle)
         with (
-            mock.patch("persona_ray.serving.graph.Asr", StandInAsr),
-            mock.patch("persona_ray.serving.graph.Whole", StandInWhole),
+            mock.patch("persona_ray.serving.deploy.graph.Asr", StandInAsr),
+            mock.patch("persona_ray.serving.deploy.graph.Whole", StandInWhole),
         ):
             app = build_for(config, choose_bundle(config, str(bundle)), version=self.version)
             serve.run(app, name=APP, route_prefix="/")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.training.finetune.history import History
 from persona_ray.types import Split
 from tests.drills.runs import Run, drive

@@ -6,7 +6,7 @@ import os
 import sys
 
 from persona_ray.config import load_config
-from persona_ray.serving.proxy import ENVIRONMENT
+from persona_ray.serving.deploy.proxy import ENVIRONMENT
 from persona_ray.serving.tls import http_options
 
 

@@ -10,9 +10,9 @@ import pytest
 from persona_ray.errors import StorageError
 from persona_ray.launch.backup.making import create, verify
 from persona_ray.launch.backup.restoring import restore
-from persona_ray.launch.promotion import register
-from persona_ray.launch.registry import Registry, resolve_bundle
-from persona_ray.launch.versions import Alias
+from persona_ray.launch.versions.promotion import register
+from persona_ray.launch.versions.records import Alias
+from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.manifest import digest
 from persona_ray.progress import SilentProgress
 from persona_ray.store import open_store

@@ -19,8 +19,8 @@ import pytest
 from persona_ray.config import RunConfig, load_config, write_config
 from persona_ray.config.corpus import DEFAULT_QUERY
 from persona_ray.corpus.dataset import CorpusDataset
-from persona_ray.launch.artefacts import Artefacts
-from persona_ray.launch.registry import Registry
+from persona_ray.launch.storage.artefacts import Artefacts
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.progress import SilentProgress
 from persona_ray.store import open_store
 from tests.drills.nodes import RAY, Nodes, cluster, wait_for

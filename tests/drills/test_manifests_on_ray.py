@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from persona_ray.config.corpus import DEFAULT_QUERY
-from persona_ray.serving.proxy import ENVIRONMENT
+from persona_ray.serving.deploy.proxy import ENVIRONMENT
 from tests.drills.nodes import Nodes, cluster, free_port, wait_for
 from tests.drills.serving import bundles
 from tests.unit.infra.manifests import KUBERNETES, documents

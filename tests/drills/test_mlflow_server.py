@@ -11,9 +11,9 @@ import pytest
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import BundleError, TrackingError
-from persona_ray.launch.registry import Registry, resolve_bundle
-from persona_ray.launch.tracking import tracked
-from persona_ray.launch.versions import Alias
+from persona_ray.launch.tracking.runs import tracked
+from persona_ray.launch.versions.records import Alias
+from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.models.manifest import digest
 from tests.services import S3, mlflow_server

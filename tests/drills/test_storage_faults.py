@@ -21,7 +21,7 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.corpus.dataset import CorpusDataset
 from persona_ray.corpus.pipeline import build_corpus
 from persona_ray.errors import StorageAwayError
-from persona_ray.launch.artefacts import Artefacts
+from persona_ray.launch.storage.artefacts import Artefacts
 from persona_ray.progress import SilentProgress
 from persona_ray.serving.application import Services, build_app
 from persona_ray.serving.routes.jobs import jobs

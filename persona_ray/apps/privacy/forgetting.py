@@ -17,7 +17,7 @@ from persona_ray.apps.privacy.receipts import Learned, Receipt, Remains, write_r
 from persona_ray.apps.privacy.terms import in_words
 from persona_ray.errors import StoreError
 from persona_ray.files import locked
-from persona_ray.launch.tracking import OFF
+from persona_ray.launch.tracking.runs import OFF
 from persona_ray.store.audit import acting
 from persona_ray.store.open import open_audited
 
@@ -59,7 +59,7 @@ def forget(
     another forgetting is under way, CorpusError while a build or a recognition of the archive is,
     and what databases, registry and storage raise: then nothing is signed.
     """
-    from persona_ray.launch.copies import mirrored
+    from persona_ray.launch.storage.copies import mirrored
 
     person.named()
     lock = config.workspace / _LOCK

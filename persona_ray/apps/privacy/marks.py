@@ -25,9 +25,9 @@ def mark(config: RunConfig, customer: str, digest: str, now: datetime) -> list[L
 
 
 def _registered(config: RunConfig, customer: str, digest: str, now: datetime) -> Iterator[Learned]:
-    from persona_ray.launch.registry import Registry
-    from persona_ray.launch.tracking import OFF
-    from persona_ray.launch.versions import FORGOTTEN
+    from persona_ray.launch.tracking.runs import OFF
+    from persona_ray.launch.versions.records import FORGOTTEN
+    from persona_ray.launch.versions.registry import Registry
 
     if config.tracking.url == OFF:
         return

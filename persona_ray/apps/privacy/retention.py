@@ -60,7 +60,7 @@ def apply_retention(
     Killed at any moment, it goes on when it is called again. Raises CorpusError while a build or a
     recognition of the archive is at work.
     """
-    from persona_ray.launch.copies import mirrored
+    from persona_ray.launch.storage.copies import mirrored
 
     now = now or datetime.now(UTC)
     with open_audited(config) as store:

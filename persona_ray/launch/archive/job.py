@@ -32,12 +32,12 @@ from persona_ray.launch.archive.worker import (
     worker_of_its_own,
 )
 from persona_ray.launch.cluster import connected
-from persona_ray.launch.copies import copied
 from persona_ray.launch.evaluated import references
-from persona_ray.launch.identity import identify
-from persona_ray.launch.plain import torch_threads
-from persona_ray.launch.registry import resolve_bundle
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.versions.identity import identify
+from persona_ray.launch.versions.registry import resolve_bundle
 from persona_ray.launch.watching import counted
+from persona_ray.launch.workers.plain import torch_threads
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.models.manifest import labelling, verify
 from persona_ray.progress import Progress

@@ -16,12 +16,12 @@ from persona_ray.evaluation.emotions import FITTED, FIXED, LABELS, EmotionReport
 from persona_ray.evaluation.paired import compare_paired
 from persona_ray.inference.assist.emotion.examples import Labelled, labelled
 from persona_ray.inference.assist.emotion.lexicon import load_lexicon
-from persona_ray.launch import succession
-from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled
-from persona_ray.launch.succession import Comparison, unheard
+from persona_ray.launch.storage.copies import copied
 from persona_ray.launch.text_model import TextTraining, trained
-from persona_ray.launch.tracking import check_tracking
+from persona_ray.launch.tracking.runs import check_tracking
+from persona_ray.launch.versions import succession
+from persona_ray.launch.versions.succession import Comparison, unheard
 from persona_ray.launch.watching import counted
 from persona_ray.progress import Progress
 from persona_ray.types import Split

@@ -17,10 +17,10 @@ from persona_ray.inference.assist.library import load_library
 from persona_ray.launch.assist.asked import AskedTurn, asked_turns, pairs_of, replies_of
 from persona_ray.launch.assist.judging import best_scores, judged_turns
 from persona_ray.launch.assist.ranker_report import judge
-from persona_ray.launch.copies import copied
 from persona_ray.launch.journal import journalled
-from persona_ray.launch.registry import resolve_bundle
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.tracking.runs import check_tracking, tracked
+from persona_ray.launch.versions.registry import resolve_bundle
 from persona_ray.launch.watching import counted
 from persona_ray.models.lineage import Heard, Lineage, Use
 from persona_ray.progress import Progress
@@ -197,7 +197,7 @@ def learn(
 ) -> Learned:
     """Train on the pairs of train, stop by those of dev, calibrate on the turns of dev. Raises
     TrainingError."""
-    from persona_ray.launch.plain import torch_threads
+    from persona_ray.launch.workers.plain import torch_threads
     from persona_ray.models.ranker.records import item_of
     from persona_ray.training.ranker import fit_ranker
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from persona_ray.evaluation.ranking import compare_ranking
 from persona_ray.inference.assist.ranking import TowerRanker
-from persona_ray.launch import succession
 from persona_ray.launch.assist.judging import ranked_by
-from persona_ray.launch.succession import Comparison, unheard
+from persona_ray.launch.versions import succession
+from persona_ray.launch.versions.succession import Comparison, unheard
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig

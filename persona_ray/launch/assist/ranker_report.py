@@ -71,7 +71,7 @@ def judge(
 
 def text_alone(config: RunConfig, samples: Samples, library: ScriptLibrary) -> Targets:
     """The same towers, trained and asked without a feature of sentence or script."""
-    from persona_ray.launch.plain import torch_threads
+    from persona_ray.launch.workers.plain import torch_threads
     from persona_ray.models.ranker.bundle import ranker_contract
     from persona_ray.models.ranker.records import item_of
     from persona_ray.training.ranker import fit_ranker

@@ -14,9 +14,9 @@ from persona_ray.evaluation.release import Earned, ReleaseReport, decide
 from persona_ray.inference.assist.ranking import Bm25Ranker, TowerRanker
 from persona_ray.launch.assist.estimates import Estimates, estimate
 from persona_ray.launch.assist.feedback_data import split_of_person
-from persona_ray.launch.promotion import JUDGEMENT
-from persona_ray.launch.succession import crown
-from persona_ray.launch.versions import Alias
+from persona_ray.launch.versions.promotion import JUDGEMENT
+from persona_ray.launch.versions.records import Alias
+from persona_ray.launch.versions.succession import crown
 from persona_ray.types import Split
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from persona_ray.conversation import ScriptLibrary
     from persona_ray.inference.assist.ranking import ScriptRanker
     from persona_ray.launch.assist.feedback_data import JudgedPush
-    from persona_ray.launch.registry import Registry
-    from persona_ray.launch.versions import Version
+    from persona_ray.launch.versions.records import Version
+    from persona_ray.launch.versions.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

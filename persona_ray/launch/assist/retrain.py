@@ -30,9 +30,9 @@ from persona_ray.launch.assist.feedback_data import (
 from persona_ray.launch.assist.judging import judged_turns
 from persona_ray.launch.assist.ranker import Samples, learn, mood_reader, read_samples, write
 from persona_ray.launch.assist.release import Champion, champion_of, judge, release
-from persona_ray.launch.copies import copied
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.tracking.runs import check_tracking, tracked
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.launch.watching import counted
 from persona_ray.progress import Progress
 from persona_ray.store import Store, open_store

@@ -13,8 +13,8 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import BackupError
 from persona_ray.launch.backup.record import Backup, RegistryPart, StorePart, names, read
 from persona_ray.launch.backup.registry import keep_registry
-from persona_ray.launch.object_store import ObjectStore, StoredFile
-from persona_ray.launch.tracking import has_store
+from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
+from persona_ray.launch.tracking.runs import has_store
 from persona_ray.progress import Progress
 from persona_ray.store.database import Database
 from persona_ray.store.dump import count_rows, dump_rows

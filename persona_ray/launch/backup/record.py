@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from persona_ray.errors import BackupError
-from persona_ray.launch.object_store import ObjectStore, StoredFile
+from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
 
 _NAME = re.compile(r"^backup-\d{8}T\d{6}Z$")
 

@@ -19,10 +19,10 @@ from typing import Any
 from persona_ray.config import RunConfig
 from persona_ray.errors import BackupError, BundleError, RegistryError
 from persona_ray.launch.backup.record import RegistryPart
-from persona_ray.launch.object_store import ObjectStore, StoredFile
-from persona_ray.launch.registry import ARTIFACT, PREFIX, Registry, failures_named
-from persona_ray.launch.tracking import create_run, log_rows, mlflow_client
-from persona_ray.launch.tracking_store import TrackingStore, open_store
+from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
+from persona_ray.launch.tracking.place import TrackingStore, open_store
+from persona_ray.launch.tracking.runs import create_run, log_rows, mlflow_client
+from persona_ray.launch.versions.registry import ARTIFACT, PREFIX, Registry, failures_named
 
 _DESCRIPTION = "model.json"
 

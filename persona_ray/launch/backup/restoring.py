@@ -11,7 +11,7 @@ from persona_ray.errors import BackupError
 from persona_ray.launch.backup.making import BOTH, Part, verify
 from persona_ray.launch.backup.record import Backup, read
 from persona_ray.launch.backup.registry import check_free, restore_model
-from persona_ray.launch.object_store import ObjectStore
+from persona_ray.launch.storage.object_store import ObjectStore
 from persona_ray.progress import Progress
 from persona_ray.store.database import Database
 from persona_ray.store.dump import Dump, restore_rows

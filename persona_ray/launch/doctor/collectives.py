@@ -90,7 +90,7 @@ class _Worker:
         import torch
         from torch import distributed
 
-        from persona_ray.launch.torch_group import interface_of
+        from persona_ray.launch.workers.torch_group import interface_of
 
         name = interface_of(ray.util.get_node_ip_address(), psutil.net_if_addrs())
         if name:

@@ -13,10 +13,10 @@ from sqlalchemy.engine import URL
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError, StoreError
 from persona_ray.launch.doctor.finding import NotWellError, not_applicable, warning
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import OFF, has_store
-from persona_ray.launch.tracking_store import open_store as open_tracking
-from persona_ray.launch.versions import Alias
+from persona_ray.launch.tracking.place import open_store as open_tracking
+from persona_ray.launch.tracking.runs import OFF, has_store
+from persona_ray.launch.versions.records import Alias
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models.contract import RankerContract
 from persona_ray.models.manifest import verify
 from persona_ray.store.database import Database

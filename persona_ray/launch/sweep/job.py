@@ -9,15 +9,15 @@ from dataclasses import replace
 from persona_ray.config import RunConfig
 from persona_ray.config.space import check_combinations, combinations, corners, space_of
 from persona_ray.errors import ConfigError
-from persona_ray.launch.copies import copied
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.stopping import stop_on_signal
+from persona_ray.launch.storage.copies import copied
 from persona_ray.launch.sweep.plan import plan_sweep, with_folders
 from persona_ray.launch.sweep.result import SweepResult, best_config, write_results
 from persona_ray.launch.sweep.state import SweepState
 from persona_ray.launch.sweep.tune import check_search
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.tracking.runs import check_tracking, tracked
 from persona_ray.launch.watching import counted
+from persona_ray.launch.workers.stopping import stop_on_signal
 from persona_ray.launch.workspace import check_workspace
 from persona_ray.progress import Progress
 from persona_ray.watch.process import watched

@@ -15,8 +15,8 @@ from persona_ray.config.space import Values, with_values
 from persona_ray.config.sweep import Distribution, SweepConfig
 from persona_ray.errors import ConfigError, TrainingError
 from persona_ray.launch.encoders import TOWERS, absolute, content, pretrained, unpretrained
-from persona_ray.launch.job import TrainingJob
 from persona_ray.launch.labelled import LabelledCorpus
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.types import Example, Modality, SampleSource, Split
 
 if TYPE_CHECKING:

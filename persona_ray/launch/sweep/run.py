@@ -16,8 +16,8 @@ from persona_ray.launch.sweep.shared import Gather, Shared, Sharing
 from persona_ray.launch.sweep.state import SweepState
 from persona_ray.launch.sweep.trial import Work
 from persona_ray.launch.sweep.tune import run_trials
-from persona_ray.launch.train_workers import LOOK_EVERY_S
-from persona_ray.launch.training_run import beside
+from persona_ray.launch.workers.ray_train import LOOK_EVERY_S
+from persona_ray.launch.workers.run import beside
 from persona_ray.progress import Progress
 from persona_ray.watch import spans
 

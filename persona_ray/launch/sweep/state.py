@@ -18,7 +18,7 @@ from persona_ray.launch.sweep.result import SweepResult
 from persona_ray.launch.sweep.scores import Row, kept_figures, mean_score, ranked, row_of
 
 if TYPE_CHECKING:
-    from persona_ray.launch.tracker import Tracker
+    from persona_ray.launch.tracking.tracker import Tracker
     from persona_ray.training.finetune.history import EpochResult, History
 
 # What may change without making another sweep of it.

@@ -68,7 +68,7 @@ def large_trial(config: Mapping[str, Any], work: Work) -> None:
     import ray
 
     from persona_ray.launch.finetune_run import fit_on_ray
-    from persona_ray.launch.training_run import beside
+    from persona_ray.launch.workers.run import beside
 
     plan: SweepPlan = ray.get(work.plan)
     teller, launch = _Teller(plan), plan.config.launch

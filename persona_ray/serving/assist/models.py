@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from persona_ray.serving.parts import WHOLE, AskedParts, PartsGraph
+from persona_ray.serving.deploy.parts import WHOLE, AskedParts, PartsGraph
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Suggestion,
     )
     from persona_ray.inference.assist.seams import Advisor, Ears
-    from persona_ray.serving.parts import BuildParts, MakeApp
+    from persona_ray.serving.deploy.parts import BuildParts, MakeApp
     from persona_ray.types import Samples
 
 EARS, ADVISOR = "ears", "advisor"

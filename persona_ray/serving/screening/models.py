@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from persona_ray.serving.parts import WHOLE, AskedParts, PartsGraph
+from persona_ray.serving.deploy.parts import WHOLE, AskedParts, PartsGraph
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         VoiceVerdict,
     )
     from persona_ray.inference.screening.seams import Categories, Ears, Mouth, Robot
-    from persona_ray.serving.parts import BuildParts, MakeApp
+    from persona_ray.serving.deploy.parts import BuildParts, MakeApp
     from persona_ray.types import Samples
 
 EARS, VOICES, CATEGORIES, ROBOT, MOUTH = "ears", "voices", "categories", "robot", "mouth"

@@ -19,7 +19,7 @@ from persona_ray.apps.alias import (
 )
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import TrackingError
-from persona_ray.serving.stages import BundleChoice
+from persona_ray.serving.deploy.stages import BundleChoice
 
 UserConfigs = dict[str, Mapping[str, str]]
 CHALLENGED = "serving.rollout.challenger=models:/persona@challenger"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from persona_ray.apps.privacy.marks import mark
-from persona_ray.launch.promotion import promote, register
-from persona_ray.launch.registry import Registry
+from persona_ray.launch.versions.promotion import promote, register
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models.lineage import Lineage
 from persona_ray.progress import SilentProgress
 from tests.unit.launch.registered import make_bundle, unsealed, workspace

@@ -13,7 +13,7 @@ from persona_ray.apps.bundles import choose_bundle, find_bundle, may_be_refused
 from persona_ray.apps.here import serve_here
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import BundleError, RegistryError, ServiceError
-from persona_ray.launch.tracking_store import local_database
+from persona_ray.launch.tracking.place import local_database
 from persona_ray.models import manifest
 from persona_ray.models.bundle import contract_of, save_bundle
 from tests.unit.models.test_bimodal import small_model
@@ -78,7 +78,7 @@ def test_what_cannot_be_served_is_refused_before_ray_starts(
         raise AssertionError("Ray was started")
 
     monkeypatch.setattr("persona_ray.launch.cluster.connect", connect)
-    monkeypatch.setattr("persona_ray.serving.proxy.ENVIRONMENT", {})
+    monkeypatch.setattr("persona_ray.serving.deploy.proxy.ENVIRONMENT", {})
     updates: dict[str, object] = {"port": 0}
     if where == "named":
         updates["bundle"] = str(bundle(tmp_path / "other"))

@@ -12,9 +12,9 @@ from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config, write_config
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.errors import ConfigError, PersonaRayError
-from persona_ray.launch.run_description import environment, flatten
-from persona_ray.launch.tracking_store import TrackingStore
-from persona_ray.launch.tracking_store import open_store as open_tracking
+from persona_ray.launch.tracking.description import environment, flatten
+from persona_ray.launch.tracking.place import TrackingStore
+from persona_ray.launch.tracking.place import open_store as open_tracking
 from persona_ray.store import open_store
 
 PLANTED = "Gr8-pläntéd/secret"

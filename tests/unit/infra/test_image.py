@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_ray.serving.proxy import ENVIRONMENT
+from persona_ray.serving.deploy.proxy import ENVIRONMENT
 from tests.unit.infra.manifests import INFRA
 
 Instruction = tuple[str, str]

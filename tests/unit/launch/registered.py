@@ -14,7 +14,7 @@ from persona_ray.audio.coding import encode_flac
 from persona_ray.config import RunConfig
 from persona_ray.corpus.records import EncodedClip, clip_id
 from persona_ray.launch.labelled import LabelledCorpus, open_labelled
-from persona_ray.launch.lineage import lineage_of
+from persona_ray.launch.versions.lineage import lineage_of
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.build import build_model
 from persona_ray.models.bundle import contract_of, save_bundle

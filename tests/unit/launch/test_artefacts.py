@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ArtefactError
-from persona_ray.launch import artefacts as module
-from persona_ray.launch.artefacts import Artefacts
-from persona_ray.launch.copies import copied, mirrored
+from persona_ray.launch.storage import artefacts as module
+from persona_ray.launch.storage.artefacts import Artefacts
+from persona_ray.launch.storage.copies import copied, mirrored
 from persona_ray.progress import Progress, SilentProgress
 from tests.services import S3
 

@@ -22,8 +22,8 @@ from persona_ray.inference.screening.categories import (
 )
 from persona_ray.inference.screening.records import Speaker, Turn
 from persona_ray.launch.category import CategoryResult, train_category
-from persona_ray.launch.category_promotion import register
-from persona_ray.launch.registry import Registry, resolve_bundle
+from persona_ray.launch.versions.category import register
+from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.progress import SilentProgress
 from persona_ray.types import Split
 

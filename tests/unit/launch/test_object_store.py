@@ -10,7 +10,7 @@ import pytest
 
 from persona_ray.errors import StorageError
 from persona_ray.files import write_whole
-from persona_ray.launch.object_store import ObjectStore, StoredFile
+from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -17,9 +17,9 @@ from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import BundleError, PromotionError, RegistryError
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.promotion import JUDGEMENT, compare, promote, register, rollback
-from persona_ray.launch.registry import Registry, resolve_bundle
-from persona_ray.launch.versions import Action, Alias
+from persona_ray.launch.versions.promotion import JUDGEMENT, compare, promote, register, rollback
+from persona_ray.launch.versions.records import Action, Alias
+from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest
 from persona_ray.progress import SilentProgress

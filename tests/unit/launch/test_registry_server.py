@@ -17,9 +17,9 @@ import pytest
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError
-from persona_ray.launch.promotion import promote, register
-from persona_ray.launch.registry import Registry, resolve_bundle
-from persona_ray.launch.tracking import tracked
+from persona_ray.launch.tracking.runs import tracked
+from persona_ray.launch.versions.promotion import promote, register
+from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest, verify
 from persona_ray.progress import SilentProgress

@@ -20,7 +20,7 @@ from persona_ray.launch.sweep.result import write_results
 from persona_ray.launch.sweep.room import room
 from persona_ray.launch.sweep.scores import Row, ranked
 from persona_ray.launch.sweep.state import SweepState
-from persona_ray.launch.tracking import OFF
+from persona_ray.launch.tracking.runs import OFF
 from persona_ray.progress import SilentProgress
 from persona_ray.training.finetune.history import Ended, EpochResult, History, Phase
 from persona_ray.training.finetune.metrics import Scores

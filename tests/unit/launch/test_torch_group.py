@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from persona_ray.launch.torch_group import interface_of
+from persona_ray.launch.workers.torch_group import interface_of
 
 INTERFACES = {
     "lo": [SimpleNamespace(family=socket.AF_INET, address="127.0.0.1")],

@@ -20,7 +20,7 @@ import pytest
 from persona_ray.config import RunConfig
 from persona_ray.config.tracking import TrackingConfig
 from persona_ray.errors import TrackingError
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.tracking.runs import check_tracking, tracked
 from persona_ray.progress import SilentProgress
 from tests.conftest import REPOSITORY
 
@@ -149,7 +149,7 @@ def test_off_loads_nothing(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from persona_ray.config import RunConfig
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.tracking.runs import check_tracking, tracked
 from persona_ray.progress import SilentProgress
 from tests.conftest import REPOSITORY
 folder = Path({str(tmp_path)!r})
@@ -166,7 +166,7 @@ def test_mlflow_keeps_silent(tmp_path: Path) -> None:
     probe = f"""
 from pathlib import Path
 from persona_ray.config import RunConfig
-from persona_ray.launch.tracking import check_tracking, tracked
+from persona_ray.launch.tracking.runs import check_tracking, tracked
 from persona_ray.progress import SilentProgress
 from tests.conftest import REPOSITORY
 folder = Path({str(tmp_path)!r})
@@ -228,7 +228,7 @@ def test_looking_creates_nothing(tmp_path: Path, url: str) -> None:
 def test_a_server_that_never_answers_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persona_ray.launch.tracking_store._ANSWER_S", 2.0)
+    monkeypatch.setattr("persona_ray.launch.tracking.place._ANSWER_S", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
         before = time.monotonic()
@@ -267,7 +267,7 @@ def test_a_server_lost_on_the_way_is_told_once_and_training_ends_well(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("persona_ray.launch.tracking._COLLECT_S", 0.01)
+    monkeypatch.setattr("persona_ray.launch.tracking.runs._COLLECT_S", 0.01)
     train(config(tmp_path, broken_server), folder, range(50))
     (told,) = [record.getMessage() for record in caplog.records if "MLflow" in record.getMessage()]
     assert broken_server in told

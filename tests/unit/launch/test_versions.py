@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_ray.errors import RegistryError
-from persona_ray.launch.versions import Action, Change, champions_before
+from persona_ray.launch.versions.records import Action, Change, champions_before
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

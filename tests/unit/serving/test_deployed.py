@@ -12,10 +12,10 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from persona_ray.errors import NotAudioError, ServiceBusyError, ServiceLostError
 from persona_ray.inference.clips import ClipInput
-from persona_ray.serving import deployed
-from persona_ray.serving.deployed import DeployedService, Handles
+from persona_ray.serving.deploy import deployed
+from persona_ray.serving.deploy.deployed import DeployedService, Handles
+from persona_ray.serving.deploy.stages import Failed, Heard, Judged, Stale
 from persona_ray.serving.service import Recording, ServedModel
-from persona_ray.serving.stages import Failed, Heard, Judged, Stale
 from persona_ray.types import NothingUsable
 from persona_ray.watch.spans import Carried
 

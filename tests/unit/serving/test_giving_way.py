@@ -13,8 +13,8 @@ from persona_ray.audio.vad import Span
 from persona_ray.config import load_config
 from persona_ray.errors import ServiceBusyError
 from persona_ray.inference.clips import ClipInput
-from persona_ray.serving import deployments
-from persona_ray.serving.stages import Failed, Heard
+from persona_ray.serving.deploy import deployments
+from persona_ray.serving.deploy.stages import Failed, Heard
 
 SOUND, SPEECH = np.zeros(800, np.float32), [Span(0.0, 0.1)]
 CLIP = ClipInput(SOUND, 8000, "你好")

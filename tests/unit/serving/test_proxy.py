@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from persona_ray.serving.proxy import ENVIRONMENT, OneShape
+from persona_ray.serving.deploy.proxy import ENVIRONMENT, OneShape
 
 
 def asked(app: ASGIApp, path: str = "/v1/recognitions/clips") -> Any:

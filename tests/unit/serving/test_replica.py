@@ -17,8 +17,8 @@ from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.judge import Judge
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.models.manifest import digest
-from persona_ray.serving.replica import ModelReplica, padded_ms, raised, use_threads
-from persona_ray.serving.stages import BundleChoice
+from persona_ray.serving.deploy.replica import ModelReplica, padded_ms, raised, use_threads
+from persona_ray.serving.deploy.stages import BundleChoice
 from persona_ray.types import Recognition
 from tests.unit.inference.test_personality import clips
 from tests.unit.models.test_bimodal import RATE_HZ, small_model

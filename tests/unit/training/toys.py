@@ -17,7 +17,7 @@ from persona_ray.config.learning import (
     TextEncoderConfig,
     TrainingConfig,
 )
-from persona_ray.launch.job import TrainingJob
+from persona_ray.launch.workers.job import TrainingJob
 from persona_ray.models.bimodal import BimodalModel
 from persona_ray.models.build import build_model
 from persona_ray.types import Example, Modality, Split

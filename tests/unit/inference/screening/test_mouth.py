@@ -17,10 +17,10 @@ from persona_ray.config.serving import ScaleConfig
 from persona_ray.errors import SynthesisError
 from persona_ray.inference.screening.mouth import VOICE, SpeakingMouth, build_mouth
 from persona_ray.inference.screening.speaking import RobotSound, pieces, speak
-from persona_ray.serving import parts
-from persona_ray.serving.parts import PartsReplica
+from persona_ray.serving.deploy import parts
+from persona_ray.serving.deploy.parts import PartsReplica
+from persona_ray.serving.deploy.stages import Failed
 from persona_ray.serving.screening.models import MOUTH, Models
-from persona_ray.serving.stages import Failed
 from persona_ray.tts.base import Voice
 from persona_ray.tts.tone import ToneSynthesizer
 

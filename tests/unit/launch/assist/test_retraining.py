@@ -27,7 +27,7 @@ from persona_ray.launch.assist.feedback_data import (
     split_of_person,
 )
 from persona_ray.launch.assist.retrain import NotDue, Retrained, is_due, retrain
-from persona_ray.launch.registry import Registry
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.progress import SilentProgress
 from persona_ray.store import Store, open_store
 from persona_ray.store.assist.records import NewPush, NewSuggestion, Said, Scored

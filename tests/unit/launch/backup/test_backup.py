@@ -19,10 +19,10 @@ from persona_ray.errors import BackupError, RegistryError, StorageError, StoreEr
 from persona_ray.launch.backup.making import Part, create, prune, verify
 from persona_ray.launch.backup.record import names, read
 from persona_ray.launch.backup.restoring import restore
-from persona_ray.launch.object_store import ObjectStore
-from persona_ray.launch.promotion import register
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.versions import Action, Alias, Change
+from persona_ray.launch.storage.object_store import ObjectStore
+from persona_ray.launch.versions.promotion import register
+from persona_ray.launch.versions.records import Action, Alias, Change
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.progress import SilentProgress
 from persona_ray.store import Annotation, open_store
 from persona_ray.store.open import open_audited

@@ -22,8 +22,7 @@ from persona_ray.audio.vad import Span
 from persona_ray.errors import BundleError, PersonaRayError, ServiceBusyError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
-from persona_ray.serving.local import hear
-from persona_ray.serving.replica import (
+from persona_ray.serving.deploy.replica import (
     Item,
     Loaded,
     ModelReplica,
@@ -32,8 +31,9 @@ from persona_ray.serving.replica import (
     raised,
     use_threads,
 )
+from persona_ray.serving.deploy.stages import Failed, Heard, Judged, Stale, Vectors
+from persona_ray.serving.local import hear
 from persona_ray.serving.service import CLASSIFYING, HEARING, JUDGING, SPEECH, TEXT
-from persona_ray.serving.stages import Failed, Heard, Judged, Stale, Vectors
 from persona_ray.types import NothingUsable, Recognition
 from persona_ray.watch import spans
 from persona_ray.watch.catalogue import BATCH_SIZE
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.config.serving import ScaleConfig
     from persona_ray.inference.judge import Judge, Vector
+    from persona_ray.serving.deploy.stages import FindBundle
     from persona_ray.serving.service import Recording, ServedModel
-    from persona_ray.serving.stages import FindBundle
     from persona_ray.types import Samples
 
 T = TypeVar("T")

@@ -180,7 +180,7 @@ def run_workers(
     )
     from ray.train.torch import TorchTrainer
 
-    from persona_ray.launch.torch_group import AtRaysAddresses
+    from persona_ray.launch.workers.torch_group import AtRaysAddresses
 
     folder.mkdir(parents=True, exist_ok=True)
     least = launch.min_workers if elastic else None

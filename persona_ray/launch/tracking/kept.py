@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import RegistryError
-from persona_ray.launch.registry import failures_named
-from persona_ray.launch.tracking import mlflow_client
-from persona_ray.launch.tracking_store import open_store
+from persona_ray.launch.tracking.place import open_store
+from persona_ray.launch.tracking.runs import mlflow_client
+from persona_ray.launch.versions.registry import failures_named
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.launch.versions import Version
+    from persona_ray.launch.versions.records import Version
 
 _PLOTS = "plots"
 _NAME = re.compile(r"[A-Za-z0-9_-]+\.svg")

@@ -21,7 +21,7 @@ from persona_ray import __version__
 from persona_ray.config import RunConfig
 from persona_ray.errors import ArtefactError, StorageError
 from persona_ray.files import put_file, put_folder, scratch_folder
-from persona_ray.launch.object_store import ObjectStore, StoredFile
+from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
 from persona_ray.progress import Progress, Stage
 from persona_ray.remote import WAITS_S, patiently
 

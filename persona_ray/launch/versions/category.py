@@ -11,8 +11,8 @@ from persona_ray.corpus.dialogues import Dialogue
 from persona_ray.evaluation.categories import ALL, predictions
 from persona_ray.evaluation.paired import compare_paired
 from persona_ray.evaluation.scores import Prediction
-from persona_ray.launch import succession
-from persona_ray.launch.succession import Comparison, unheard
+from persona_ray.launch.versions import succession
+from persona_ray.launch.versions.succession import Comparison, unheard
 
 if TYPE_CHECKING:
     from persona_ray.config.screening_policy import PolicyConfig

@@ -14,9 +14,9 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import PersonaRayError
 from persona_ray.evaluation.assess import BUNDLE, FOLDS
 from persona_ray.evaluation.report.card import CARD
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import OFF
-from persona_ray.launch.versions import EVALUATED
+from persona_ray.launch.tracking.runs import OFF
+from persona_ray.launch.versions.records import EVALUATED
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models import manifest as bundles
 
 if TYPE_CHECKING:

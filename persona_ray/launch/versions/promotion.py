@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError, PersonaRayError, PromotionError, RegistryError
-from persona_ray.launch.paired import BundleComparison, compare_bundles
-from persona_ray.launch.registry import Registry, resolve_bundle
-from persona_ray.launch.tracking import OFF
-from persona_ray.launch.versions import (
+from persona_ray.launch.tracking.runs import OFF
+from persona_ray.launch.versions.paired import BundleComparison, compare_bundles
+from persona_ray.launch.versions.records import (
     SCHEME,
     Action,
     Alias,
@@ -24,6 +23,7 @@ from persona_ray.launch.versions import (
     Version,
     champions_before,
 )
+from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.progress import Progress
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from persona_ray.config import RunConfig
 from persona_ray.errors import PersonaRayError, RegistryError
 from persona_ray.evaluation.paired import MIN_CUSTOMERS
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import OFF
-from persona_ray.launch.versions import Action, Alias, Change
+from persona_ray.launch.tracking.runs import OFF
+from persona_ray.launch.versions.records import Action, Alias, Change
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models.lineage import Lineage
 
 if TYPE_CHECKING:
     from persona_ray.evaluation.paired import Paired
-    from persona_ray.launch.versions import Version
+    from persona_ray.launch.versions.records import Version
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ray import serve
 
-from persona_ray.serving.deployed import DeployedService, Handles
+from persona_ray.serving.deploy.deployed import DeployedService, Handles
 from persona_ray.serving.ending import Traffic
 
 if TYPE_CHECKING:

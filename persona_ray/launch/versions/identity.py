@@ -6,8 +6,8 @@ from pathlib import Path
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import TrackingError
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import has_store
+from persona_ray.launch.tracking.runs import has_store
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models.manifest import digest
 from persona_ray.store import RecognitionModel
 

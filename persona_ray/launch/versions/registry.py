@@ -19,9 +19,9 @@ from urllib.parse import unquote, urlparse
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError, RegistryError, TrackingError
 from persona_ray.files import put_folder, scratch_folder, sha256_file
-from persona_ray.launch.tracking import OFF, create_run, mlflow_client
-from persona_ray.launch.tracking_store import TrackingStore, open_store
-from persona_ray.launch.versions import Alias, Change, Version, parse_reference
+from persona_ray.launch.tracking.place import TrackingStore, open_store
+from persona_ray.launch.tracking.runs import OFF, create_run, mlflow_client
+from persona_ray.launch.versions.records import Alias, Change, Version, parse_reference
 from persona_ray.models import manifest as bundles
 from persona_ray.models.contract import RankerContract
 from persona_ray.models.lineage import LINEAGE, Lineage

@@ -11,8 +11,8 @@ from pathlib import Path
 from persona_ray.config import RunConfig
 from persona_ray.config.learning import ModelConfig
 from persona_ray.errors import BundleError
-from persona_ray.launch.registry import Registry
-from persona_ray.launch.tracking import OFF
+from persona_ray.launch.tracking.runs import OFF
+from persona_ray.launch.versions.registry import Registry
 from persona_ray.models import manifest as bundles
 from persona_ray.models.lineage import Heard, Lineage, Use, heard_before
 from persona_ray.types import Example, Modality, Split

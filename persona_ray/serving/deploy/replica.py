@@ -15,15 +15,15 @@ import numpy as np
 from persona_ray.errors import BundleError, PersonaRayError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.judge import Judge, seconds
+from persona_ray.serving.deploy.stages import BundleChoice
 from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import ServedModel
-from persona_ray.serving.stages import BundleChoice
 from persona_ray.watch.process import watch_service
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.config.serving import ScaleConfig
-    from persona_ray.serving.stages import FindBundle
+    from persona_ray.serving.deploy.stages import FindBundle
     from persona_ray.types import Samples
 
 T = TypeVar("T")

@@ -17,9 +17,9 @@ from pydantic import BaseModel
 
 from persona_ray.config import RunConfig
 from persona_ray.files import write_whole
-from persona_ray.launch.run_description import environment, flatten, source_tags
-from persona_ray.launch.tracker import Child, End, Item, Point, Text, Tracker, Untracked
-from persona_ray.launch.tracking_store import TrackingStore, local_database, open_store
+from persona_ray.launch.tracking.description import environment, flatten, source_tags
+from persona_ray.launch.tracking.place import TrackingStore, local_database, open_store
+from persona_ray.launch.tracking.tracker import Child, End, Item, Point, Text, Tracker, Untracked
 from persona_ray.watch.logs import Value, within
 
 OFF = "off"

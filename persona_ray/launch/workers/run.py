@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from persona_ray.config.learning import LaunchConfig
-from persona_ray.launch.plain import in_this_process, threads
-from persona_ray.launch.stopping import stop_on_signal
-from persona_ray.launch.train_workers import (
+from persona_ray.launch.workers.plain import in_this_process, threads
+from persona_ray.launch.workers.ray_train import (
     LOOK_EVERY_S,
     Desk,
     RayWorker,
@@ -24,6 +23,7 @@ from persona_ray.launch.train_workers import (
     open_desk,
     run_workers,
 )
+from persona_ray.launch.workers.stopping import stop_on_signal
 from persona_ray.training.run_folder import KEPT, RunFolder, Write
 from persona_ray.watch import spans
 

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import ArtefactError
-from persona_ray.launch.artefacts import Artefacts
+from persona_ray.launch.storage.artefacts import Artefacts
 from persona_ray.progress import Progress
 
 OptionsT = ParamSpec("OptionsT")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from persona_ray.config.serving import Layout
-from persona_ray.serving.deployments import (
+from persona_ray.serving.deploy.deployments import (
     Asr,
     Classifier,
     Fused,
@@ -17,16 +17,16 @@ from persona_ray.serving.deployments import (
     TextEncoder,
     Whole,
 )
-from persona_ray.serving.ingress import IngressDeployment
-from persona_ray.serving.stages import CHALLENGER
+from persona_ray.serving.deploy.ingress import IngressDeployment
+from persona_ray.serving.deploy.stages import CHALLENGER
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
     from persona_ray.config import RunConfig
     from persona_ray.config.serving import ScaleConfig
-    from persona_ray.serving.ingress import MakeApp
-    from persona_ray.serving.stages import BundleChoice, FindBundle
+    from persona_ray.serving.deploy.ingress import MakeApp
+    from persona_ray.serving.deploy.stages import BundleChoice, FindBundle
 
 # Requests that a replica takes at once, for each that autoscaling aims at: room for a burst, and
 # for batches, while another replica starts.

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ray import serve
 
 from persona_ray.errors import PersonaRayError, ServiceError
-from persona_ray.serving.deployed import Chain, answer_of
+from persona_ray.serving.deploy.deployed import Chain, answer_of
+from persona_ray.serving.deploy.graph import INGRESS_ONGOING, deployment_options
+from persona_ray.serving.deploy.ingress import EndingIngress
+from persona_ray.serving.deploy.replica import use_threads
+from persona_ray.serving.deploy.stages import Failed
 from persona_ray.serving.ending import Traffic
-from persona_ray.serving.graph import INGRESS_ONGOING, deployment_options
-from persona_ray.serving.ingress import EndingIngress
-from persona_ray.serving.replica import use_threads
-from persona_ray.serving.stages import Failed
 from persona_ray.watch import spans
 from persona_ray.watch.process import watch_service
 

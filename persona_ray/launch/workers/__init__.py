@@ -1,0 +1,1 @@
+"""A training run on Ray Train or in this process, whatever is trained."""
