@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from persona_ray import __version__
+import persona_ray
 
 # MLflow takes 6000 characters.
 _VALUE_CHARACTERS = 5000
@@ -57,9 +57,9 @@ def environment() -> str:
 
 def source_tags() -> dict[str, str]:
     """Who runs which revision, and whether files differ from it; a checkout's revision only if
-    this module belongs to it."""
-    tags = {"mlflow.source.name": "persona-ray", "persona_ray.version": __version__}
-    package = Path(__file__).resolve().parent.parent
+    the package belongs to it."""
+    tags = {"mlflow.source.name": "persona-ray", "persona_ray.version": persona_ray.__version__}
+    package = Path(persona_ray.__file__).resolve().parent
     try:
         tags["mlflow.user"] = getpass.getuser()
         said = _git(package, "rev-parse", "--show-toplevel", "HEAD").splitlines()
