@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_ray.serving.schemas import CallAnswer, colour_of, model_answer, sentence_answer
 from persona_ray.serving.service import READING, TOTAL
-from persona_ray.serving.tracing import current_trace_id
+from persona_ray.watch.trace_ids import current_trace_id
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig

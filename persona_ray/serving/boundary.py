@@ -14,9 +14,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.websockets import WebSocket
 
 from persona_ray.serving.failures import Failure, close_of, refuse_websocket, unexpected
-from persona_ray.serving.logs import log_event, log_exception
-from persona_ray.serving.tracing import FIT, HEADER, REQUEST_ID, trace_id_of, traced
+from persona_ray.serving.tracing import FIT, HEADER, REQUEST_ID, trace_id_of
 from persona_ray.watch import spans
+from persona_ray.watch.logs import log_event, log_exception
+from persona_ray.watch.trace_ids import traced
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

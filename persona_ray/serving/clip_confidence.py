@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import PersonaRayError, ServiceBusyError, ServiceLostError
-from persona_ray.serving.logs import log_exception
 from persona_ray.types import NothingUsable, Recognition
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.inference.clips import ClipInput

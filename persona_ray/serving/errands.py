@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 from persona_ray.errors import PersonaRayError, RequestError
 from persona_ray.progress import Progress, Stage
-from persona_ray.serving.logs import log_exception
 from persona_ray.watch import spans
+from persona_ray.watch.logs import log_exception
 
 ResultT = TypeVar("ResultT")
 

@@ -44,7 +44,8 @@ from persona_ray.errors import (
     TruncatedError,
     UnreadableError,
 )
-from persona_ray.serving.tracing import HEADER, current_trace_id
+from persona_ray.serving.tracing import HEADER
+from persona_ray.watch.trace_ids import current_trace_id
 
 if TYPE_CHECKING:
     from starlette.types import ExceptionHandler

@@ -31,12 +31,12 @@ from persona_ray.errors import (
 from persona_ray.files import write_whole
 from persona_ray.serving.answers import call_answer, note_call, timings
 from persona_ray.serving.failures import failure_of, unexpected
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.service import Recording
 from persona_ray.serving.uris import allowed_uri
 from persona_ray.store.jobs import MOST_ATTEMPTS
 from persona_ray.vault.seal import vault_of
 from persona_ray.watch import spans
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig

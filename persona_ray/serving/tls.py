@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.errors import ConfigError
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.vault.private_file import read as read_private
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config.serving import TlsConfig

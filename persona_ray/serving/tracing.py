@@ -14,9 +14,7 @@ import uuid
 from collections.abc import Mapping
 
 from persona_ray.watch.spans import made
-from persona_ray.watch.trace_ids import current_trace_id, traced, w3c_id
-
-__all__ = ["FIT", "HEADER", "REQUEST_ID", "current_trace_id", "trace_id_of", "traced"]
+from persona_ray.watch.trace_ids import w3c_id
 
 HEADER = "x-trace-id"
 REQUEST_ID = "x-request-id"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from persona_ray.errors import RequestError, StoreError
 from persona_ray.serving.assist.protocol import CallEnded
 from persona_ray.serving.assist.state import read_assist_state
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.store.assist.records import NewEvent
 from persona_ray.store.live_calls import SupersededError
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.serving.assist.services import AssistServices

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from persona_ray.errors import StoreError
 from persona_ray.serving.assist.news import EVERYBODY
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.secret import kept_secret
 from persona_ray.serving.signed_posts import NotAskedError, check_url, post
 from persona_ray.store.assist.records import CUSTOMER, PushState
 from persona_ray.watch import spans
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig

@@ -28,8 +28,8 @@ from persona_ray.serving.assist.protocol import (
 from persona_ray.serving.assist.services import agent_of
 from persona_ray.serving.failures import close_of, failure_of, unexpected
 from persona_ray.serving.live.connection import start_first
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.store.assist.records import PushState
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.serving.assist.desk import AssistDesk

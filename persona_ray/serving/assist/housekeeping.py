@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from persona_ray.serving.assist.customer_channel import CustomerPushes, webhook_channel
-from persona_ray.serving.logs import log_exception
 from persona_ray.store.assist.records import CUSTOMER, PushState
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.serving.assist.news import News

@@ -20,9 +20,9 @@ from persona_ray.serving.live.connection import NORMAL, converse, part
 from persona_ray.serving.live.hub import unknown_call
 from persona_ray.serving.live.outbox import Outbox
 from persona_ray.serving.live.room import Room
-from persona_ray.serving.logs import log_event
 from persona_ray.store.live_calls import LiveCallExistsError, UnknownLiveCallError
 from persona_ray.types import Recognition
+from persona_ray.watch.logs import log_event
 
 if TYPE_CHECKING:
     from persona_ray.conversation import Scene

@@ -27,7 +27,7 @@ from persona_ray.serving.assist.telling import turn_heard
 from persona_ray.serving.failures import failure_of, unexpected
 from persona_ray.serving.live.judging import patiently
 from persona_ray.serving.live.protocol import Failed
-from persona_ray.serving.logs import log_exception
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.conversation import ScriptLibrary

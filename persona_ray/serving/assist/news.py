@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from persona_ray.serving.logs import log_exception
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.store.assist.pushes import PushRepository

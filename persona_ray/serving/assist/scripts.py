@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from persona_ray.errors import StoreError
 from persona_ray.inference.assist.library import from_dict, load_library
-from persona_ray.serving.logs import log_exception
 from persona_ray.store.assist.records import UnknownLibraryError
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config.assist import AssistConfig

@@ -27,8 +27,8 @@ from persona_ray.errors import ServiceBusyError, ServiceError, ServiceLostError
 from persona_ray.inference.clips import ClipRecognition
 from persona_ray.inference.personality import summed_up
 from persona_ray.serving.deploy.stages import Failed, Heard, Judged, Stale
-from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import Answered
+from persona_ray.watch.logs import log_event
 from persona_ray.watch.spans import carried
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from starlette.middleware import Middleware
 
 from persona_ray.serving.failures import Failure
 from persona_ray.serving.tls import harden
-from persona_ray.serving.tracing import HEADER, trace_id_of, traced
+from persona_ray.serving.tracing import HEADER, trace_id_of
+from persona_ray.watch.trace_ids import traced
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

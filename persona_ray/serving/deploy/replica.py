@@ -16,8 +16,8 @@ from persona_ray.errors import BundleError, PersonaRayError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.judge import Judge, seconds
 from persona_ray.serving.deploy.stages import BundleChoice
-from persona_ray.serving.logs import log_event
 from persona_ray.serving.service import ServedModel
+from persona_ray.watch.logs import log_event
 from persona_ray.watch.process import watch_service
 
 if TYPE_CHECKING:

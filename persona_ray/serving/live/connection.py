@@ -29,8 +29,8 @@ from persona_ray.serving.failures import Failure, close_of, failure_of, unexpect
 from persona_ray.serving.gate import KEY_AGE_S
 from persona_ray.serving.live.outbox import EventT, Outbox
 from persona_ray.serving.live.protocol import Event, Failed
-from persona_ray.serving.logs import log_exception
 from persona_ray.store.live_calls import SupersededError
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket

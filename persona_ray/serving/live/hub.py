@@ -14,8 +14,8 @@ from persona_ray.serving.live.call import LiveCall
 from persona_ray.serving.live.connection import NORMAL, converse, part
 from persona_ray.serving.live.outbox import Outbox
 from persona_ray.serving.live.room import Room
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.store.live_calls import LiveCallExistsError, UnknownLiveCallError
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Services

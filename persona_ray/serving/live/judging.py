@@ -10,10 +10,10 @@ from persona_ray.errors import PersonaRayError, ServiceBusyError
 from persona_ray.serving.answers import note_sentences, rounded
 from persona_ray.serving.failures import failure_of, unexpected
 from persona_ray.serving.live.protocol import Failed, Result, Sentence
-from persona_ray.serving.logs import log_exception
 from persona_ray.serving.rollout.choice import live_call
 from persona_ray.serving.schemas import model_answer, sentence_answer
 from persona_ray.watch import spans
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.inference.clips import SentenceRecognition

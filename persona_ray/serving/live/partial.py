@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import PersonaRayError
-from persona_ray.serving.logs import log_exception
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.serving.live.endpoint import Endpointer, Utterance

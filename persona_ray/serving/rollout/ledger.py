@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import StoreError
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.rollout.verdict import Counts, RollBack, Undecided, Verdict, judge
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config.serving import RolloutConfig

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from persona_ray.errors import ServiceBusyError
-from persona_ray.serving.logs import log_exception
 from persona_ray.serving.rollout.choice import Choice, Chooser, Once
 from persona_ray.serving.rollout.differences import (
     NoColour,
@@ -35,6 +34,7 @@ from persona_ray.serving.rollout.outcomes import (
     so_far,
 )
 from persona_ray.serving.rollout.verdict import Counts, Question
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.audio.vad import Span

@@ -37,8 +37,8 @@ from persona_ray.serving.schemas import (
     model_answer,
 )
 from persona_ray.serving.service import Recording
-from persona_ray.serving.tracing import current_trace_id
 from persona_ray.serving.uris import allowed_uri
+from persona_ray.watch.trace_ids import current_trace_id
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig

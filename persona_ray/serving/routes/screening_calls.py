@@ -41,8 +41,8 @@ from persona_ray.serving.screening.schemas import (
     inbox_item,
 )
 from persona_ray.serving.screening.services import user_of
-from persona_ray.serving.tracing import current_trace_id
 from persona_ray.store.screening.call_records import UnknownCallError
+from persona_ray.watch.trace_ids import current_trace_id
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.services import ScreeningServices

@@ -22,7 +22,6 @@ from persona_ray.inference.screening.steps import (
     Conclude,
     SourceFound,
 )
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.screening.consequences import CorrectedTo
 from persona_ray.serving.screening.recordings import mix_down
 from persona_ray.serving.screening.schemas import (
@@ -42,6 +41,7 @@ from persona_ray.store.screening.call_records import (
     UnknownCallError,
 )
 from persona_ray.store.screening.corrections import UnfinishedCallError
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.inference.screening.records import Known

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.inference.screening.reporting import ReportDesk
-from persona_ray.serving.logs import log_exception
 from persona_ray.serving.screening.links import shared_secret
 from persona_ray.serving.screening.schemas import links_of
 from persona_ray.serving.screening.webhooks import Webhooks, check_urls
 from persona_ray.store.screening.call_records import UnknownCallError
+from persona_ray.watch.logs import log_exception
 
 if TYPE_CHECKING:
     from persona_ray.serving.screening.desk import Desk

@@ -29,7 +29,6 @@ from persona_ray.inference.screening.numbers import caller_number
 from persona_ray.inference.screening.records import CallEvent
 from persona_ray.serving.live.connection import NORMAL, Line, begun_already, first_error, part
 from persona_ray.serving.live.protocol import WINDOW_S, Finish
-from persona_ray.serving.logs import log_event
 from persona_ray.serving.screening.desk import Desk, unknown_call
 from persona_ray.serving.screening.held import HeldCall
 from persona_ray.serving.screening.outbox import Outbox
@@ -39,6 +38,7 @@ from persona_ray.store.screening.call_records import (
     CallSupersededError,
     UnknownCallError,
 )
+from persona_ray.watch.logs import log_event
 
 if TYPE_CHECKING:
     from persona_ray.inference.screening.records import Verdict

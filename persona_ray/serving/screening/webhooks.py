@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.errors import StoreError
-from persona_ray.serving.logs import log_event, log_exception
 from persona_ray.serving.signed_posts import NotAskedError, check_url, post
 from persona_ray.watch import spans
+from persona_ray.watch.logs import log_event, log_exception
 
 if TYPE_CHECKING:
     from persona_ray.config.screening import ScreeningConfig

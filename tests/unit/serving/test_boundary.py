@@ -20,9 +20,9 @@ from starlette.websockets import WebSocketDisconnect
 from persona_ray import errors
 from persona_ray.config import load_config
 from persona_ray.serving.application import Services, build_app
-from persona_ray.serving.logs import configure_logs, log_event
-from persona_ray.serving.tracing import current_trace_id
 from persona_ray.store import Store
+from persona_ray.watch.logs import configure_logs, log_event
+from persona_ray.watch.trace_ids import current_trace_id
 from tests.unit.serving.fakes import FakeService
 
 SECRET = "客户张三的话"

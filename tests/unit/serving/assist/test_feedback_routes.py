@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError
-from persona_ray.serving.logs import configure_logs
 from persona_ray.store import Store
+from persona_ray.watch.logs import configure_logs
 from tests.unit.serving.assist.parts import Fakes, key_of
 from tests.unit.serving.assist.pushed import application, begin, push
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from persona_ray.serving.logs import configure_logs
 from persona_ray.store import Store
+from persona_ray.watch.logs import configure_logs
 from tests.unit.serving.screening.parts import (
     FRAUD,
     SAID,
