@@ -22,9 +22,9 @@ app = typer.Typer(
 def key(config: ConfigPath = None, overrides: Overrides = None) -> None:
     """Show the id of the key that signs now, for `persona-ray device sync --trust`. The first start
     makes it; so does this."""
-    from persona_ray.vault.signing import KeyRing, keys_folder
+    from persona_ray.vault.signing import SigningKeys, keys_folder
 
-    typer.echo(KeyRing(keys_folder(read(config, overrides))).key_id)
+    typer.echo(SigningKeys(keys_folder(read(config, overrides))).key_id)
 
 
 @app.command("rotate-key")
@@ -35,9 +35,9 @@ def rotate_key(config: ConfigPath = None, overrides: Overrides = None) -> None:
     Where the present key was stolen this does not help: whoever has it can name a successor, too.
     Then begin with an empty folder of keys, and tell devices by `--trust`.
     """
-    from persona_ray.vault.signing import KeyRing, keys_folder
+    from persona_ray.vault.signing import SigningKeys, keys_folder
 
-    typer.echo(KeyRing(keys_folder(read(config, overrides))).rotate())
+    typer.echo(SigningKeys(keys_folder(read(config, overrides))).rotate())
 
 
 @app.command()

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from persona_ray.errors import AuditError, DistributionError
 from persona_ray.files import write_whole
 from persona_ray.vault.private_file import kept
-from persona_ray.vault.signing import INSTALLATION, KeyRing, named, verified
+from persona_ray.vault.signing import INSTALLATION, SigningKeys, named, verified
 from persona_ray.vault.statements import Signed, Statement, plain
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ class AuditSeal:
         return AuditSeal, (self.folder,)
 
     @cached_property
-    def keys(self) -> KeyRing:
+    def keys(self) -> SigningKeys:
         """Made at first use."""
         if self._has_keys():
-            return KeyRing(self.folder, INSTALLATION)
+            return SigningKeys(self.folder, INSTALLATION)
         with self._alone():
             first = not self._has_keys()
-            ring = KeyRing(self.folder, INSTALLATION)
+            ring = SigningKeys(self.folder, INSTALLATION)
             if first:
                 self._write(AuditHead(number=0, hash=""), ring)
         return ring
@@ -116,7 +116,7 @@ class AuditSeal:
         # Whoever keeps logs elsewhere has the head where nobody here can reach it.
         _log.info("audit head %d %s", number, digest)
 
-    def _write(self, told: AuditHead, keys: KeyRing) -> None:
+    def _write(self, told: AuditHead, keys: SigningKeys) -> None:
         write_whole(self.folder / HEAD, keys.sign(plain(told)).model_dump_json() + "\n")
 
     def _has_keys(self) -> bool:

@@ -56,7 +56,7 @@ class Trusted:
     public: bytes
 
 
-class KeyRing:
+class SigningKeys:
     """The keys of a service. Threads may share it; it notices a successor that another process has
     made."""
 

@@ -28,7 +28,7 @@ from persona_ray.serving.screening.statements import (
     Salt,
     Snapshot,
 )
-from persona_ray.vault.signing import KeyRing, keys_folder
+from persona_ray.vault.signing import SigningKeys, keys_folder
 from persona_ray.vault.statements import Signed, Successor
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def screening_sets(services: Common) -> APIRouter:
         responses=ERRORS,
         lifespan=lifespan,
     )
-    keys = KeyRing(keys_folder(services.config))
+    keys = SigningKeys(keys_folder(services.config))
     distributor = Distributor(log, keys, config.page)
     private = PrivateLookUp(log, keys, config.prefix_bits, config.crowd)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
     from persona_ray.store.screening.changes import Change, ChangeLog, StreamState
-    from persona_ray.vault.signing import KeyRing
+    from persona_ray.vault.signing import SigningKeys
 
 # What devices are told of an entry; why it is there, and by whose reports, stays here.
 _TOLD: Mapping[Kind, tuple[str, ...]] = {
@@ -63,7 +63,7 @@ class Distributor:
     def __init__(
         self,
         log: ChangeLog,
-        keys: KeyRing,
+        keys: SigningKeys,
         page: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -174,7 +174,7 @@ class Distributor:
         return link_of(library.named(), changed(library, rows[0])) if rows else ""
 
 
-def _cipher(keys: KeyRing) -> Fernet:
+def _cipher(keys: SigningKeys) -> Fernet:
     from cryptography.fernet import Fernet
 
     return Fernet(base64.urlsafe_b64encode(keys.secret("places in snapshots")))

@@ -37,7 +37,7 @@ from persona_ray.vault.statements import Signed, plain
 
 if TYPE_CHECKING:
     from persona_ray.store.screening.changes import Change, ChangeLog
-    from persona_ray.vault.signing import KeyRing
+    from persona_ray.vault.signing import SigningKeys
 
 _PAGE = 1000
 # Changes at once from which on a sorted list is better made anew.
@@ -52,7 +52,7 @@ class PrivateLookUp:
     def __init__(
         self,
         log: ChangeLog,
-        keys: KeyRing,
+        keys: SigningKeys,
         bits: int,
         crowd: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

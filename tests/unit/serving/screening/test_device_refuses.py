@@ -16,7 +16,7 @@ from persona_ray.errors import DistributionError
 from persona_ray.serving.screening.device import Wanted
 from persona_ray.serving.screening.statements import Kind
 from persona_ray.store import Store, open_store
-from persona_ray.vault.signing import KeyRing
+from persona_ray.vault.signing import SigningKeys
 from tests.unit.serving.screening.sets_service import (
     Sets,
     Tampering,
@@ -253,7 +253,7 @@ def test_a_successor_of_the_key_is_followed_and_the_old_key_ends(sets: Sets, pat
     with device_of(sets, path, line) as (device, _):
         device.sync(NUMBERS, fresh=True)
     old = line.answers[0]
-    keys = KeyRing(sets.folder / "keys" / "screening")
+    keys = SigningKeys(sets.folder / "keys" / "screening")
     first = keys.key_id
     keys.rotate()
     successor = keys.rotate()
@@ -280,7 +280,7 @@ def test_another_service_is_not_believed(sets: Sets, path: Path, tmp_path: Path)
         stranger.put(*MORE)
         assert refusal(stranger, path) == "key"
         # With successors of its own, too.
-        theirs = KeyRing(stranger.folder / "keys" / "screening")
+        theirs = SigningKeys(stranger.folder / "keys" / "screening")
         theirs.rotate()
         assert refusal(stranger, path) == "key"
         # Told by hand, it is.

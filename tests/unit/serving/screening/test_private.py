@@ -14,7 +14,7 @@ import pytest
 
 from persona_ray.serving.screening.device import Found, NotFound
 from persona_ray.serving.screening.private import PrivateLookUp
-from persona_ray.vault.signing import KeyRing
+from persona_ray.vault.signing import SigningKeys
 from persona_ray.vault.statements import Signed
 from tests.unit.serving.screening.sets_service import (
     FRAUD,
@@ -92,7 +92,7 @@ def test_the_index_follows_the_log(
 ) -> None:
     """Against an index that is made anew at each step, by single changes and by rebuilding."""
     monkeypatch.setattr("persona_ray.serving.screening.private._ANEW", at_once)
-    chance, keys = random.Random(2), KeyRing(tmp_path / "keys")
+    chance, keys = random.Random(2), SigningKeys(tmp_path / "keys")
     one = PrivateLookUp(sets.store.changes, keys, 16, 1000)
     stock = [f"+861380000{index:04d}" for index in range(40)]
     for _ in range(12):
@@ -111,10 +111,10 @@ def test_the_index_follows_the_log(
 def test_each_day_and_each_key_has_its_own_salt(sets: Sets, tmp_path: Path) -> None:
     sets.put(*(f"+861380000{index:04d}" for index in range(40)))
     folder = tmp_path / "keys"
-    ring, now = KeyRing(folder), datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
+    ring, now = SigningKeys(folder), datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
 
     def look_up(at: datetime) -> PrivateLookUp:
-        return PrivateLookUp(sets.store.changes, KeyRing(folder), 16, 4, lambda: at)
+        return PrivateLookUp(sets.store.changes, SigningKeys(folder), 16, 4, lambda: at)
 
     def salt(signed: Signed) -> tuple[str, str]:
         return signed.statement["epoch"], signed.statement["salt"]
@@ -134,5 +134,5 @@ def test_a_device_whose_salt_is_over_asks_for_the_new_one(sets: Sets, tmp_path: 
     sets.put("+8610001")
     with device_of(sets, tmp_path / "device.sqlite") as (device, _):
         assert isinstance(device.ask("+8610001"), Found)
-        KeyRing(sets.folder / "keys" / "screening").rotate()
+        SigningKeys(sets.folder / "keys" / "screening").rotate()
         assert isinstance(device.ask("+8610001"), Found)

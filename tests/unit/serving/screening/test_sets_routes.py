@@ -22,7 +22,7 @@ from persona_ray.serving.screening.device import Wanted
 from persona_ray.serving.screening.statements import Kind
 from persona_ray.store import open_store
 from persona_ray.store.screening.records import NumberEntry
-from persona_ray.vault.signing import KeyRing
+from persona_ray.vault.signing import SigningKeys
 from tests.unit.serving.fakes import FakeService
 from tests.unit.serving.fuzzing import operations, schema_of, statuses, tries
 from tests.unit.serving.screening.sets_service import (
@@ -205,7 +205,7 @@ def test_a_place_of_another_key_begins_anew(
         # As a snapshot that was broken off before the key changed.
         draft = store.begin("voices", "", 0, "")
         store.extend("voices", draft, [], place)
-        KeyRing(sets.folder / "keys" / "screening").rotate()
+        SigningKeys(sets.folder / "keys" / "screening").rotate()
         broken = client.get("/numbers/snapshot", params={"after": place})
         assert code(broken) == (410, "sets.place")
         device.sync([Wanted(Kind.VOICES)])

@@ -10,31 +10,31 @@ from pathlib import Path
 import pytest
 
 from persona_ray.errors import ConfigError
-from persona_ray.vault.signing import KeyRing
+from persona_ray.vault.signing import SigningKeys
 from persona_ray.vault.statements import canonical
 
 
 def test_the_key_is_its_owners_and_made_once(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
-    ring = KeyRing(folder)
-    assert KeyRing(folder).key_id == ring.key_id
+    ring = SigningKeys(folder)
+    assert SigningKeys(folder).key_id == ring.key_id
     (file,) = folder.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
     ring.rotate()
     # The old private key is nowhere any more; both processes sign with the new one.
     assert json.loads(file.read_text())["private"] is None
-    assert KeyRing(folder).sign({"a": 1}).key_id == ring.sign({"a": 1}).key_id == ring.key_id
+    assert SigningKeys(folder).sign({"a": 1}).key_id == ring.sign({"a": 1}).key_id == ring.key_id
     newest = folder / "0002.key"
     newest.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        KeyRing(folder)
+        SigningKeys(folder)
     newest.chmod(0o600)
     content = json.loads(newest.read_text())
     content["private"] = json.loads(newest.read_text())["signed"]["statement"]["public"]
     newest.write_text(json.dumps(content))
     with pytest.raises(ConfigError, match="damaged"):
-        KeyRing(folder)
+        SigningKeys(folder)
 
 
 def test_replicas_that_start_at_once_share_the_first_key(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_replicas_that_start_at_once_share_the_first_key(tmp_path: Path) -> None
 
         def begin(folder: Path = folder, start: threading.Barrier = start) -> str:
             start.wait()
-            return KeyRing(folder).key_id
+            return SigningKeys(folder).key_id
 
         with ThreadPoolExecutor(6) as pool:
             ids = {task.result() for task in [pool.submit(begin) for _ in range(6)]}
