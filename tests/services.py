@@ -14,12 +14,13 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -236,16 +237,26 @@ def mlflow_server(database: str, artifacts: str, log: Path) -> Iterator[str]:
         *("--backend-store-uri", database, "--artifacts-destination", artifacts),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--serve-artifacts"),
     ]
-    with _program(command, f"http://127.0.0.1:{port}/health", log):
+    # Its own jobs (evaluations by language models) would keep eight more processes busy.
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with _program(command, f"http://127.0.0.1:{port}/health", log, settings):
         yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def _program(command: Sequence[str], answers: str, log: Path | None = None) -> Iterator[None]:
-    """Run until the block ends, once `answers` does."""
+def _program(
+    command: Sequence[str],
+    answers: str,
+    log: Path | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[None]:
+    """Run until the block ends, once `answers` does. `settings`: besides this environment."""
     path = os.devnull if log is None else str(log)
+    environment = {**os.environ, **settings}
     with Path(path).open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, start_new_session=True, env=environment
+        )
         try:
             _wait(process, answers, path)
             yield

@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,57 +14,18 @@ from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest, verify
 from persona_ray.progress import SilentProgress
+from tests.services import mlflow_server
 from tests.unit.launch.registered import make_bundle, workspace
 
-_START_S = 120.0
+
+def test_bundles_travel_by_the_server(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with mlflow_server(database, str(files), tmp_path / "server.log") as url:
+        _travel(url, files, tmp_path)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Its address, and the folder it keeps files in."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "files")]
-    with (folder / "log").open("wb") as log:
-        # A group of its own, since its workers are processes too.
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            start_new_session=True,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        )
-        try:
-            _wait(process, f"http://127.0.0.1:{port}", folder / "log")
-            yield f"http://127.0.0.1:{port}", folder / "files"
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"mlflow does not answer: {log.read_text()}") from None
-            time.sleep(0.2)
-
-
-def test_bundles_travel_by_the_server(server: tuple[str, Path], tmp_path: Path) -> None:
-    url, files = server
+def _travel(url: str, files: Path, tmp_path: Path) -> None:
     trained_at = _tracking(workspace(tmp_path / "training"), url)
     bundle = make_bundle(trained_at, "bundle")
     with tracked(trained_at, "fine-tuning", tmp_path / "run", {}, {}) as tracker:
