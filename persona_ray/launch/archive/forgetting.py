@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from persona_ray.corpus.building import STAGING, alone_in
 from persona_ray.corpus.compaction import QUARANTINE_COLUMNS, write_quarantine
 from persona_ray.corpus.forgetting import Gone, blank, rewrite, sweep
+from persona_ray.corpus.manifest import Shard
 from persona_ray.corpus.staging import Staging
 from persona_ray.files import draft
 from persona_ray.launch.archive.folder import (
@@ -31,9 +34,10 @@ from persona_ray.types import CallStatus
 def forget_results(folder: Path, gone: Gone, expired: bool = False) -> int:
     """Delete what a model's folder holds of customers and calls; how many rows.
 
-    `expired`: calls stay known as recognised, without what they tell. As `forget_calls` it is whole
-    whenever it is killed, and ends when it is called again. The summary goes: the next run writes
-    another. Raises CorpusError where a run is at work, or a file is damaged.
+    `expired`: calls stay known as recognised, without what they tell, and customers go of whom no
+    other is left; the next run sums up the rest. As `forget_calls` it is whole whenever it is
+    killed, and ends when it is called again. The summary goes: the next run writes another.
+    Raises CorpusError where a run is at work, or a file is damaged.
     """
     with alone_in(folder, "recognition of the archive"):
         rows = _staged(folder, gone)
@@ -50,18 +54,16 @@ def forget_results(folder: Path, gone: Gone, expired: bool = False) -> int:
             lambda table: blank(table, gone) if expired else table.filter(gone.stays(table)),
         )
         after = before.model_copy(update={"sentence_shards": sentences, "call_shards": calls})
-        customers = _customers(folder / CUSTOMERS, gone)
+        left = _of_calls(folder, calls) if expired else None
+        customers = _customers(folder / CUSTOMERS, gone, left)
         if after != before:
             after = _counted(folder, after)
-            aside = (row for row in _calls(folder, after) if row["status"] == _ASIDE)
+            aside = (r for r in _calls(folder, after) if r["status"] == CallStatus.QUARANTINED)
             write_quarantine(folder, aside)
             (folder / SUMMARY).unlink(missing_ok=True)
             write_results(folder, after)
         sweep(folder, (CALLS_PREFIX, SENTENCES_PREFIX), (*calls, *sentences))
         return rows + said + heard + customers
-
-
-_ASIDE = CallStatus.QUARANTINED.value
 
 
 def _staged(folder: Path, gone: Gone) -> int:
@@ -76,15 +78,24 @@ def _staged(folder: Path, gone: Gone) -> int:
     return rows
 
 
-def _customers(path: Path, gone: Gone) -> int:
+def _customers(path: Path, gone: Gone, left: pa.Array | None) -> int:
+    """Customers who go, and those of whom no call is `left`; how many."""
     if not path.is_file():
         return 0
     table = pq.read_table(path, memory_map=False)
-    left = table.filter(gone.stays(table))
-    if left.num_rows < table.num_rows:
+    stays = gone.stays(table) if left is None else pc.is_in(table["customer_id"], value_set=left)
+    stay = table.filter(stays)
+    if stay.num_rows < table.num_rows:
         with draft(path) as written:
-            pq.write_table(left, written, compression="snappy")
-    return int(table.num_rows - left.num_rows)
+            pq.write_table(stay, written, compression="snappy")
+    return int(table.num_rows - stay.num_rows)
+
+
+def _of_calls(folder: Path, shards: Sequence[Shard]) -> pa.Array:
+    """Whose calls are in these shards, but for what has expired."""
+    ids = [pq.read_table(folder / one.name, columns=["customer_id"]) for one in shards]
+    found = {name for table in ids for name in table["customer_id"].to_pylist()}
+    return pa.array(sorted(found - {""}), pa.string())
 
 
 def _counted(folder: Path, results: Results) -> Results:

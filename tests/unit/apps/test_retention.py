@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from persona_ray.apps.privacy.daily import once_a_day
@@ -51,6 +52,8 @@ def test_what_is_too_old_goes_with_what_was_made_of_it(config: RunConfig) -> Non
     files = {hit for hit in found(config.workspace, needles) if "store.sqlite" not in hit}
     assert files == set()
     assert len(CorpusDataset.open(config.corpus_dir)) == 0
+    (colours,) = config.recognitions_dir.glob("*/customers.parquet")
+    assert pq.read_table(colours).num_rows == 0
     with open_audited(config) as store:
         assert [entry.action for entry in store.audit.entries()] == ["retention"]
     # Once gone, gone: neither counted nor made again, though the archive has it all.
