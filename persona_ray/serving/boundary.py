@@ -6,6 +6,7 @@ gets no exception: it would write the message into a log.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _QUIET = frozenset({"/health", "/health/ready", "/metrics"})
 # Browsers come by TLS alone for so long, once they did.
 _HSTS = "max-age=31536000"
+# What nginx logs where the caller left before there was an answer.
+_LEFT = 499
+_FAILED = unexpected()
 _ZERO = Failure(400, "request.malformed", "a zero character in the address", fix="leave it out")
 
 
@@ -52,15 +56,23 @@ class Boundary:
             answer = _Answer(send, trace_id, scope.get("scheme") in ("https", "wss"))
             begun = time.perf_counter()
             try:
-                if _has_zero(scope):
-                    await _refuse(scope, receive, answer, _ZERO)
-                else:
-                    await self._app(scope, receive, answer.send)
-            except Exception as error:
-                scope["state"]["error_code"] = "service.failed"
-                log_exception("request failed", error, route=_route(scope))
-                await _refuse(scope, receive, answer, unexpected())
-            self._note(scope, answer.status, time.perf_counter() - begun, span)
+                await self._pass(scope, receive, answer)
+            except asyncio.CancelledError:
+                answer.status = answer.status or _LEFT
+                raise
+            finally:
+                self._note(scope, answer.status, time.perf_counter() - begun, span)
+
+    async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            if _has_zero(scope):
+                await _refuse(scope, receive, answer, _ZERO)
+            else:
+                await self._app(scope, receive, answer.send)
+        except Exception as error:
+            scope["state"]["error_code"] = _FAILED.code
+            log_exception("request failed", error, route=_route(scope))
+            await _refuse(scope, receive, answer, _FAILED)
 
     def _note(self, scope: Scope, status: int, seconds: float, span: spans.Span) -> None:
         route, state = _route(scope), scope["state"]
@@ -68,7 +80,8 @@ class Boundary:
         code = str(state.get("error_code", ""))
         span.rename(f"{method} {route}")
         span.note(route=route, method=method, status=status, code=code or None)
-        if status >= 500:
+        # Half an answer, and a live call, had another status before they failed.
+        if status >= 500 or code == _FAILED.code:
             span.failed(code)
         self._metrics.request(route, method, status, seconds)
         if code:

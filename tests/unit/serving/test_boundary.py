@@ -15,15 +15,19 @@ import pytest
 from fastapi import APIRouter, Request, WebSocket
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, Field
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from persona_ray import errors
 from persona_ray.config import load_config
 from persona_ray.serving.application import Services, build_app
+from persona_ray.serving.boundary import Boundary
+from persona_ray.serving.metrics import Metrics
 from persona_ray.store import Store
 from persona_ray.watch.logs import configure_logs, log_event
 from persona_ray.watch.trace_ids import current_trace_id
 from tests.unit.serving.fakes import FakeService
+from tests.unit.serving.test_metrics import values
 
 SECRET = "客户张三的话"
 
@@ -145,6 +149,37 @@ def test_an_error_on_an_open_websocket_closes_it_with_its_code(client: TestClien
         assert closed.value.code == close
         assert closed.value.reason.startswith(CASES[number][2])
         assert SECRET not in closed.value.reason
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("begun", "status", "code"), [(True, "200", "service.failed"), (False, "499", "")]
+)
+async def test_what_breaks_off_is_counted_and_logged(
+    log: io.StringIO, begun: bool, status: str, code: str
+) -> None:
+    """An answer that fails half way, and a caller who leaves before there is any."""
+
+    async def inner(_: Scope, __: Receive, send: Send) -> None:
+        if not begun:
+            raise asyncio.CancelledError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError(SECRET)
+
+    async def send(_: Message) -> None:
+        """Somebody gets it."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    metrics = Metrics()
+    scope: Scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+    with pytest.raises(ConnectionAbortedError if begun else asyncio.CancelledError):
+        await Boundary(inner, metrics)(scope, receive, send)
+    assert values(metrics, "persona_requests_total") == {f"GET,none,{status}": 1}
+    assert values(metrics, "persona_refused_total") == ({code: 1} if code else {})
+    line = json.loads(log.getvalue().splitlines()[-1])
+    assert (line["event"], str(line["status"]), line["code"]) == ("request", status, code)
 
 
 def test_requests_that_fit_no_route_have_the_shape(client: TestClient) -> None:
