@@ -221,4 +221,8 @@ class DecodingProcess:
             buffer = buffer[count:]
 
     def _wait(self) -> None:
-        self._line.settimeout(max(1e-3, self._until - time.monotonic()))
+        left_s = self._until - time.monotonic()
+        # However often it says something: it may have given itself all of the processor's time.
+        if left_s <= 0:
+            raise TimeoutError
+        self._line.settimeout(left_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -118,6 +119,18 @@ def test_time_is_bounded_and_others_go_on_meanwhile(file: bytes) -> None:
             stuck.result()
     assert time.monotonic() - begun < 20
     pool.close()
+
+
+def test_time_is_up_even_for_one_that_never_stops_answering(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, apart._process() as process:
+        theirs.send(b"and so on")
+        with monkeypatch.context() as patch, pytest.raises(TimeoutError):
+            patch.setattr(process, "_line", ours)
+            patch.setattr(process, "_until", time.monotonic())
+            process._said()
 
 
 @pytest.mark.parametrize("entry", [ENTRY, "tests.unit.audio.planted_container"])
