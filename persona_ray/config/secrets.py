@@ -31,8 +31,9 @@ def refuse_secrets(tree: Mapping[str, Any]) -> None:
     """Raises ConfigError, naming the key and never the value, for an address that holds a password
     or a token as such and not as ${NAME}."""
     for key, text in _texts(tree, ""):
-        found = _PASSWORD.search(text)
-        if found and not (_VARIABLES.fullmatch(found[2]) and found[1] not in _ENVIRONMENTS):
+        for found in _PASSWORD.finditer(text):
+            if _VARIABLES.fullmatch(found[2]) and found[1] not in _ENVIRONMENTS:
+                continue
             fix = _ENVIRONMENTS.get(
                 found[1],
                 f"write ${{NAME}} in its place ({found[1]}://user:${{PASSWORD}}@host/...) and set "
@@ -41,12 +42,12 @@ def refuse_secrets(tree: Mapping[str, Any]) -> None:
             if key == "tracking.url" and found[1] in ("http", "https"):
                 fix = _MLFLOW
             raise ConfigError(f"{key}: a password in an address: {fix}")
-        parameter = _PARAMETER.search(text) if "://" in text else None
-        if parameter and not _VARIABLES.fullmatch(parameter[2]):
-            raise ConfigError(
-                f"{key}: '{parameter[1]}' in an address: write ${{NAME}} in its place and set the "
-                "variable in the environment"
-            )
+        for parameter in _PARAMETER.finditer(text) if "://" in text else ():
+            if not _VARIABLES.fullmatch(parameter[2]):
+                raise ConfigError(
+                    f"{key}: '{parameter[1]}' in an address: write ${{NAME}} in its place and set "
+                    "the variable in the environment"
+                )
 
 
 def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:

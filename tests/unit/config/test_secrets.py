@@ -28,6 +28,7 @@ NOWHERE = "postgresql://me:${PLANTED_SECRET}@127.0.0.1:1/x"
         ("archive.url", "mssql+pyodbc://me:hu/sh@db/calls", "${NAME}"),
         ("archive.url", "postgresql://db/calls?user=me&password=hush", "'password' in an address"),
         ("archive.url", "postgresql://me:x${NAME}hush@db/calls", "${NAME}"),
+        ("archive.url", "postgresql://db/calls?token=${NAME}&password=hush", "'password' in an"),
         ("archive.audio_root", "s3://AKIA:hush@bucket/calls", "AWS_SECRET_ACCESS_KEY"),
         ("storage.artefacts", "s3://AKIA:${NAME}@bucket", "AWS_SECRET_ACCESS_KEY"),
         ("tracking.url", "https://me:hush@mlflow.example", "MLFLOW_TRACKING_PASSWORD"),
