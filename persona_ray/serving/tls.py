@@ -87,6 +87,8 @@ def _renew(context: ssl.SSLContext, certificate: str, key: str, look_every_s: fl
         if found == known:
             continue
         try:
+            # A context that is given what does not fit loses what it had.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
             context.load_cert_chain(certificate, key)
         except (OSError, ValueError) as error:
             # Half of them is written: the old ones serve until the rest is.

@@ -112,6 +112,20 @@ def test_a_renewed_certificate_is_taken_up_without_a_restart(ca: Authority, stor
                 assert time.monotonic() < until
 
 
+def test_half_of_a_renewed_certificate_takes_nothing_from_the_old_one(
+    ca: Authority, store: Store
+) -> None:
+    config = settings(ca)
+    with served(config, store, look_every_s=0.02) as url:
+        certificate, key = ca.sign("next")
+        # Its key comes later.
+        certificate.replace(config.serving.tls.certificate)
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            assert ask(url, trusting(ca.file)) == 426
+        key.replace(config.serving.tls.key)
+
+
 def test_files_that_cannot_serve_are_named_before_anything_starts(
     ca: Authority, tmp_path: Path
 ) -> None:
