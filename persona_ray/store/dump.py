@@ -1,9 +1,10 @@
 """Every row of a database as files, and back, into SQLite or PostgreSQL alike.
 
 A table is a file `NAME.jsonl.gz`: a line with its columns and their kinds, then a line for each
-row, in the order of the primary key, so that the same rows give the same bytes. Tables are taken as
-the database describes them, not as this release does: a dump of an older release comes back at its
-own revision, and is migrated then. What is sealed stays sealed.
+row, in the order of the primary key, so that the same rows give the same bytes. Tables are those of
+the database's revision, as the database describes them: a dump of an older release comes back at
+its own revision, and is migrated then. What is sealed stays sealed, and what others keep in the
+same database is let be.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,11 +42,9 @@ from sqlalchemy import (
 
 from persona_ray.errors import BackupError, StoreError
 from persona_ray.store.database import Database
-from persona_ray.store.migrating import EMPTY, Schema
+from persona_ray.store.migrating import EMPTY, Schema, tables_at
 
 SUFFIX = ".jsonl.gz"
-# Alembic's own table: the revision stands in the dump's own words.
-_REVISION_TABLE = "alembic_version"
 _ROWS_AT_ONCE = 500
 
 Advance = Callable[[int], None]
@@ -75,7 +75,8 @@ class Dump:
 def count_rows(database: Database) -> Dump:
     """What a dump would hold."""
     with database.snapshot() as connection:
-        return Dump(_revision(database, connection), _counts(connection))
+        revision = _revision(database, connection)
+        return Dump(revision, _counts(connection, revision))
 
 
 def dump_rows(database: Database, folder: Path, advance: Advance) -> Dump:
@@ -87,7 +88,7 @@ def dump_rows(database: Database, folder: Path, advance: Advance) -> Dump:
             raise StoreError(f"store {database} holds nothing: there are no tables")
         tables = {
             table.name: _write_table(connection, table, folder, advance)
-            for table in _reflect(connection)
+            for table in _reflect(connection, revision)
         }
     return Dump(revision, tables)
 
@@ -104,51 +105,41 @@ def restore_rows(
     schema = Schema()
     schema.check(dump.revision)
     with database.exclusive() as connection:
-        if schema.current(connection, str(database)) != EMPTY:
-            held = sum(_counts(connection).values())
-            if held and not replace:
-                raise StoreError(
-                    f"store {database} holds {held} rows: name an empty one, or say --replace to "
-                    "give them up"
-                )
-            _drop(connection)
+        revision = schema.current(connection, str(database))
+        held = sum(_counts(connection, revision).values())
+        if held and not replace:
+            raise StoreError(
+                f"store {database} holds {held} rows: name an empty one, or say --replace to give "
+                "them up"
+            )
+        schema.downgrade(connection, EMPTY)
         schema.upgrade(connection, dump.revision)
-        tables = {table.name: table for table in _reflect(connection)}
-        # In the order in which foreign keys can be met.
-        for name, table in tables.items():
-            rows = _read_table(connection, table, folder / f"{name}{SUFFIX}", advance)
-            if rows != dump.tables.get(name):
-                raise BackupError(f"{name}{SUFFIX} is damaged: {rows} rows of a promised number")
-        _go_on_counting(connection, list(tables.values()))
+        tables = _reflect(connection, dump.revision)
+        for table in tables:
+            promised = dump.tables.get(table.name)
+            rows = _read_table(connection, table, folder / f"{table.name}{SUFFIX}", advance)
+            if rows != promised:
+                raise BackupError(f"{table.name}{SUFFIX} is damaged: {rows} of {promised} rows")
+        _go_on_counting(connection, tables)
         schema.upgrade(connection)
-
-
-def tables_of(connection: Connection) -> set[str]:
-    """Names of our tables in the database."""
-    return {table.name for table in _reflect(connection)}
 
 
 def _revision(database: Database, connection: Connection) -> str:
     return Schema().current(connection, str(database))
 
 
-def _reflect(connection: Connection) -> list[Table]:
-    metadata = MetaData()
-    metadata.reflect(bind=connection)
-    return [table for table in metadata.sorted_tables if table.name != _REVISION_TABLE]
+def _reflect(connection: Connection, revision: str) -> list[Table]:
+    """Our tables, in the order in which foreign keys can be met."""
+    ours, metadata = tables_at(revision), MetaData()
+    metadata.reflect(bind=connection, only=lambda name, _: name in ours)
+    return metadata.sorted_tables
 
 
-def _counts(connection: Connection) -> dict[str, int]:
+def _counts(connection: Connection, revision: str) -> dict[str, int]:
     return {
         table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in _reflect(connection)
+        for table in _reflect(connection, revision)
     }
-
-
-def _drop(connection: Connection) -> None:
-    metadata = MetaData()
-    metadata.reflect(bind=connection)
-    metadata.drop_all(connection)
 
 
 def _kind(column: Column[Any]) -> Kind:
@@ -223,28 +214,28 @@ def _read_table(connection: Connection, table: Table, path: Path, advance: Advan
         if _kind(column) is Kind.JSON:
             column.type = JSON(none_as_null=True)
     rows = 0
+    for values in _batches(path, sqlite):
+        connection.execute(table.insert(), values)
+        rows += len(values)
+        advance(len(values))
+    return rows
+
+
+def _batches(path: Path, sqlite: bool) -> Iterator[list[dict[str, Any]]]:
+    """Rows by their columns' names, some at a time. Raises BackupError for a damaged file."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             head = [(name, Kind(kind)) for name, kind in json.loads(file.readline())]
-            while some := list(islice(_lines(file), _ROWS_AT_ONCE)):
-                values = [
+            while some := [json.loads(line) for line in islice(file, _ROWS_AT_ONCE)]:
+                yield [
                     {
                         name: _meant(value, kind, sqlite)
                         for (name, kind), value in zip(head, line, strict=True)
                     }
                     for line in some
                 ]
-                connection.execute(table.insert(), values)
-                rows += len(values)
-                advance(len(values))
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, TypeError, OSError, EOFError, zlib.error) as error:
         raise BackupError(f"{path.name} is damaged: {type(error).__name__}") from None
-    return rows
-
-
-def _lines(file: IO[str]) -> Iterator[list[Any]]:
-    for line in file:
-        yield json.loads(line)
 
 
 def _go_on_counting(connection: Connection, tables: list[Table]) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine, inspect
 
 from persona_ray.errors import StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Of a database that holds no table of ours.
 EMPTY = "base"
+# Alembic's own.
+_REVISION_TABLE = "alembic_version"
 
 
 class Schema:
@@ -61,3 +64,16 @@ class Schema:
         """Within the transaction of `connection`. What only later revisions know is lost."""
         self._config.attributes["connection"] = connection
         command.downgrade(self._config, revision)
+
+
+@cache
+def tables_at(revision: str) -> frozenset[str]:
+    """Names of the tables of a revision: whatever else lies in a database is not ours."""
+    if revision == EMPTY:
+        return frozenset()
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        Schema().upgrade(connection, revision)
+        found = inspect(connection).get_table_names()
+    engine.dispose()
+    return frozenset(found) - {_REVISION_TABLE}

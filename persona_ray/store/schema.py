@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from persona_ray.errors import StoreError
 from persona_ray.store.database import Database
-from persona_ray.store.dump import count_rows, tables_of
-from persona_ray.store.migrating import Schema
+from persona_ray.store.dump import count_rows
+from persona_ray.store.migrating import Schema, tables_at
 from persona_ray.store.urls import expand_url
 
 
@@ -49,12 +49,7 @@ def lost_by(url: str, revision: str) -> dict[str, int]:
         order = [*schema.revisions]
         if before.revision not in order or order.index(before.revision) < order.index(revision):
             raise StoreError(f"store {database} is at schema {before.revision}, before {revision}")
-        # A database of that revision tells which tables it has.
-        scratch = Database(expand_url("sqlite://"))
-        with scratch.exclusive() as connection:
-            schema.upgrade(connection, revision)
-            known = tables_of(connection)
-        scratch.close()
+    known = tables_at(revision)
     return {name: n for name, n in before.tables.items() if n and name not in known}
 
 
