@@ -54,7 +54,8 @@ def _local(path: str, root: str) -> str | None:
         whole = Path(path).resolve()
         inside = whole.is_relative_to(Path(base).resolve())
         special = whole.exists() and not whole.is_file()
-    except OSError:
+    except (OSError, RuntimeError):
+        # RuntimeError: links in a circle.
         return None
     return str(whole) if inside and not special else None
 

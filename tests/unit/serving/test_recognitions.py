@@ -231,6 +231,7 @@ def test_uris_are_opened_below_the_roots_alone(ask: Ask, tmp_path: Path) -> None
         folder.mkdir()
         (folder / "a.wav").write_bytes(good())
     (root / "link.wav").symlink_to(outside / "a.wav")
+    (root / "circle.wav").symlink_to(root / "circle.wav")
     (root / "bad.wav").write_bytes(b"no audio")
     client = ask(f"serving.limits.uri_roots=[{root}, 's3://recordings/calls']")
 
@@ -247,6 +248,7 @@ def test_uris_are_opened_below_the_roots_alone(ask: Ask, tmp_path: Path) -> None
         f"{root}/../recordings-private/a.wav",
         f"{root}/%2e%2e/recordings-private/a.wav",
         f"{root}/link.wav",
+        f"{root}/circle.wav",
         f"{root}",
         "a.wav",
         "/etc/passwd",
