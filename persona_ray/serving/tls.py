@@ -37,17 +37,18 @@ def http_options(tls: TlsConfig) -> dict[str, str]:
     read_private(Path(tls.key))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except (ssl.SSLError, ValueError) as error:
+        # Without a phrase it would be asked for at the terminal.
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"serving.tls.certificate {tls.certificate} and serving.tls.key {tls.key} are no "
-            f"certificate and its key in PEM: {error}"
+            f"certificate and its key, without a passphrase, in PEM: {error}"
         ) from None
     if tls.client_ca:
         options["ssl_ca_certs"] = _file(tls.client_ca, "serving.tls.client_ca")
         try:
             context.load_verify_locations(tls.client_ca)
-        except ssl.SSLError as error:
+        except OSError as error:
             raise ConfigError(
                 f"serving.tls.client_ca {tls.client_ca} holds no certificate in PEM: {error}"
             ) from None
@@ -88,7 +89,7 @@ def _renew(context: ssl.SSLContext, certificate: str, key: str, look_every_s: fl
             continue
         try:
             # A context that is given what does not fit loses what it had.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
             context.load_cert_chain(certificate, key)
         except (OSError, ValueError) as error:
             # Half of them is written: the old ones serve until the rest is.

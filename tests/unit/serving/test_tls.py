@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError, RequestError, ServiceLostError
@@ -145,6 +146,13 @@ def test_files_that_cannot_serve_are_named_before_anything_starts(
     assert "absent.pem is no file" in said(f"certificate={tmp_path}/absent.pem", both[1])
     assert "no certificate and its key" in said(both[0], f"key={other}")
     assert "holds no certificate" in said(*both, f"client_ca={text}")
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"a phrase")
+    key.write_bytes(
+        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    )
+    # Nobody is there to type it.
+    assert "without a passphrase" in said(f"certificate={ca.sign('third')[0]}", both[1])
     key.chmod(0o644)
     assert "chmod 600" in said(*both)
     assert http_options(load_config(None, []).serving.tls) == {}
