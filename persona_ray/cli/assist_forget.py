@@ -23,19 +23,19 @@ def forget(
     That is: calls with transcripts, suggestions, pushes, feedback and samples; of a customer all
     that any application keeps in the store. A ranker that learned of them stays until the next."""
     from persona_ray.store import open_audited
-    from persona_ray.store.audit import note_forgotten
+    from persona_ray.store.audit import about_person, note_forgotten
 
     if bool(customer) == bool(agent):
         raise ConfigError("name one person: --customer ID or --agent ID")
     run = read(config, overrides)
     with open_audited(run) as store:
-        who = f"customer {customer}" if customer else f"agent {agent}"
+        kind, name = ("customer", customer) if customer else ("agent", agent)
         if not yes and sys.stdin.isatty():
-            typer.confirm(f"delete {who} from {store.url} for good?", abort=True)
+            typer.confirm(f"delete {kind} {name} from {store.url} for good?", abort=True)
+        about = about_person(store, kind, name)
         if customer:
             calls = store.forget_customer(customer).assist_calls
         else:
             calls = store.assist_calls.forget_agent(agent)
-        kind = "customer" if customer else "agent"
-        note_forgotten(store, "assist.forget", kind, customer or agent, calls)
+        note_forgotten(store, "assist.forget", about, calls)
     typer.echo(f"forgotten: {calls} calls")

@@ -94,19 +94,18 @@ def export(
 @app.command()
 def person(
     name: Annotated[str, typer.Argument(help="An id, number or voice.")],
-    kind: Annotated[str, typer.Option(help="customer, user, number or voice.")] = "customer",
+    kind: Annotated[str, typer.Option(help="customer, user, number, voice or agent.")] = "customer",
     config: ConfigPath = None,
     overrides: Overrides = None,
 ) -> None:
     """The digest by which the log and receipts name a person."""
-    from persona_ray.apps.privacy.plan import Person
-    from persona_ray.store.audit_seal import AuditSeal
-    from persona_ray.vault.signing import installation_folder
+    from persona_ray.store import open_audited
+    from persona_ray.store.audit_seal import KINDS
 
-    if kind not in Person.model_fields:
-        raise ConfigError(f"--kind {kind}: one of {', '.join(Person.model_fields)}")
-    seal = AuditSeal(installation_folder(read(config, overrides)))
-    typer.echo(f"{kind}:{Person(**{kind: name}).digests(seal)[kind]}")
+    if kind not in KINDS:
+        raise ConfigError(f"--kind {kind}: one of {', '.join(KINDS)}")
+    with open_audited(read(config, overrides)) as store:
+        typer.echo(store.audit.person(kind, name))
 
 
 def _utc(at: datetime | None) -> datetime | None:

@@ -72,11 +72,10 @@ def _verify(run: RunConfig, path: Path, person: Person) -> None:
     from persona_ray.apps.privacy.receipts import read_receipt
     from persona_ray.errors import AuditError
     from persona_ray.store.audit_seal import AuditSeal
-    from persona_ray.vault.signing import installation_folder
 
-    seal = AuditSeal(installation_folder(run))
+    seal = AuditSeal.of(run)
     receipt = read_receipt(path, seal)
-    if any(person.model_dump().values()) and person.digests(seal) != receipt.person:
+    if any(person.model_dump().values()) and person.digests(seal.person) != receipt.person:
         raise AuditError(f"{path} is signed by this installation, but is another person's")
     _tell(receipt)
     typer.echo(f"signed by this installation; receipt {receipt.receipt} of {receipt.done_at}")

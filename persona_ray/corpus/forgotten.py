@@ -8,11 +8,7 @@ from typing import Self
 
 from persona_ray.config import RunConfig
 from persona_ray.errors import CorpusError
-from persona_ray.store.audit_seal import PERSONS, AuditSeal
-from persona_ray.vault.signing import installation_folder
-
-# Where receipts of forgetting lie, in the workspace.
-RECEIPTS = "privacy/receipts"
+from persona_ray.store.audit_seal import PERSONS, RECEIPTS, AuditSeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +32,19 @@ class ForgottenCustomers:
                     f"{path} is no receipt: put it back, or take it away; whose it is would be "
                     "taken out of the archive again"
                 ) from None
-        folder = installation_folder(config)
-        if found and not (folder / PERSONS).is_file():
-            # A new one would be made, and nobody would be found among the forgotten any more.
+        seal = AuditSeal.of(config)
+        if found and not seal.has_secret:
             raise CorpusError(
-                f"{folder / PERSONS} is missing, and the receipts in {config.workspace / RECEIPTS} "
+                f"{seal.folder / PERSONS} is missing, and the receipts in {seal.receipts} "
                 "name persons by it: put the folder of keys back from its copy, or take the "
                 "receipts away; whose they are would be taken out of the archive again"
             )
-        return cls(frozenset(found), AuditSeal(folder) if found else None)
+        return cls(frozenset(found), seal if found else None)
 
     def has(self, customer_id: str) -> bool:
         if self.seal is None or not customer_id:
             return False
-        return self.seal.person(f"customer {customer_id}") in self.digests
+        return self.seal.person("customer", customer_id) in self.digests
 
 
 NOBODY = ForgottenCustomers()

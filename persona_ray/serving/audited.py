@@ -18,5 +18,5 @@ def note_reading(store: Store, caller: Caller, user_id: str, calls: int) -> None
     """Somebody who is not the user sees calls, with links to recordings. Blocks: from a thread."""
     if caller.name == user_id or not calls or not store.audit.is_kept:
         return
-    about = store.audit.person(f"user {user_id}")
+    about = store.audit.person("user", user_id)
     store.audit.note(actor_of(caller), "screening.read", about, details={"calls": calls})

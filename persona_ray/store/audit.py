@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from persona_ray.errors import AuditError
-from persona_ray.store.audit_seal import AuditHead, AuditSeal
+from persona_ray.store.audit_seal import KINDS, AuditHead, AuditSeal
 from persona_ray.store.audit_tables import AuditRow
 from persona_ray.store.database import Database, affected, told_after
 from persona_ray.vault.statements import Signed, canonical
@@ -132,9 +132,19 @@ class AuditRepository:
         details: dict[str, str | int] = {"head": before.number, "hash": before.hash}
         return self._append(session, actor, _REWIND, "", "done", details, back=True)
 
-    def person(self, name: str) -> str:
-        """How entries name a customer, user or agent."""
-        return f"person:{self.seal.person(name)}"
+    def person(self, kind: str, name: str) -> str:
+        """How entries name a person of one of KINDS. Raises AuditError as `digest`."""
+        return f"{kind}:{self.digest(kind, name)}"
+
+    def digest(self, kind: str, name: str) -> str:
+        """`AuditSeal.person`, of the first person, too. Raises AuditError where entries or
+        receipts name somebody already, by a secret that is gone."""
+        if not self.seal.has_secret:
+            # It is made before anybody is named: where another made it just now, it is there.
+            if self._names_somebody() and not self.seal.has_secret:
+                raise self.seal.lost(f"the audit log of {self._database}")
+            self.seal.begin_persons()
+        return self.seal.person(kind, name)
 
     def prune(self, before: datetime, actor: str, dry_run: bool = False) -> int:
         """Delete what is older than `before`, but for the last entry; how many. An entry says what
@@ -182,6 +192,11 @@ class AuditRepository:
         # Before the entries: a writer may go on meanwhile, and the log only grows.
         heads = [self.seal.head(), *([] if known is None else [known])]
         return verify(self.entries(), self.seal, heads)
+
+    def _names_somebody(self) -> bool:
+        named = or_(*(AuditRow.about.startswith(f"{kind}:") for kind in KINDS))
+        with self._database.read() as session:
+            return session.scalar(select(AuditRow.number).where(named).limit(1)) is not None
 
     def _append(
         self,
@@ -252,10 +267,15 @@ def actor_here() -> str:
         return f"user:{os.getuid()}"
 
 
-def note_forgotten(store: Store, action: str, kind: str, name: str, calls: int) -> None:
+def about_person(store: Store, kind: str, name: str) -> str:
+    """`AuditRepository.person` for `note_forgotten`, to be asked for before anything is deleted;
+    empty where the store was not opened to be audited."""
+    return store.audit.person(kind, name) if store.audit.is_kept else ""
+
+
+def note_forgotten(store: Store, action: str, about: str, calls: int) -> None:
     """That a person was forgotten, where the store was opened to be audited."""
     if store.audit.is_kept:
-        about = f"{kind}:{store.audit.seal.person(f'{kind} {name}')}"
         store.audit.note(actor_here(), action, about, details={"calls": calls})
 
 

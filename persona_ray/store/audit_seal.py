@@ -4,6 +4,9 @@ The head is the number and hash of the last entry, signed, in a file beside the 
 moves it on once its entry is committed; one that is killed in between leaves it behind, and the
 next moves it. So a log whose tail was cut off no longer reaches its head. The head is made with the
 first key, before anything is signed: one that is missing beside a key was deleted.
+
+Persons are named by digests that only the secret beside the keys makes. It is made when the first
+person is named, and never again while anything names one: by another secret nobody would be found.
 """
 
 from __future__ import annotations
@@ -15,19 +18,31 @@ import secrets
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import ValidationError
 
 from persona_ray.errors import AuditError, DistributionError
 from persona_ray.files import write_whole
-from persona_ray.vault.private_file import kept
-from persona_ray.vault.signing import INSTALLATION, SigningKeys, named, verified
+from persona_ray.vault.private_file import kept, read
+from persona_ray.vault.signing import (
+    INSTALLATION,
+    SigningKeys,
+    installation_folder,
+    named,
+    verified,
+)
 from persona_ray.vault.statements import Signed, Statement, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from persona_ray.config import RunConfig
+
+# What persons are known by.
+KINDS = ("customer", "user", "number", "voice", "agent")
+# Where receipts of forgetting lie, in the workspace.
+RECEIPTS = "privacy/receipts"
 HEAD, PERSONS = "audit.head", "persons.secret"
 _LOCK = ".audit.lock"
 _SECRET_BYTES = 32
@@ -43,14 +58,20 @@ class AuditHead(Statement):
 
 
 class AuditSeal:
-    """The installation's keys and the head of its log, in one folder that all replicas share."""
+    """The installation's keys and the head of its log, in one folder that all replicas share.
+    `receipts`: the folder of what else names persons by its secret."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, receipts: Path | None = None) -> None:
         self.folder = folder
+        self.receipts = receipts
 
-    def __reduce__(self) -> tuple[type[AuditSeal], tuple[Path]]:
+    @classmethod
+    def of(cls, config: RunConfig) -> Self:
+        return cls(installation_folder(config), config.workspace / RECEIPTS)
+
+    def __reduce__(self) -> tuple[type[AuditSeal], tuple[Path, Path | None]]:
         """Without keys: another process reads them from the folder."""
-        return AuditSeal, (self.folder,)
+        return AuditSeal, (self.folder, self.receipts)
 
     @cached_property
     def keys(self) -> SigningKeys:
@@ -64,11 +85,33 @@ class AuditSeal:
                 self._write(AuditHead(number=0, hash=""), ring)
         return ring
 
-    def person(self, name: str) -> str:
-        """How logs and receipts name a person: 32 hexadecimal digits. A keyed digest: ids are few
-        and guessed soon, so that a plain one would hide nothing."""
-        digest = hmac.digest(self._persons, f"persona-ray person {name}".encode(), "sha256")
+    def person(self, kind: str, name: str) -> str:
+        """How logs and receipts name a person of one of KINDS: 32 hexadecimal digits. A keyed
+        digest: ids are few and guessed soon, so that a plain one would hide nothing.
+
+        Raises AuditError where there is no secret (`begin_persons` makes it)."""
+        digest = hmac.digest(self._persons, f"persona-ray person {kind} {name}".encode(), "sha256")
         return digest.hex()[:32]
+
+    @property
+    def has_secret(self) -> bool:
+        return (self.folder / PERSONS).is_file()
+
+    def begin_persons(self) -> None:
+        """Make the secret where it is missing. Raises AuditError where a receipt was made with
+        another."""
+        if not self.has_secret and self.receipts and any(self.receipts.glob("*.json")):
+            raise self.lost(f"the receipts in {self.receipts}")
+        kept(self.folder / PERSONS, lambda: secrets.token_hex(_SECRET_BYTES))
+
+    def lost(self, naming: str = "receipts and the audit log") -> AuditError:
+        """That the secret is gone by which something was named."""
+        path = self.folder / PERSONS
+        return AuditError(
+            f"{path} is missing, and {naming} may name persons by it: by a new one nobody would be "
+            "found among them; put the folder of keys back from its copy. Where there is none, "
+            f"`(umask 077; openssl rand -hex 32 > {path})`, then forget each person anew, by name"
+        )
 
     def check(self, signed: Signed) -> None:
         """Raises AuditError for what none of the installation's keys has signed."""
@@ -125,8 +168,10 @@ class AuditSeal:
     @cached_property
     def _persons(self) -> bytes:
         path = self.folder / PERSONS
+        if not self.has_secret:
+            raise self.lost()
         try:
-            secret = bytes.fromhex(kept(path, lambda: secrets.token_hex(_SECRET_BYTES)))
+            secret = bytes.fromhex(read(path))
         except ValueError:
             secret = b""
         if len(secret) != _SECRET_BYTES:

@@ -49,7 +49,6 @@ from persona_ray.store.splits import SplitRepository
 from persona_ray.store.tables import Base
 from persona_ray.store.urls import expand_url, printable_url
 from persona_ray.vault.seal import PLAIN, Vault, vault_of
-from persona_ray.vault.signing import installation_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +203,7 @@ class Store:
 
 def open_audited(config: RunConfig) -> Store:
     """The store of a configuration, for those whose doings stand in its audit log."""
-    return open_store(
-        config.store_url, AuditSeal(installation_folder(config)), vault=vault_of(config)
-    )
+    return open_store(config.store_url, AuditSeal.of(config), vault=vault_of(config))
 
 
 def open_store(url: str, seal: AuditSeal | None = None, *, vault: Vault = PLAIN) -> Store:

@@ -100,8 +100,7 @@ def _forget(
     now: datetime,
     progress: Progress,
 ) -> Forgetting:
-    seal = store.audit.seal
-    digests = person.digests(seal)
+    digests = person.digests(store.audit.digest)
     path = plan_path(config, digests)
     plan = Plan.begun(path, person, now)
     _look_up(config, store, plan)
@@ -130,7 +129,7 @@ def _forget(
             *_written(config),
         ],
     )
-    kept = write_receipt(config, seal, receipt)
+    kept = write_receipt(config, store.audit.seal, receipt)
     about = " ".join(f"{kind}:{digest}" for kind, digest in digests.items())
     things = sum(receipt.deleted.values())
     store.audit.note(actor, "forget", about, details={"receipt": receipt.receipt, "things": things})

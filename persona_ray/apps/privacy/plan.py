@@ -10,6 +10,7 @@ forgetting that was killed is gone on with by the same command.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,7 +22,6 @@ from persona_ray.files import draft
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
-    from persona_ray.store.audit_seal import AuditSeal
 
 _FOLDER = "privacy/forgetting"
 
@@ -46,9 +46,10 @@ class Person(BaseModel):
             )
         return found
 
-    def digests(self, seal: AuditSeal) -> dict[str, str]:
-        """How receipts and the audit log name the person, by kind."""
-        return {kind: seal.person(f"{kind} {name}") for kind, name in self.named().items()}
+    def digests(self, digest: Callable[[str, str], str]) -> dict[str, str]:
+        """How receipts and the audit log name the person, by kind: `AuditRepository.digest`, or
+        for whoever names nobody anew `AuditSeal.person`."""
+        return {kind: digest(kind, name) for kind, name in self.named().items()}
 
 
 class Plan(BaseModel):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError
 
-from persona_ray.corpus.forgotten import RECEIPTS
 from persona_ray.errors import AuditError
 from persona_ray.files import write_whole
+from persona_ray.store.audit_seal import RECEIPTS
 from persona_ray.vault.statements import Signed, Statement, plain
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from persona_ray.errors import RequestError
 from persona_ray.inference.screening.records import Known, Origin, Standing
 from persona_ray.inference.screening.reports import ReportJudge
 from persona_ray.inference.screening.sources import Clock, StoredSources, known, utc_now
-from persona_ray.store.audit import note_forgotten
+from persona_ray.store.audit import about_person, note_forgotten
 from persona_ray.store.screening.appeals import (
     AppealDecidedError,
     NotInSetError,
@@ -215,15 +215,16 @@ class ReportDesk:
         forgotten.
         """
         forgetting, now = self._store.forgetting, self._clock()
+        name = self._sources.number(name) if whose is Whose.NUMBER else name
+        about = about_person(self._store, whose.value, name)
         match whose:
             case Whose.USER:
                 done = forgetting.user(name, self._judge, now, files)
             case Whose.NUMBER:
-                name = self._sources.number(name)
                 done = forgetting.number(name, now, files)
             case Whose.VOICE:
                 done = forgetting.voice(name, now, files)
-        note_forgotten(self._store, "screening.forget", whose.value, name, done.calls)
+        note_forgotten(self._store, "screening.forget", about, done.calls)
         return done
 
     def tidy(self) -> Tidied:

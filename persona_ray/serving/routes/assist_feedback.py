@@ -23,9 +23,11 @@ from persona_ray.serving.assist.services import agent_of
 from persona_ray.serving.audited import actor_of
 from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
-from persona_ray.store.audit import acting, note_forgotten
+from persona_ray.store.audit import about_person, acting, note_forgotten
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from persona_ray.serving.assist.services import AssistServices
 
 _PushId = Annotated[str, Path(max_length=128, description="as the device was told it")]
@@ -79,24 +81,29 @@ def assist_feedback(services: AssistServices) -> APIRouter:
             rescored=taken.rescored,
         )
 
-    async def noted(caller: Caller, kind: str, name: str, calls: int) -> None:
+    async def forgotten(
+        caller: Caller, kind: str, name: str, forget: Callable[[str], int]
+    ) -> AssistForgotten:
+        def noted() -> int:
+            about = about_person(store, kind, name)
+            calls = forget(name)
+            note_forgotten(store, "assist.forget", about, calls)
+            return calls
+
         with acting(actor_of(caller)):
-            await asyncio.to_thread(note_forgotten, store, "assist.forget", kind, name, calls)
+            return AssistForgotten(calls=await asyncio.to_thread(noted))
 
     @router.post("/forget", summary="Forget an agent or a customer")
     async def forget(asked: ForgetRequest, caller: Caller = agent) -> AssistForgotten:
         """Calls with transcripts, suggestions, pushes, feedback and samples. An agent may be
         forgotten by his own key, customers by operators: of these all applications forget."""
         if asked.by == "agent":
-            forget = store.assist_calls.forget_agent
             name = agent_of(caller, asked.name)
-            calls = await asyncio.to_thread(forget, name)
-            await noted(caller, "agent", name, calls)
-            return AssistForgotten(calls=calls)
+            return await forgotten(caller, "agent", name, store.assist_calls.forget_agent)
         name = _customer(caller, asked.name)
-        done = await asyncio.to_thread(store.forget_customer, name)
-        await noted(caller, "customer", name, done.assist_calls)
-        return AssistForgotten(calls=done.assist_calls)
+        return await forgotten(
+            caller, "customer", name, lambda name: store.forget_customer(name).assist_calls
+        )
 
     return router
 

@@ -7,14 +7,16 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 from typer.testing import CliRunner
 
 from persona_ray.cli.app import app
 from persona_ray.config import load_config
-from persona_ray.errors import AuditError, ConfigError
+from persona_ray.errors import AuditError, ConfigError, CorpusError
 from persona_ray.serving.audited import note_reading
 from persona_ray.serving.gate import Caller
 from persona_ray.store import open_audited
+from persona_ray.store.audit_tables import AuditRow
 
 
 def command(workspace: Path, *arguments: str) -> str:
@@ -76,4 +78,38 @@ def test_operators_who_read_calls_of_others_are_noted(tmp_path: Path) -> None:
         note_reading(store, Caller("k2", "desk", frozenset({"operator"})), "ann", 3)
         (entry,) = store.audit.entries()
         assert (entry.actor, entry.action) == ("key:k2", "screening.read")
-        assert entry.about == store.audit.person("user ann")
+    # Whoever knows the user finds the entry.
+    assert entry.about == command(tmp_path, "audit", "person", "ann", "--kind", "user").strip()
+
+
+@pytest.mark.parametrize("lost", ["keys", "keys/installation/persons.secret"])
+def test_a_lost_secret_is_asked_for_and_no_other_is_made(tmp_path: Path, lost: str) -> None:
+    command(tmp_path, "forget", "--customer", "KD-7781")
+    (receipt,) = (tmp_path / "privacy" / "receipts").glob("*.json")
+    config = load_config(None, [f"workspace={tmp_path}"])
+    with open_audited(config) as store:
+        store.live_calls.open("desk", "c1", {}, "KD-7782")
+    (tmp_path / lost).rename(tmp_path / "aside")
+
+    def refused(*arguments: str) -> None:
+        with pytest.raises((AuditError, CorpusError), match="put the folder of keys back"):
+            command(tmp_path, *arguments)
+        assert not (tmp_path / "keys" / "installation" / "persons.secret").exists()
+
+    for person in (
+        ("audit", "person", "KD-7781"),
+        ("forget", "--customer", "KD-7782"),
+        ("assist", "forget", "--customer", "KD-7782"),
+    ):
+        refused(*person)
+    # Nothing went of whom nothing could be noted.
+    with open_audited(config) as store:
+        assert store.customers() == {"KD-7782"}
+    refused("forget", "--again")
+    # Either is enough: a receipt, an entry.
+    receipt.rename(tmp_path / "receipt")
+    refused("audit", "person", "KD-7781")
+    (tmp_path / "receipt").rename(receipt)
+    with open_audited(config) as store, store.write() as session:
+        session.execute(delete(AuditRow))
+    refused("audit", "person", "KD-7781")

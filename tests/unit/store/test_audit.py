@@ -97,7 +97,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], AuditS
     seal = AuditSeal(folder / "keys")
     with open_store(f"sqlite:///{folder}/store.sqlite", seal) as store:
         for number in range(ENTRIES // 2):
-            store.audit.note("user:root", "forget", store.audit.person(f"C{number}"))
+            store.audit.note("user:root", "forget", store.audit.person("customer", f"C{number}"))
         # A successor signs the rest.
         seal.keys.rotate()
         for number in range(ENTRIES // 2):
@@ -255,5 +255,8 @@ def test_persons_have_digests_that_only_this_installation_makes(
     seal: AuditSeal, tmp_path: Path
 ) -> None:
     again, other = AuditSeal(seal.folder), AuditSeal(tmp_path / "other")
-    assert seal.person("C00001") == again.person("C00001") != seal.person("C00002")
-    assert seal.person("C00001") != other.person("C00001")
+    for one in (seal, other):
+        one.begin_persons()
+    mine = seal.person("customer", "C00001")
+    assert mine == again.person("customer", "C00001") != seal.person("customer", "C00002")
+    assert mine not in (other.person("customer", "C00001"), seal.person("user", "C00001"))
