@@ -83,7 +83,8 @@ class Database:
     @contextmanager
     def write_row(self) -> Iterator[Session]:
         """The same for what stands or falls with one row, which it locks first (`UPDATE`, or
-        `with_for_update`): on PostgreSQL it does not queue with the writers of other rows."""
+        `with_for_update`): on PostgreSQL it does not queue with the writers of other rows, nor with
+        `write`, where such a row is read with its lock before anything is decided by it."""
         with self._transaction() as connection, Session(connection) as session:
             yield session
             session.flush()

@@ -67,7 +67,8 @@ class LiveCallRepository:
         """
         now = self._database.now()
         with self._database.write() as session:
-            row = session.get(LiveCallRow, (owner, call_id))
+            # A step under way is waited for.
+            row = session.get(LiveCallRow, (owner, call_id), with_for_update=True)
             if row is not None and seen is None and row.checkpoint:
                 raise LiveCallExistsError(call_id)
             if row is None and seen:

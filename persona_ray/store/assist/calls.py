@@ -52,7 +52,7 @@ class AssistCallRepository:
         """
         now = self._database.now()
         with self._database.write() as session:
-            row = session.get(AssistCallRow, (agent_id, call_id))
+            row = _held(session, agent_id, call_id)
             if row is None:
                 if seen:
                     raise UnknownLiveCallError(call_id)
@@ -93,8 +93,7 @@ class AssistCallRepository:
         """
         now = self._database.now()
         with self._database.write_row() as session:
-            key = (call.agent_id, call.call_id)
-            row = session.get(AssistCallRow, key, with_for_update=True)
+            row = _held(session, call.agent_id, call.call_id)
             mine = row is not None and row.generation == call.generation and row.events == before
             if row is None or not mine or row.ended_at is not None:
                 raise SupersededError(call.call_id)
@@ -119,7 +118,7 @@ class AssistCallRepository:
         """Note where a call is from now on; whether it still goes on. Raises
         UnknownLiveCallError."""
         with self._database.write() as session:
-            row = session.get(AssistCallRow, (agent_id, call_id))
+            row = _held(session, agent_id, call_id)
             if row is None:
                 raise UnknownLiveCallError(call_id)
             if row.ended_at is None:
@@ -130,7 +129,7 @@ class AssistCallRepository:
         """Note that a replica holds the call. Raises SupersededError as `settle` does."""
         mine = (*_of(call.agent_id, call.call_id), AssistCallRow.generation == call.generation)
         change = update(AssistCallRow).where(*mine).values(alive_at=self._database.now())
-        with self._database.write() as session:
+        with self._database.write_row() as session:
             if affected(session.execute(change)) == 0:
                 raise SupersededError(call.call_id)
 
@@ -176,7 +175,7 @@ class AssistCallRepository:
         """Take over a call that nobody holds. Raises SupersededError where somebody does."""
         now = self._database.now()
         with self._database.write() as session:
-            row = session.get(AssistCallRow, (call.agent_id, call.call_id))
+            row = _held(session, call.agent_id, call.call_id)
             if row is None or row.generation != call.generation or row.alive_at != call.alive_at:
                 raise SupersededError(call.call_id)
             row.generation += 1
@@ -216,6 +215,11 @@ class AssistCallRepository:
             deleted = _delete_calls(session, *which)
         self._database.flush_deleted()
         return deleted
+
+
+def _held(session: Session, agent_id: str, call_id: str) -> AssistCallRow | None:
+    """The call, which nobody else changes until the transaction is over."""
+    return session.get(AssistCallRow, (agent_id, call_id), with_for_update=True)
 
 
 def _delete_calls(session: Session, *which: ColumnElement[bool]) -> int:

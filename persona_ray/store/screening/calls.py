@@ -92,7 +92,7 @@ class ScreenedCallRepository:
         """
         now = self._database.now()
         with self._database.write() as session:
-            row = _get(session, user_id, call_id)
+            row = _get(session, user_id, call_id, held=True)
             if row.verdict is not None:
                 return _record(row)
             if seen is None and row.checkpoint:
@@ -113,8 +113,7 @@ class ScreenedCallRepository:
         """
         now = self._database.now()
         with self._database.write_row() as session:
-            key = (call.user_id, call.call_id)
-            row = session.get(ScreenedCallRow, key, with_for_update=True)
+            row = _held(session, call)
             if row is None or row.generation != call.generation or len(row.events) != before:
                 raise CallSupersededError(call.call_id)
             row.checkpoint = dict(checkpoint)
@@ -148,7 +147,7 @@ class ScreenedCallRepository:
         Raises UnknownCallError, CallEndedError.
         """
         with self._database.write() as session:
-            row = _get(session, user_id, call_id)
+            row = _get(session, user_id, call_id, held=True)
             if row.verdict is not None:
                 raise CallEndedError(call_id)
             row.answer = row.answer or answer
@@ -171,7 +170,7 @@ class ScreenedCallRepository:
         """
         now = self._database.now()
         with self._database.write() as session:
-            row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
+            row = _held(session, call)
             if row is None or row.generation != call.generation:
                 raise CallSupersededError(call.call_id)
             if row.verdict is not None:
@@ -239,7 +238,7 @@ class ScreenedCallRepository:
         """Take over a call that nobody holds. Raises CallSupersededError where somebody does."""
         now = self._database.now()
         with self._database.write() as session:
-            row = session.get(ScreenedCallRow, (call.user_id, call.call_id))
+            row = _held(session, call)
             if row is None or row.generation != call.generation or row.alive_at != call.alive_at:
                 raise CallSupersededError(call.call_id)
             row.generation += 1
@@ -307,8 +306,13 @@ def _earlier(at: datetime, call_id: str) -> ColumnElement[bool]:
     )
 
 
-def _get(session: Session, user_id: str, call_id: str) -> ScreenedCallRow:
-    row = session.get(ScreenedCallRow, (user_id, call_id))
+def _held(session: Session, call: ScreenedCall) -> ScreenedCallRow | None:
+    """The call, which nobody else changes until the transaction is over."""
+    return session.get(ScreenedCallRow, (call.user_id, call.call_id), with_for_update=True)
+
+
+def _get(session: Session, user_id: str, call_id: str, held: bool = False) -> ScreenedCallRow:
+    row = session.get(ScreenedCallRow, (user_id, call_id), with_for_update=held)
     if row is None:
         raise UnknownCallError(call_id)
     return row
