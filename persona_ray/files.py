@@ -126,13 +126,14 @@ def put_folder(written: Path, path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """The file `path`, made where it is missing, is this process's alone within the block.
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """The file `path`, made where it is missing, is this block's alone, among all processes.
 
-    Raises BlockingIOError where another has it. The lock goes with the process, however it ends.
+    Where another has it: waits, or raises BlockingIOError. The lock goes with the process, however
+    it ends.
     """
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 

@@ -11,7 +11,6 @@ person is named, and never again while anything names one: by another secret nob
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import logging
 import secrets
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import ValidationError
 
 from persona_ray.errors import AuditError, DistributionError
-from persona_ray.files import write_whole
+from persona_ray.files import locked, write_whole
 from persona_ray.vault.private_file import kept, read
 from persona_ray.vault.signing import (
     INSTALLATION,
@@ -182,6 +181,5 @@ class AuditSeal:
     def _alone(self) -> Iterator[None]:
         """No other process of those that share the folder is here meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.folder / _LOCK, wait=True):
             yield

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray.errors import ConfigError, VaultError
+from persona_ray.files import locked
 from persona_ray.vault import private_file
 
 if TYPE_CHECKING:
@@ -107,16 +108,18 @@ class KeyRing:
 
     def add(self, key: Key) -> None:
         """`key` seals from now on."""
-        self._replace([*self.all(), key])
+        self._change(lambda keys: [*keys, key])
 
     def drop(self, key_id: str) -> None:
         """Take a key out that does not seal: what it sealed can't be opened any more."""
-        self._replace([key for key in self.all() if key.key_id != key_id])
+        self._change(lambda keys: [key for key in keys if key.key_id != key_id])
 
-    def _replace(self, keys: Sequence[Key]) -> None:
+    def _change(self, change: Callable[[Sequence[Key]], Sequence[Key]]) -> None:
+        """One process at a time: a key that another adds meanwhile may have sealed already."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            private_file.replace(self.path, _text(keys))
+            with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
+                private_file.replace(self.path, _text(change(self.all())))
         except OSError as error:
             raise VaultError(
                 f"{self.path} cannot be written ({error.strerror}): change the keys where the file "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError, VaultError
+from persona_ray.vault import private_file
 from persona_ray.vault.keys import FILE, VARIABLE, KeyRing, new_key, ring_of
 
 GOOD = f"5f0c21aa 2026-11-23T08:00:00+00:00 {'ab' * 32}"
@@ -78,6 +80,28 @@ def test_the_last_key_seals_and_the_others_are_kept(tmp_path: Path) -> None:
     ring.drop("5f0c21aa")
     with pytest.raises(VaultError, match="key 5f0c21aa is not in the key ring"):
         ring.key("5f0c21aa")
+
+
+def test_of_keys_that_are_added_at_once_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may have sealed by one already."""
+    ring = written(tmp_path / "vault.keys", GOOD)
+    other, second = KeyRing(ring.path, makes=False), new_key()
+    replace, threads = private_file.replace, []
+
+    def meanwhile(path: Path, text: str) -> None:
+        if not threads:
+            threads.append(threading.Thread(target=other.add, args=(second,)))
+            threads[0].start()
+            threads[0].join(timeout=0.1)
+        replace(path, text)
+
+    monkeypatch.setattr(private_file, "replace", meanwhile)
+    first = new_key()
+    ring.add(first)
+    threads[0].join()
+    assert {key.key_id for key in ring.all()} == {"5f0c21aa", first.key_id, second.key_id}
 
 
 def test_others_follow_at_once_for_an_unknown_key_and_within_a_second_to_seal(
