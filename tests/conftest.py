@@ -20,6 +20,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Threads that wait for each other over small tensors burn more time than the work takes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No test is timed: the machine may be busy with something else.
 settings.register_profile("untimed", deadline=None)

@@ -129,6 +129,7 @@ async def test_batches_are_bounded_by_padded_audio(replica: ModelReplica) -> Non
 
 def test_threads_are_those_of_every_library_that_computes() -> None:
     torch_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     try:
         with threadpool_limits(2, user_api="blas"):
             use_threads(1)
