@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_ray import __version__
-from persona_ray.apps.privacy.keepers import DRAFTS, drafts, finder, gone, keepers, training
+from persona_ray.apps.privacy.keepers import (
+    DRAFTS,
+    drafts,
+    files_below,
+    finder,
+    gone,
+    keepers,
+    text_of,
+    training,
+)
 from persona_ray.apps.privacy.marks import mark
 from persona_ray.apps.privacy.plan import Person, Plan, plan_path
 from persona_ray.apps.privacy.receipts import Learned, Receipt, Remains, write_receipt
@@ -213,22 +222,20 @@ def _unnamed(config: RunConfig, store: Store) -> Iterator[Remains]:
 def _left(config: RunConfig, plan: Plan) -> Iterator[Remains]:
     """Files of the workspace that no keeper knows, and that name the person all the same."""
     names = finder(plan)
-    for path in sorted(config.workspace.rglob("*")):
+    for path, about in files_below(config.workspace, _PASSED):
         inside = path.relative_to(config.workspace)
-        if _PASSED & set(inside.parts) or not path.is_file():
-            continue
         place = f"a file of the workspace, {inside.parent}/*{path.suffix}"
         if path.suffix in _SOUNDS and (names(path.name) or path.stem in plan.screened):
             yield Remains(place=place, why="its name is of the person's call: delete it")
-        if path.suffix not in _SUFFIXES or path.stat().st_size > _LARGEST:
+        if path.suffix not in _SUFFIXES or about.st_size > _LARGEST:
             continue
-        text = path.read_text("utf-8", errors="replace")
+        text = text_of(path)
         if names(path.name) or names(text):
             yield Remains(
                 place=place,
                 why="somebody put it there (an export?), and it names the person: delete it",
             )
-            beside = (one for one in path.parent.rglob("*") if one.suffix in _SOUNDS)
+            beside = (one for one, _ in files_below(path.parent) if one.suffix in _SOUNDS)
             if any(one.relative_to(path.parent).as_posix() in text for one in beside):
                 yield Remains(
                     place=f"sounds that {inside.parent}/*{path.suffix} names",

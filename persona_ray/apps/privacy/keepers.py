@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
+import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,23 +100,53 @@ def _drafts(workspace: Path) -> int:
     deleted = 0
     for path in drafts(workspace):
         settle(path.with_name(path.name[1:].rsplit(".", 2)[0]))
-        if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_S:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()
         deleted += not path.exists()
     return deleted
 
 
 def drafts(workspace: Path) -> list[Path]:
     """Files and folders that are being written, or were when the writer died."""
-    found = (workspace.rglob(pattern) for pattern in (".*.draft", ".*.replaced"))
-    return sorted(path for some in found for path in some)
+    return sorted(
+        Path(place, name)
+        for place, folders, files in os.walk(workspace)
+        for name in (*folders, *files)
+        if name.startswith(".") and name.endswith((".draft", ".replaced"))
+    )
+
+
+def files_below(
+    folder: Path, passed: Collection[str] = ()
+) -> Iterator[tuple[Path, os.stat_result]]:
+    """Files at any depth, in order, but for the folders `passed` of `folder`. Services go on
+    meanwhile: what they delete just now is left out, where rglob would raise."""
+    for place, folders, files in os.walk(folder):
+        passed = passed if place == str(folder) else ()
+        folders[:] = sorted(set(folders).difference(passed))
+        for path in (Path(place, name) for name in sorted(files)):
+            try:
+                about = path.stat()
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(about.st_mode):
+                yield path, about
+
+
+def text_of(path: Path) -> str:
+    """Whatever it is a file of; empty where it has gone meanwhile."""
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _reports(workspace: Path, plan: Plan) -> int:
     names = finder(plan)
-    found = [path for path in _files(workspace, _REPORTS) if names(path.read_text("utf-8"))]
+    found = [path for path in _files(workspace, _REPORTS) if names(text_of(path))]
     for path in found:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return len(found)
 
 
@@ -125,7 +158,7 @@ def _shown(workspace: Path, plan: Plan) -> int:
     found = [path for path in sounds if path.stem in plan.screened]
     pages = list(_files(workspace, ("report.html", "report.json")))
     ids = [f'"call_id": {json.dumps(call, ensure_ascii=False)}' for call in plan.screened]
-    told = any(one in path.read_text("utf-8") for path in pages for one in ids)
+    told = any(one in text_of(path) for path in pages for one in ids)
     found += pages if told or found else []
     for path in found:
         path.unlink(missing_ok=True)
@@ -168,7 +201,7 @@ def _checkpoints(config: RunConfig, plan: Plan) -> int:
     deleted = 0
     began_with = plan.clips or ForgottenCustomers.of(config).has(plan.person.customer)
     for folder in training(config) if began_with else ():
-        newest = max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)
+        newest = max((about.st_mtime for _, about in files_below(folder)), default=0.0)
         if time.time() - newest > _AT_WORK_S:
             shutil.rmtree(folder)
             deleted += 1

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persona_ray.apps.privacy.keepers import files_below
 from persona_ray.apps.privacy.receipts import Learned
 from persona_ray.errors import BundleError
 from persona_ray.models.lineage import LINEAGE, Lineage
@@ -54,7 +55,7 @@ def _registered(config: RunConfig, customer: str, digest: str, now: datetime) ->
 def _in_workspace(config: RunConfig, customer: str) -> Iterator[Learned]:
     """Wherever a bundle or an encoder lies: as it was made, fetched, or logged to a run."""
     roots = (config.workspace.absolute(), config.bundle_cache_dir)
-    found = {file.parent for root in roots for name in _FILES for file in root.rglob(name)}
+    found = {p.parent for root in roots for p, _ in files_below(root) if p.name in _FILES}
     for folder in sorted(found):
         clips, unknown = _heard(folder, customer)
         if clips or unknown:

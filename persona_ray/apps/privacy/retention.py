@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from persona_ray.config import RunConfig
     from persona_ray.corpus.manifest import Shard
     from persona_ray.progress import Progress
+    from persona_ray.serving.screening.recordings import Recordings
     from persona_ray.store import Store
 
 
@@ -126,7 +128,7 @@ def _of_services(config: RunConfig, store: Store) -> list[_Rule]:
             return store.count_older("screened_calls", "ended_at", before)
         deleted = store.screened_calls.expire(before)
         recordings = Recordings(config.workspace)
-        recordings.delete([*deleted.recordings, *_of_no_call(config, store)])
+        recordings.delete([*deleted.recordings, *_of_no_call(recordings, store)])
         return deleted.calls
 
     def assisted(before: datetime, dry: bool) -> int:
@@ -209,17 +211,19 @@ def _of_sets(config: RunConfig, store: Store, now: datetime) -> list[_Rule]:
     ]
 
 
-def _of_no_call(config: RunConfig, store: Store) -> Iterator[str]:
+def _of_no_call(recordings: Recordings, store: Store) -> Iterator[str]:
     """Recordings whose rows went, and whose files stayed because somebody was killed just then."""
     from persona_ray.store.screening.call_records import UnknownCallError
 
     yesterday = time.time() - _DAY_S
-    for folder in sorted((config.workspace / "screening" / "recordings").glob("*/*")):
+    for folder in sorted(recordings.every()):
         try:
             store.screened_calls.by_ref(folder.name)
         except UnknownCallError:
-            if folder.stat().st_mtime < yesterday:
-                yield str(folder.relative_to(config.workspace))
+            # Whoever deleted the call may be at the files just now.
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < yesterday:
+                    yield recordings.place(folder.name)
 
 
 def _clips(config: RunConfig, before: datetime, now: datetime, dry: bool) -> int:

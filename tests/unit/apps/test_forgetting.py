@@ -222,6 +222,26 @@ def test_what_was_said_to_the_robot_finds_files_that_quote_it(config: RunConfig)
     assert files == {"a file of the workspace, caller/*.txt"}
 
 
+def test_files_of_others_come_and_go_meanwhile_and_need_not_be_text(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("theirs/report.html", "drawn/gone.csv", "training/now/weights"):
+        (config.workspace / place).parent.mkdir(parents=True)
+        (config.workspace / place).write_bytes(b"\xff\xfe " + CALLS[0].encode())
+    (config.workspace / "training" / "now" / "latest").symlink_to("step-7")
+    read_text = Path.read_text
+
+    def read(path: Path, *args: Any, **kwargs: Any) -> str:
+        if path.name == "gone.csv":
+            path.unlink()
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    told = forget(config, WHO, "user:test", SilentProgress()).receipt.remains
+    assert not (config.workspace / "theirs" / "report.html").exists()
+    assert not [one for one in told if "drawn" in one.place]
+
+
 def test_every_copy_of_a_bundle_that_learned_is_listed(config: RunConfig) -> None:
     copies = {"bundles/60cda9", "mlruns/71904c/artifacts/bundle"}
     for copy in copies:
