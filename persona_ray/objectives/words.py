@@ -7,8 +7,10 @@ its own other half.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,8 @@ class WordBorders:
     """jieba with a dictionary of its own.
 
     The shared tokenizer of the jieba module is left alone, and so is the cache file that jieba
-    would write into the temporary folder: the dictionary is read directly (0.5 s). Words are cut
-    where a corpus is prepared, never by training workers.
+    would write into the temporary folder: the dictionary is read directly, once in a process
+    (0.5 s). Words are cut where a corpus is prepared, never by training workers.
     """
 
     def __init__(self, user_dictionary: str = "") -> None:
@@ -33,8 +35,9 @@ class WordBorders:
         import jieba
 
         self._jieba = jieba.Tokenizer()
-        file = self._jieba.get_dict_file()
-        self._jieba.FREQ, self._jieba.total = self._jieba.gen_pfdict(file)
+        frequencies, self._jieba.total = _dictionary()
+        # Its own, since words may be added.
+        self._jieba.FREQ = dict(frequencies)
         # Or jieba reads it again, logs to stderr and writes its cache.
         self._jieba.initialized = True
         if user_dictionary:
@@ -45,6 +48,16 @@ class WordBorders:
     def cut(self, text: str) -> list[str]:
         """Words in order; joined they are `text`."""
         return list(self._jieba.cut(text))
+
+
+@cache
+def _dictionary() -> tuple[Mapping[str, int], int]:
+    """jieba's words and their beginnings (0) with how frequent they are, and the sum."""
+    import jieba
+
+    tokenizer = jieba.Tokenizer()
+    frequencies, total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    return MappingProxyType(frequencies), total
 
 
 class WordTokenizer:
