@@ -63,6 +63,9 @@ def expectations(
     # Names sort by when customers came, so that they are dealt in turn.
     fold = group % min(folds, len(names)) if len(names) > 1 else np.zeros(len(tried), dtype=int)
     table = _table([(one.information, one.script) for one in (*tried, *elsewhere)])
+    # What was never seen weighs nothing, and is most of the columns.
+    seen = np.unique(table.indices)
+    table = table[:, seen]
     rewards = np.array([one.reward for one in (*tried, *elsewhere)])
     found: list[Mapping[str, float]] = [{} for _ in tried]
     for number in np.unique(fold):
@@ -70,16 +73,20 @@ def expectations(
         rest = np.flatnonzero(fold != number)
         learned = np.concatenate([rest, np.arange(len(tried), len(rewards))])
         model = _fit(table[learned], rewards[learned])
-        for row, values in zip(mine, _told(model, tried, asked, mine), strict=True):
+        for row, values in zip(mine, _told(model, tried, asked, mine, seen), strict=True):
             found[row] = values
     return found
 
 
 def _told(
-    model: Any, tried: Sequence[Tried], asked: Sequence[Sequence[Script]], rows: NDArray[np.int64]
+    model: Any,
+    tried: Sequence[Tried],
+    asked: Sequence[Sequence[Script]],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
 ) -> list[Mapping[str, float]]:
     pairs = [(tried[row].information, script) for row in rows for script in asked[row]]
-    told = iter(_predicted(model, _table(pairs)) if pairs else ())
+    told = iter(_predicted(model, _table(pairs)[:, columns]) if pairs else ())
     return [{script.id: float(next(told)) for script in asked[row]} for row in rows]
 
 
