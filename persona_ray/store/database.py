@@ -18,9 +18,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from persona_ray.errors import StoreError
+from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store.postgresql import postgresql_engine
-from persona_ray.store.urls import printable_url, reason_of
+from persona_ray.store.urls import expand_url, printable_url, reason_of
 
 ItemT = TypeVar("ItemT")
 
@@ -140,6 +140,30 @@ class Database:
             yield
         except (DBAPIError, PoolTimeoutError) as error:
             raise StoreError(f"store {self}: {reason_of(error, self.url)}") from None
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Database]:
+    """The database of `store.url`, as it is: nothing is made or migrated but SQLite's empty file.
+    Raises ConfigError for a bad URL, StoreError where it cannot be made."""
+    database = open_database(url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def open_database(url: str) -> Database:
+    """The same, for those who close it themselves."""
+    parsed = expand_url(url)
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(
+            f"store.url {printable_url(parsed)}: the store is kept in sqlite or postgresql"
+        )
+    try:
+        return Database(parsed)
+    except OSError as error:
+        raise StoreError(f"store {printable_url(parsed)} cannot be made: {error}") from None
 
 
 def told_after(session: Session, tell: Callable[[], None]) -> None:

@@ -105,13 +105,8 @@ def restore_rows(
     schema = Schema()
     schema.check(dump.revision)
     with database.exclusive() as connection:
-        revision = schema.current(connection, str(database))
-        held = sum(_counts(connection, revision).values())
-        if held and not replace:
-            raise StoreError(
-                f"store {database} holds {held} rows: name an empty one, or say --replace to give "
-                "them up"
-            )
+        if not replace:
+            _check_empty(database, connection)
         schema.downgrade(connection, EMPTY)
         schema.upgrade(connection, dump.revision)
         tables = _reflect(connection, dump.revision)
@@ -122,6 +117,21 @@ def restore_rows(
                 raise BackupError(f"{table.name}{SUFFIX} is damaged: {rows} of {promised} rows")
         _go_on_counting(connection, tables)
         schema.upgrade(connection)
+
+
+def check_empty(database: Database) -> None:
+    """Raises StoreError where the database holds rows of ours."""
+    with database.snapshot() as connection:
+        _check_empty(database, connection)
+
+
+def _check_empty(database: Database, connection: Connection) -> None:
+    held = sum(_counts(connection, _revision(database, connection)).values())
+    if held:
+        raise StoreError(
+            f"store {database} holds {held} rows: name an empty one, or say --replace to give "
+            "them up"
+        )
 
 
 def _revision(database: Database, connection: Connection) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from persona_ray.config import RunConfig
-from persona_ray.errors import ConfigError, StoreError
+from persona_ray.errors import StoreError
 from persona_ray.store.annotations import AnnotationRepository
 from persona_ray.store.assist.calls import AssistCallRepository
 from persona_ray.store.assist.feedback import FeedbackRepository
@@ -24,7 +24,7 @@ from persona_ray.store.assist.script_use import ScriptUseRepository
 from persona_ray.store.assist.suggestions import SuggestionRepository
 from persona_ray.store.audit import AuditRepository
 from persona_ray.store.audit_seal import AuditSeal
-from persona_ray.store.database import Database
+from persona_ray.store.database import Database, open_database
 from persona_ray.store.jobs import JobRepository
 from persona_ray.store.keys import KeyRepository
 from persona_ray.store.live_calls import LiveCallRepository
@@ -47,7 +47,6 @@ from persona_ray.store.screening.voice_shelf import VoiceShelf
 from persona_ray.store.screening.voices import VoiceRepository
 from persona_ray.store.splits import SplitRepository
 from persona_ray.store.tables import Base
-from persona_ray.store.urls import expand_url, printable_url
 from persona_ray.vault.seal import PLAIN, Vault, vault_of
 
 
@@ -214,14 +213,7 @@ def open_store(url: str, seal: AuditSeal | None = None, *, vault: Vault = PLAIN)
     from several processes at once. Raises ConfigError for a bad URL, StoreError for a database
     that cannot be reached, is damaged, or was made by a newer release.
     """
-    parsed = expand_url(url)
-    shown = printable_url(parsed)
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigError(f"store.url {shown}: the store is kept in sqlite or postgresql")
-    try:
-        database = Database(parsed)
-    except OSError as error:
-        raise StoreError(f"store {shown} cannot be made: {error}") from None
+    database = open_database(url)
     try:
         _migrate(database)
     except StoreError:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from persona_ray.errors import StoreError
-from persona_ray.store.database import Database
+from persona_ray.store.database import connected
 from persona_ray.store.dump import count_rows
 from persona_ray.store.migrating import Schema, tables_at
-from persona_ray.store.urls import expand_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class SchemaStatus:
 
 def schema_of(url: str) -> SchemaStatus:
     """Raises StoreError for a database that cannot be reached, or is of a newer release."""
-    with _database(url) as database:
+    with connected(url) as database:
         found = count_rows(database)
         return SchemaStatus(str(database), found.revision, found.tables)
 
@@ -32,7 +29,7 @@ def schema_of(url: str) -> SchemaStatus:
 def upgrade(url: str) -> tuple[str, str]:
     """To this release's schema; the revisions before and after. Raises StoreError."""
     schema = Schema()
-    with _database(url) as database, database.exclusive() as connection:
+    with connected(url) as database, database.exclusive() as connection:
         before = schema.current(connection, str(database))
         if before != schema.head:
             schema.upgrade(connection)
@@ -44,7 +41,7 @@ def lost_by(url: str, revision: str) -> dict[str, int]:
     changed. Raises StoreError for a revision that is not known, or not older."""
     schema = Schema()
     schema.check(revision)
-    with _database(url) as database:
+    with connected(url) as database:
         before = count_rows(database)
         order = [*schema.revisions]
         if before.revision not in order or order.index(before.revision) < order.index(revision):
@@ -56,14 +53,5 @@ def lost_by(url: str, revision: str) -> dict[str, int]:
 def downgrade(url: str, revision: str) -> None:
     """To an older schema, in one transaction. Raises StoreError as `lost_by`."""
     lost_by(url, revision)
-    with _database(url) as database, database.exclusive() as connection:
+    with connected(url) as database, database.exclusive() as connection:
         Schema().downgrade(connection, revision)
-
-
-@contextmanager
-def _database(url: str) -> Iterator[Database]:
-    database = Database(expand_url(url))
-    try:
-        yield database
-    finally:
-        database.close()

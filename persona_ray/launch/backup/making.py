@@ -16,9 +16,8 @@ from persona_ray.launch.backup.registry import keep_registry
 from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
 from persona_ray.launch.tracking.runs import has_store
 from persona_ray.progress import Progress
-from persona_ray.store.database import Database
+from persona_ray.store.database import connected
 from persona_ray.store.dump import count_rows, dump_rows
-from persona_ray.store.urls import expand_url
 
 
 class Part(StrEnum):
@@ -76,13 +75,10 @@ def _keep_store(
 ) -> StorePart:
     folder = scratch / "store"
     folder.mkdir()
-    database = Database(expand_url(config.store_url))
-    try:
+    with connected(config.store_url) as database:
         rows = count_rows(database).rows
         with progress.stage("store", total=rows) as stage:
             dump = dump_rows(database, folder, lambda n: stage.advance(n))
-    finally:
-        database.close()
     with progress.stage("sending", total=len(dump.tables)) as stage:
         for file in sorted(folder.iterdir()):
             files[f"store/{file.name}"] = place.put(file)

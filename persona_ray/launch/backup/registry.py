@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from persona_ray.config import RunConfig
@@ -38,8 +39,8 @@ class _Mlflow:
 def keep_registry(config: RunConfig, scratch: Path, keep: Keep) -> RegistryPart:
     """Hand every file of every version of every model to `keep`, with its path in the backup.
 
-    A version whose bundle is gone or damaged is left out, and said to be. Raises TrackingError,
-    RegistryError.
+    A version whose bundle is gone or damaged, or that others registered, is left out, and said to
+    be. Raises TrackingError, RegistryError.
     """
     mlflow = _open(config)
     models: dict[str, tuple[int, ...]] = {}
@@ -48,9 +49,12 @@ def keep_registry(config: RunConfig, scratch: Path, keep: Keep) -> RegistryPart:
         registry = Registry.open(config, name)
         described: list[dict[str, Any]] = []
         for version in reversed(registry.versions()):
+            if not version.digest:
+                left_out.append(f"{version.uri}: persona-ray did not register it")
+                continue
             try:
                 folder = registry.fetch(version)
-            except (BundleError, RegistryError) as error:
+            except BundleError as error:
                 left_out.append(f"{version.uri}: {error}")
                 continue
             described.append(
@@ -163,18 +167,20 @@ def _add(
             row = mlflow.client.create_model_version(name, f"runs:/none/{ARTIFACT}")
             mlflow.client.delete_model_version(name, row.version)
             return
-    folder = scratch / str(number)
-    for path, file in files.items():
-        inside = path.removeprefix(f"{number}/")
-        if inside != path:
-            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-            place.get(file, folder / inside)
-    with failures_named(mlflow.store):
-        run_id = _make_run(mlflow, one["run"])
-        mlflow.client.log_artifacts(run_id, str(folder), ARTIFACT)
-        mlflow.client.set_terminated(run_id)
-        source = f"runs:/{run_id}/{ARTIFACT}"
-        row = mlflow.client.create_model_version(name, source, run_id, tags=one["tags"])
+    # One at a time: a bundle may have gigabytes.
+    with TemporaryDirectory(dir=scratch) as folder:
+        for path, file in files.items():
+            inside = path.removeprefix(f"{number}/")
+            if inside != path:
+                target = Path(folder, inside)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                place.get(file, target)
+        with failures_named(mlflow.store):
+            run_id = _make_run(mlflow, one["run"])
+            mlflow.client.log_artifacts(run_id, folder, ARTIFACT)
+            mlflow.client.set_terminated(run_id)
+            source = f"runs:/{run_id}/{ARTIFACT}"
+            row = mlflow.client.create_model_version(name, source, run_id, tags=one["tags"])
     if int(row.version) != number:
         raise RegistryError(
             f"the registry gave version {row.version} of '{name}' where {number} belongs: it has "

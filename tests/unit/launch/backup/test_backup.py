@@ -31,6 +31,7 @@ from tests.unit.launch.registered import CLIPS, CUSTOMERS, make_bundle, workspac
 
 QUIET = SilentProgress()
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +101,15 @@ def test_a_restore_that_broke_off_goes_on(
 
     monkeypatch.setattr(f"{whole.__module__}.MlflowClient.create_model_version", breaks)
     with pytest.raises(Exception, match="the line is cut"):
-        restore(config, str(kept), QUIET, parts=(Part.REGISTRY,))
+        restore(config, str(kept), QUIET)
     assert Registry.open(config).holder(Alias.CHAMPION) is None
-    restore(config, str(kept), QUIET, parts=(Part.REGISTRY,))
+    # The store is last: with its rows those come back who were forgotten, and nobody would look.
+    with open_store(config.store_url) as store:
+        assert store.annotations.count() == 0
+    restore(config, str(kept), QUIET)
     assert [version.number for version in Registry.open(config).versions()] == [3, 1]
+    with open_store(config.store_url) as store:
+        assert store.annotations.count() == CUSTOMERS * CLIPS
 
 
 def test_what_is_there_is_not_given_up_unasked(
@@ -113,7 +119,8 @@ def test_what_is_there_is_not_given_up_unasked(
     config.workspace.mkdir()
     restore(config, str(kept), QUIET, parts=(Part.STORE,))
     with pytest.raises(StoreError, match="--replace"):
-        restore(config, str(kept), QUIET, parts=(Part.STORE,))
+        restore(config, str(kept), QUIET)
+    assert not Registry.open(config).versions()
     restore(config, str(kept), QUIET, parts=(Part.STORE,), replace=True)
 
 
@@ -130,6 +137,16 @@ def test_what_broke_off_is_no_backup(
     assert names(ObjectStore.open(str(tmp_path / "b"))) == []
     with pytest.raises(BackupError, match="holds no backup"):
         verify(str(tmp_path / "b"), QUIET)
+
+
+def test_a_half_that_the_backup_has_not_is_told(laptop: RunConfig, tmp_path: Path) -> None:
+    place, config = str(tmp_path / "b"), elsewhere(laptop, tmp_path / "c")
+    for only, other, at in ((Part.STORE, Part.REGISTRY, NOW), (Part.REGISTRY, Part.STORE, LATER)):
+        create(laptop, place, QUIET, (only,), now=_at(at))
+        with pytest.raises(BackupError, match=f"has no {other}.*--only {only}"):
+            restore(config, place, QUIET, parts=(other,))
+    with pytest.raises(BackupError, match="has no store"):
+        restore(config, place, QUIET)
 
 
 def test_damage_is_found_before_anything_is_brought_back(laptop: RunConfig, tmp_path: Path) -> None:
