@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.apps.alias import alias_node, choose_challenger
 from persona_ray.apps.arguments import configured
 from persona_ray.apps.bundles import choose_bundle, find_bundle
 from persona_ray.config import RunConfig
-from persona_ray.launch.evaluated import last_evaluation, trained_reference
+from persona_ray.launch.evaluated import references
 from persona_ray.models.manifest import read_contract
 from persona_ray.types import Modality
 
@@ -84,8 +83,7 @@ def make_app(
     begin_daily(config)
     metrics = Metrics(
         (RayInstruments(INSTRUMENTS),),
-        last_evaluation(config),
-        partial(trained_reference, config),
+        lambda digest: references(config, digest).kinds,
         config.workspace / FOLDER,
     )
     store, personality = open_audited(config), champion

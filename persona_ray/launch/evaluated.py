@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,11 @@ from persona_ray.models import manifest
 from persona_ray.watch.catalogue import CONFIDENCE_BINS
 from persona_ray.watch.drift import Reference, confidence_bin
 from persona_ray.watch.instruments import Instrument
-from persona_ray.watch.reference import Evaluated, TrainingReference, read_reference
+from persona_ray.watch.reference import (
+    TrainingReference,
+    evaluation_references,
+    read_reference,
+)
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -30,39 +34,19 @@ class References:
     outcomes: Mapping[str, float]
 
 
-def references(config: RunConfig, bundle: Path, digest: str) -> References:
-    """Of the bundle in a folder: how it answered where it was evaluated, else what it learned."""
-    try:
-        trained = read_reference(bundle)
-    except BundleError as error:
-        logging.getLogger(__name__).warning("no drift is told: %s", error)
-        trained = None
-    evaluated = last_evaluation(config)
+def references(config: RunConfig, digest: str, *folders: Path) -> References:
+    """Of the bundle `digest`, which lies in one of `folders`, in the workspace or among the copies
+    that are served: how it answered where it was evaluated, else what it learned. Nothing of one
+    that is not found, or too old to tell."""
+    trained = _trained(config, digest, folders)
     kinds = {} if trained is None else dict(trained.references())
-    if evaluated is not None and evaluated.digest == digest:
-        kinds |= evaluated.references()
+    # How a model answers is compared with how it answered, rather than with what it learned.
+    kinds |= _evaluated(config, digest)
     return References(kinds, {} if trained is None else trained.outcomes)
 
 
-def last_evaluation(config: RunConfig) -> Evaluated | None:
-    """None where the bundle that lies in the workspace was not evaluated."""
-    from persona_ray.evaluation.report.card import CARD
-
-    try:
-        digest = manifest.digest(config.bundle_dir)
-        card = (config.bundle_dir / CARD).read_text(encoding="utf-8")
-    except (BundleError, OSError, ValueError):
-        return None
-    # The report may be of the bundle before this one; the card lies with what it is about.
-    report = config.workspace / "report.json"
-    shares = reference_confidence(report) if digest in card else ()
-    return Evaluated(digest, shares, reference_colours(report)) if shares else None
-
-
-def trained_reference(config: RunConfig, digest: str) -> TrainingReference | None:
-    """What the bundle `digest` was trained on, if it lies in the workspace or among the copies that
-    are served. None where it does not, or where it is too old to tell."""
-    for folder in (config.bundle_cache_dir / digest, config.bundle_dir):
+def _trained(config: RunConfig, digest: str, folders: Sequence[Path]) -> TrainingReference | None:
+    for folder in (*folders, config.bundle_cache_dir / digest, config.bundle_dir):
         try:
             if manifest.digest(folder) == digest:
                 return read_reference(folder)
@@ -72,34 +56,45 @@ def trained_reference(config: RunConfig, digest: str) -> TrainingReference | Non
     return None
 
 
-def reference_confidence(report: Path) -> tuple[float, ...]:
-    """Shares of the confidence bins from report.json; empty where there is no report, or none with
-    a calibration."""
+def _evaluated(config: RunConfig, digest: str) -> Mapping[Instrument, Reference]:
+    """Nothing where the last evaluation was of another bundle."""
+    from persona_ray.evaluation.report.card import CARD
+
     try:
-        found = json.loads(report.read_text(encoding="utf-8"))["calibration"][0]["after"]["bins"]
+        card = (config.bundle_dir / CARD).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return {}
+    # The report may be of the bundle before this one; the card lies with what it is about.
+    return reported(config.workspace / "report.json") if digest in card else {}
+
+
+def reported(path: Path) -> Mapping[Instrument, Reference]:
+    """Of report.json: shares of the bins of confidence, and of the colours that held-out sentences
+    got. Nothing where there is no report, or none with a calibration."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        found = report["calibration"][0]["after"]["bins"]
         counts = Counter({confidence_bin(one["high"]): int(one["count"]) for one in found})
     except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return ()
-    if not counts.total():
-        return ()
-    return tuple(counts[number] / counts.total() for number in range(CONFIDENCE_BINS))
+        return {}
+    total = counts.total()
+    if not total:
+        return {}
+    shares = [counts[number] / total for number in range(CONFIDENCE_BINS)]
+    return evaluation_references(shares, _colours(report))
 
 
-def reference_colours(report: Path) -> dict[str, float]:
-    """Shares of the colours that the bundle gave the held-out sentences, from report.json; empty
-    where there is none."""
+def _colours(report: Mapping[str, Any]) -> dict[str, float]:
+    """Empty where the report is of an older release, or nothing was answered."""
     try:
-        tree = json.loads(report.read_text(encoding="utf-8"))
-        counts = Counter(_colours(tree["calls"]))
-        labels = [str(label) for label in tree["labels"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        counts = Counter(
+            max(shares, key=shares.__getitem__)
+            for call in report["calls"]
+            for sentence in call["sentences"]
+            for shares in [sentence["probabilities"]]
+        )
+        labels = [str(label) for label in report["labels"]]
+    except (ValueError, KeyError, TypeError):
         return {}
     total = counts.total()
     return {label: counts[label] / total for label in labels} if total else {}
-
-
-def _colours(calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for call in calls:
-        for sentence in call["sentences"]:
-            shares: Mapping[str, float] = sentence["probabilities"]
-            yield max(shares, key=lambda label: shares[label])

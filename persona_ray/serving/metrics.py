@@ -8,7 +8,7 @@ one address each answer /metrics for themselves; on a cluster scrape Ray's agent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,44 +16,41 @@ from persona_ray.audio.sound import sound_of
 from persona_ray.types import NothingUsable, Recognition
 from persona_ray.watch import catalogue
 from persona_ray.watch.catalogue import DRIFTS, SERVICE
-from persona_ray.watch.drift import Population, Reference
+from persona_ray.watch.drift import Find, Population, Reference
 from persona_ray.watch.instruments import Instrument, Instruments, PrometheusInstruments
 from persona_ray.watch.textfile import JobFiles
 
 if TYPE_CHECKING:
     from persona_ray.serving.service import ServedModel
     from persona_ray.types import Samples
-    from persona_ray.watch.reference import Evaluated, TrainingReference
 
 # What ingress and deployments tell; jobs tell the rest.
 INSTRUMENTS = (*SERVICE, *DRIFTS)
 
 
-def _untrained(digest: str) -> TrainingReference | None:  # noqa: ARG001
+def _unknown(digest: str) -> Mapping[Instrument, Reference]:  # noqa: ARG001
     """Nothing is known of any bundle."""
-    return None
+    return {}
 
 
 class Metrics:
     """What the service counts.
 
-    Drift is told against `evaluated`, and against what `trained` knows of a bundle by its digest,
-    as far as there are such. `jobs`: the folder of the jobs' figures, which are told, too.
+    Drift is told against what `find` gives for a bundle's digest; it is asked with the first answer
+    of each. `jobs`: the folder of the jobs' figures, which are told, too.
     """
 
     def __init__(
         self,
         also: Sequence[Instruments] = (),
-        evaluated: Evaluated | None = None,
-        trained: Callable[[str], TrainingReference | None] = _untrained,
+        find: Find = _unknown,
         jobs: Path | None = None,
     ) -> None:
         self._own = PrometheusInstruments(INSTRUMENTS)
         if jobs is not None:
             self._own.registry.register(JobFiles(jobs))
         self._all: tuple[Instruments, ...] = (self._own, *also)
-        self._evaluated, self._trained = evaluated, trained
-        self._population = Population(self._references)
+        self._population = Population(find)
 
     def text(self) -> bytes:
         """This process's figures in Prometheus' text format."""
@@ -121,14 +118,6 @@ class Metrics:
             self._population.see(catalogue.COLOUR_DRIFT, result.primary, model.digest)
         for kind, against, index in self._population.told():
             self._record(kind, index, against=against)
-
-    def _references(self, digest: str) -> Mapping[Instrument, Reference]:
-        trained, evaluated = self._trained(digest), self._evaluated
-        found = {} if trained is None else dict(trained.references())
-        # How a model answers is compared with how it answered, rather than with what it learned.
-        if evaluated is not None and evaluated.digest == digest:
-            found |= evaluated.references()
-        return found
 
     def _record(self, instrument: Instrument, value: float, **labels: str) -> None:
         for instruments in self._all:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,23 +26,16 @@ _BINS = 10
 _DIGITS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """The evaluation of the bundle `digest`: which share of its answers each bin of confidence
-    held, and each colour had (empty: not known)."""
-
-    digest: str
-    shares: tuple[float, ...]
-    colours: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        ConfidenceShares(self.shares)
-
-    def references(self) -> Mapping[Instrument, Reference]:
-        found = {catalogue.CONFIDENCE_DRIFT: Reference(EVALUATION, ConfidenceShares(self.shares))}
-        if self.colours:
-            found[catalogue.COLOUR_DRIFT] = Reference(EVALUATION, NamedShares(self.colours))
-        return found
+def evaluation_references(
+    confidence: Sequence[float], colours: Mapping[str, float]
+) -> Mapping[Instrument, Reference]:
+    """Of a bundle's evaluation: which share of its answers each bin of confidence held, and each
+    colour had (empty: not known)."""
+    bins = ConfidenceShares(tuple(confidence))
+    found = {catalogue.CONFIDENCE_DRIFT: Reference(EVALUATION, bins)}
+    if colours:
+        found[catalogue.COLOUR_DRIFT] = Reference(EVALUATION, NamedShares(colours))
+    return found
 
 
 class _Strict(BaseModel):

@@ -142,7 +142,7 @@ def recognize_archive(
         if config.recognition.reuse_corpus:
             known, note = known_calls(config)
         job = ArchiveJob(config, bundle, tables, folder.staging, known, uuid.uuid4().hex, load)
-        seen = Seen(model.fingerprint, references(config, bundle, model.fingerprint))
+        seen = Seen(model.fingerprint, references(config, model.fingerprint, bundle))
         run = _recognize(job, folder, archive, total, watch, note, seen)
         summary = _results(job, folder, store, model, watch)
         _tell(watch, summary, run)

@@ -19,7 +19,7 @@ from persona_ray.store import Store
 from persona_ray.types import NothingUsable, Recognition
 from persona_ray.watch.catalogue import ALL, CONFIDENCE_BINS
 from persona_ray.watch.drift import confidence_bin, stability_index
-from persona_ray.watch.reference import Evaluated
+from persona_ray.watch.reference import evaluation_references
 from tests.unit.serving.fakes import FakeService
 
 MODEL = ServedModel("persona", "3", ("red", "blue"), True, True, 16_000, "digest")
@@ -83,7 +83,7 @@ def test_bins_are_those_of_the_report(confidence: float, number: int) -> None:
 def test_drift_is_told_once_there_is_enough_to_tell() -> None:
     evaluated = [0.0] * CONFIDENCE_BINS
     evaluated[confidence_bin(0.9)], evaluated[confidence_bin(0.6)] = 0.5, 0.5
-    metrics = Metrics(evaluated=Evaluated(MODEL.digest, tuple(evaluated)))
+    metrics = Metrics(find=lambda _: evaluation_references(evaluated, {}))
     for _ in range(49):
         metrics.answers([sure(0.9), sure(0.6)], MODEL)
     assert values(metrics, "persona_confidence_drift") == {}
@@ -109,20 +109,22 @@ def test_the_stability_index_is_finite_where_a_bin_is_new() -> None:
 
 
 def test_another_model_says_nothing_of_the_evaluated_ones_drift() -> None:
-    evaluated = Evaluated(MODEL.digest, (1.0, *[0.0] * (CONFIDENCE_BINS - 1)))
-    metrics, other = Metrics(evaluated=evaluated), replace(MODEL, digest="other")
+    shares = (1.0, *[0.0] * (CONFIDENCE_BINS - 1))
+    known = {MODEL.digest: evaluation_references(shares, {})}
+    metrics = Metrics(find=lambda digest: known.get(digest, {}))
+    other = replace(MODEL, digest="other")
     metrics.answers([sure(0.9)] * 200, other)
     assert values(metrics, "persona_confidence_drift") == {}
     metrics.answers([sure(0.9)] * 100, MODEL)
     told = values(metrics, "persona_confidence_drift")["evaluation"]
-    assert told == pytest.approx(stability_index(evaluated.shares, {confidence_bin(0.9): 100}))
+    assert told == pytest.approx(stability_index(shares, {confidence_bin(0.9): 100}))
     metrics.answers([sure(0.9)] * 901, other)
     assert math.isnan(values(metrics, "persona_confidence_drift")["evaluation"])
 
 
 def test_an_evaluation_by_other_bins_is_an_error() -> None:
     with pytest.raises(ValueError, match="2 shares"):
-        Evaluated("digest", (0.5, 0.5))
+        evaluation_references((0.5, 0.5), {})
 
 
 def test_health_and_readiness_need_no_key(

@@ -23,7 +23,6 @@ from persona_ray.watch.drift import NamedShares, NumericShares, Population, Refe
 from persona_ray.watch.instruments import Instrument
 from persona_ray.watch.reference import (
     REFERENCE,
-    Evaluated,
     Shares,
     TrainingReference,
     read_reference,
@@ -75,7 +74,8 @@ def test_names_that_training_did_not_have_are_a_bin_of_their_own() -> None:
 
 
 def drifts(levels: list[float]) -> dict[str, float]:
-    metrics = Metrics(trained=lambda digest: TRAINED if digest == MODEL.digest else None)
+    known = {MODEL.digest: TRAINED.references()}
+    metrics = Metrics(find=lambda digest: known.get(digest, {}))
     for level in levels:
         metrics.heard(tone(level), RATE_HZ, MODEL)
         metrics.recognised("好的" if level < -20 else None, 0.5, MODEL)
@@ -99,14 +99,6 @@ def test_a_line_that_grew_louder_has_drifted() -> None:
 
 def test_too_little_tells_nothing() -> None:
     assert all(map(math.isnan, drifts([-25.0] * 99).values()))
-
-
-def test_colours_are_compared_with_the_evaluation_where_there_is_one() -> None:
-    evaluated = Evaluated(MODEL.digest, (1 / 15,) * 15, {"red": 1.0, "blue": 0.0})
-    metrics = Metrics(evaluated=evaluated, trained=lambda _: TRAINED)
-    metrics.answers([sure(0.9)] * 200, MODEL)
-    told = values(metrics, "persona_colour_drift")
-    assert told == {"evaluation": pytest.approx(0.0, abs=1e-9)}
 
 
 def test_each_model_is_compared_with_its_own_training() -> None:
