@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_ray.config import RunConfig, describe, load_config, write_config
+from persona_ray.config import RunConfig, describe, load_config, load_section, write_config
+from persona_ray.config.corpus import SplitConfig
+from persona_ray.config.learning import TrainingConfig
 from persona_ray.errors import ConfigError
 
 
@@ -123,15 +125,19 @@ def test_override_wins_over_file_and_file_over_default(tmp_path: Path) -> None:
     rate=st.floats(1e-7, 1.0),
     salt=st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=20),
 )
-def test_written_configuration_reads_back_the_same(
+def test_written_sections_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, epochs: int, rate: float, salt: str
 ) -> None:
-    config = RunConfig.model_validate(
-        {"training": {"epochs": epochs, "learning_rate": rate}, "splits": {"salt": salt}}
-    )
     path = tmp_path_factory.mktemp("config") / "run.yaml"
-    write_config(config, path)
-    assert load_config(path) == config
+    for config in (TrainingConfig(epochs=epochs, learning_rate=rate), SplitConfig(salt=salt)):
+        write_config(config, path)
+        assert load_section(type(config), path) == config
+
+
+def test_the_whole_tree_reads_back_the_same(tmp_path: Path) -> None:
+    config = load_config(None, ["training.epochs=7", "training.learning_rate=1e-5"])
+    write_config(config, tmp_path / "run.yaml")
+    assert load_config(tmp_path / "run.yaml") == config
 
 
 def test_every_key_is_described() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from itertools import product
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ EXCLUDED = [
     checks.positive_data_acceptance,
     checks.ignored_auth,
 ]
+FEW, MANY = 20, 60
 # Puts into a request what lets it pass the first checks.
 ComeFurther = Callable[[Any, st.DataObject], None]
 
@@ -38,14 +41,21 @@ def operations(schema: Any) -> dict[str, Any]:
     return {found.ok().label: found.ok() for found in schema.get_all_operations()}
 
 
-def tries(
-    names: Collection[str], always_right: Collection[str]
-) -> list[tuple[str, GenerationMode]]:
-    """Of each operation right requests, and wrong ones unless none can be `always_right`."""
-    return [
+def tries(names: Collection[str], always_right: Collection[str]) -> pytest.MarkDecorator:
+    """Of each operation right requests, and wrong ones unless all are `always_right`: a few with
+    every run of the tests, many as a drill."""
+    both = [
         *((name, GenerationMode.POSITIVE) for name in names),
         *((name, GenerationMode.NEGATIVE) for name in names if name not in always_right),
     ]
+    how_many = (("few", FEW, ()), ("many", MANY, (pytest.mark.drill,)))
+    return pytest.mark.parametrize(
+        ("name", "mode", "examples"),
+        [
+            pytest.param(name, mode, count, id=f"{name}-{mode.value}-{said}", marks=marks)
+            for (said, count, marks), (name, mode) in product(how_many, both)
+        ],
+    )
 
 
 def statuses(
@@ -57,7 +67,7 @@ def statuses(
     @given(case=operation.as_strategy(generation_mode=mode), data=st.data())
     @settings(max_examples=examples, derandomize=True, suppress_health_check=list(HealthCheck))
     def tried(case: Any, data: st.DataObject) -> None:
-        if data.draw(st.booleans()):
+        if data.draw(st.integers(0, 3)):
             come_further(case, data)
         answer = case.call()
         case.validate_response(answer, excluded_checks=EXCLUDED)
