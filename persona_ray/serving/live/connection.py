@@ -9,6 +9,7 @@
 | 4408 | no frame for `serving.live.idle_timeout_s` | yes |
 | 4409 | another connection goes on with the call, or it cannot be gone on with | no |
 | 4413 | longer than `serving.limits.max_call_s`: ended there, all settled | no |
+| 4422 | a step, colour or channel that is none (assisted calls) | yes, with what was right |
 | 4429 | events are not read, or the key's requests are used up | yes |
 | 4500, 4503 | the service failed, is full, ends, or its database does not answer | yes |
 """

@@ -8,6 +8,7 @@
 | 4404 | a call that is gone on with is not there | no |
 | 4408 | no frame for `serving.live.idle_timeout_s` | yes |
 | 4409 | another connection has the call, it was deleted, or it cannot be gone on with | no |
+| 4422 | no user is named by a key that speaks for many | yes, with one |
 | 4429 | events are not read, or the key's requests are used up | yes |
 | 4500, 4503 | the service failed, is full, or its database does not answer | yes |
 
