@@ -21,9 +21,11 @@ def forget(
 ) -> None:
     """Forget a person, wherever the person stands.
 
-    That is: calls with recordings, notices and corrections, numbers, voices, reports,
-    appeals and their histories. A running service knows at once. Devices are told to remove what
-    stood in their sets; that word goes after screening.distribution.keep_versions_days."""
+    That is: calls with recordings, notices and corrections, numbers, voices, reports, appeals and
+    their histories, and what `demo screening` shows of the calls. A running service knows at once.
+    Devices are told to remove what stood in their sets; that word goes after
+    screening.distribution.keep_versions_days."""
+    from persona_ray.apps.privacy.keepers import forget_shown
     from persona_ray.inference.screening.reporting import ReportDesk, Whose
     from persona_ray.serving.screening.recordings import Recordings
     from persona_ray.store import open_audited
@@ -41,5 +43,6 @@ def forget(
         if not yes and sys.stdin.isatty():
             typer.confirm(f"delete {by.value} {name} from {store.url} for good?", abort=True)
         desk = ReportDesk(store, run.screening)
+        forget_shown(run.workspace, desk.calls_of(**{by.value: name}).calls)
         done = desk.forget(by, name, Recordings(run.workspace).delete)
     typer.echo(f"forgotten: {done.calls} calls, {done.recordings} recordings, {done.rows} rows")

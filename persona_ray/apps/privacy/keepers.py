@@ -58,7 +58,10 @@ def keepers(config: RunConfig, store: Store) -> list[Keeper]:
     """All of them, in their order."""
     return [
         *derived(config),
-        _Place("the demo's page and its sounds", lambda plan: _shown(config.workspace, plan)),
+        _Place(
+            "the demo's page and its sounds",
+            lambda plan: forget_shown(config.workspace, plan.screened),
+        ),
         _Place("recognised calls in files", lambda plan: _recognised(config, plan)),
         _Place("uploads of jobs", lambda plan: _uploads(store, plan)),
         _Place("clips and calls of the corpus", lambda plan: _corpus(config, plan)),
@@ -150,14 +153,14 @@ def _reports(workspace: Path, plan: Plan) -> int:
     return len(found)
 
 
-def _shown(workspace: Path, plan: Plan) -> int:
-    """What `demo screening` wrote of the person's calls; the demo makes it anew."""
+def forget_shown(workspace: Path, calls: Collection[str]) -> int:
+    """Delete what `demo screening` wrote of screened calls; how many files. It makes them anew."""
     if not (workspace / MARK).is_file():
         return 0
     sounds = (workspace / "recordings").glob("*.ogg")
-    found = [path for path in sounds if path.stem in plan.screened]
+    found = [path for path in sounds if path.stem in calls]
     pages = list(_files(workspace, ("report.html", "report.json")))
-    ids = [f'"call_id": {json.dumps(call, ensure_ascii=False)}' for call in plan.screened]
+    ids = [f'"call_id": {json.dumps(call, ensure_ascii=False)}' for call in calls]
     told = any(one in text_of(path) for path in pages for one in ids)
     found += pages if told or found else []
     for path in found:

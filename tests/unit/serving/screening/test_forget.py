@@ -72,10 +72,21 @@ def test_the_command_does_the_same(screening: RunConfig) -> None:
     with open_store(screening.store_url) as store:
         recorded(screening, store, "li")
         store.screening_corrections.want("li", ["delivery"])
+    # As the demo shows the call.
+    (screening.workspace / "recordings").mkdir()
+    for name, text in (
+        ("demo.json", "{}"),
+        ("recordings/k1.ogg", "sound"),
+        ("recordings/k2.ogg", "sound"),
+        ("report.json", '{"rows": [{"call_id": "k1"}]}'),
+    ):
+        (screening.workspace / name).write_text(text)
     command = ["screening", "forget", "--set", f"workspace={screening.workspace}"]
     done = CliRunner().invoke(app, [*command, "--user", "li"])
     assert done.stdout == "forgotten: 1 calls, 1 recordings, 1 rows\n"
     assert list((screening.workspace / "screening/recordings").glob("*/*")) == []
+    assert [path.name for path in (screening.workspace / "recordings").iterdir()] == ["k2.ogg"]
+    assert not (screening.workspace / "report.json").exists()
     unclear = CliRunner().invoke(app, [*command, "--user", "li", "--voice", "v1"])
     assert isinstance(unclear.exception, ConfigError)
     assert "name one person" in str(unclear.exception)
