@@ -38,6 +38,7 @@ _LABELS = {
     "grafana_dashboard",
     "kubernetes.io/metadata.name",
     "persona-ray/clients",
+    "persona-ray/data",
     "pod-security.kubernetes.io/enforce",
     "ray.io/cluster",
     "ray.io/is-ray-node",
@@ -80,7 +81,7 @@ def built(folder: str) -> tuple[Document, ...]:
         ["kubectl", "kustomize", str(KUBERNETES / folder)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return tuple(_loaded(done.stdout))
 
 
 def overlay(name: str) -> tuple[Document, ...]:
@@ -89,7 +90,12 @@ def overlay(name: str) -> tuple[Document, ...]:
 
 def documents(path: Path) -> list[Document]:
     """Of a file of YAML."""
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return list(_loaded(path.read_text(encoding="utf-8")))
+
+
+def _loaded(text: str) -> Iterator[Document]:
+    # As safe as yaml.safe_load_all, and ten times as quick: an overlay has 4,000 lines.
+    return yaml.load_all(text, Loader=yaml.CSafeLoader)
 
 
 def problems(document: Document) -> list[str]:

@@ -58,7 +58,8 @@ def test_secrets_are_made_as_the_guide_says(
         pytest.skip("no kubectl, openssl or perl")
     (tmp_path / "infra").symlink_to(repository / "infra")
     make = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a.example -keyout tls.key -out tls.crt"
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a.example "
+        "-keyout tls.key -out tls.crt"
     )
     script = [f"{make} 2>/dev/null"]
     for command in commands:

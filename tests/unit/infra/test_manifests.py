@@ -20,6 +20,7 @@ from tests.unit.infra.manifests import (
     built,
     children,
     documents,
+    everywhere,
     overlay,
     problems,
     refused,
@@ -31,6 +32,8 @@ JOBS = [name for name in FILES if name.startswith("jobs/")]
 CONFIGURATION = "persona-ray.yaml"
 REFERENCES = "kustomizeconfig.yaml"
 KUSTOMIZATION = "kustomization.yaml"
+# Less a part, which what is built of them has.
+PARTS = ("serve.yaml", "applications/cluster/cluster.yaml", "components/nightly/pod.yaml")
 
 
 def kustomize(kind: str) -> Draft202012Validator:
@@ -48,8 +51,7 @@ def test_each_file_is_what_reads_it_takes(name: str) -> None:
             kustomize("NameReference").validate(document)
         elif isinstance(document, list):
             kustomize("JsonPatch").validate(document)
-        # Less a part, which the application that is built has.
-        elif path.name != "serve.yaml":
+        elif not name.endswith(PARTS):
             assert problems(document) == []
         for patch in document.get("patches", []) if path.name == KUSTOMIZATION else []:
             if "patch" in patch:
@@ -74,9 +76,13 @@ def test_an_upgrade_step_by_step_is_taken(tmp_path: Path) -> None:
     assert problems(service) == []
 
 
-def test_references_to_configurations_are_alike_everywhere() -> None:
-    texts = {(KUBERNETES / "overlays" / name / REFERENCES).read_bytes() for name in OVERLAYS}
-    assert len(texts) == 1
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_changed_configuration_is_a_changed_service(name: str) -> None:
+    maps = {one["metadata"]["name"] for one in overlay(name) if one["kind"] == "ConfigMap"}
+    (hashed,) = (one for one in maps if one.startswith("persona-ray-serving-"))
+    for service in (one for one in overlay(name) if one["kind"] == "RayService"):
+        mounted = [one["name"] for one in everywhere(service, "configMap")]
+        assert mounted == [hashed] * 2
 
 
 def keys(node: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:

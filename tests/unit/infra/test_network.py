@@ -7,8 +7,17 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.unit.infra.manifests import OVERLAYS, Document, of_kind, overlay, pods, selects
+from tests.unit.infra.manifests import (
+    KUBERNETES,
+    OVERLAYS,
+    Document,
+    of_kind,
+    overlay,
+    pods,
+    selects,
+)
 
 GCS, DASHBOARD, CLIENT, SERVE, METRICS = 6379, 8265, 10001, 8600, 8080
 POSTGRES, REDIS, MLFLOW = 5432, 6379, 5000
@@ -174,6 +183,18 @@ def test_what_is_done_at_night_reaches_data_and_nothing_else() -> None:
         assert not reaches(found, night, INTERNET, 443)
         for port in (GCS, DASHBOARD, CLIENT):
             assert not reaches(found, night, pod(found, "jobs-head"), port)
+
+
+@pytest.mark.parametrize("name", ["one-gpu", "production"])
+def test_a_collector_of_traces_is_reached_by_one_line(name: str) -> None:
+    path = KUBERNETES / "overlays" / name / "network.yaml"
+    text = path.read_text(encoding="utf-8").replace("# - {port: 4318", "- {port: 4318")
+    let_out = {one["metadata"]["name"]: one for one in yaml.safe_load_all(text)}
+    found = tuple(let_out.get(one["metadata"]["name"], one) for one in overlay(name))
+    for component in ("jobs-head", "jobs-cpu", "jobs-gpu", "serving-worker", "nightly"):
+        source = pod(found, component)
+        assert reaches(found, source, OWN_NETWORK, 4318), component
+        assert not reaches(overlay(name), source, OWN_NETWORK, 4318), component
 
 
 def test_ports_of_the_rules_are_ports_of_containers(found: tuple[Document, ...]) -> None:
