@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -12,8 +16,11 @@ from ray import serve
 from persona_ray.apps.bundles import choose_bundle
 from persona_ray.apps.personality import build_for
 from persona_ray.config import RunConfig, load_config
+from persona_ray.inference.clips import ClipRecognition
 from persona_ray.models.bundle import contract_of, save_bundle
 from persona_ray.serving.deploy.deployed import DeployedService, Handles
+from persona_ray.serving.service import Answered, PersonalityService
+from tests.unit.inference.test_personality import clips
 from tests.unit.models.test_bimodal import small_model
 
 PORT = 18_653
@@ -80,3 +87,37 @@ def replicas(app: str, deployment: str) -> list[str]:
 def kill(app: str, deployment: str) -> None:
     name = replicas(app, deployment)[0]
     ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+
+
+@asynccontextmanager
+async def traffic(
+    service: PersonalityService, streams: int = 4
+) -> AsyncIterator[list[Answered[list[ClipRecognition]]]]:
+    """Requests on end, in the block and until what was begun there is answered."""
+    answers: list[Answered[list[ClipRecognition]]] = []
+    over = asyncio.Event()
+    asked = clips()[:5]
+
+    async def stream() -> None:
+        while not over.is_set():
+            answers.append(await service.clips(asked))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(streams):
+            group.create_task(stream())
+        await eventually(lambda: len(answers) >= streams)
+        yield answers
+        over.set()
+
+
+async def eventually(true: Callable[[], bool], within_s: float = 60.0) -> None:
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until, "it did not come to be"
+        await asyncio.sleep(0.05)
+
+
+async def more(answers: Sequence[Any], count: int) -> None:
+    """So many more than there are."""
+    wanted = len(answers) + count
+    await eventually(lambda: len(answers) >= wanted)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +18,7 @@ from persona_ray.apps.bundles import choose_bundle, find_bundle
 from persona_ray.apps.personality import make_app
 from persona_ray.audio.vad import VoiceActivity
 from persona_ray.config import RunConfig
-from persona_ray.errors import NotAudioError, ServiceBusyError
+from persona_ray.errors import NotAudioError
 from persona_ray.inference.clips import ClipInput, ClipRecognition, SentenceRecognition
 from persona_ray.inference.hearing import Hearing
 from persona_ray.inference.personality import PersonalityRecognizer
@@ -29,7 +26,7 @@ from persona_ray.serving.deploy.deployed import DeployedService
 from persona_ray.serving.deploy.graph import Graph, Served
 from persona_ray.serving.deploy.stages import BundleChoice
 from persona_ray.serving.local import LocalService
-from persona_ray.serving.service import Answered, PersonalityService, Recording
+from persona_ray.serving.service import Recording
 from persona_ray.types import NothingUsable, Recognition
 from tests.cluster.serving import (
     CALL,
@@ -38,9 +35,12 @@ from tests.cluster.serving import (
     bundles,
     configured,
     deploy,
+    eventually,
     kill,
+    more,
     replicas,
     started,
+    traffic,
 )
 from tests.collector import Collector, attributes, collecting
 from tests.unit.inference.test_personality import clips
@@ -192,40 +192,6 @@ async def test_a_request_is_one_trace_over_every_hop(
     assert "王小明" not in str(collector.spans)
 
 
-@asynccontextmanager
-async def traffic(
-    service: PersonalityService, streams: int = 4
-) -> AsyncIterator[list[Answered[list[ClipRecognition]]]]:
-    """Requests on end, in the block and until what was begun there is answered."""
-    answers: list[Answered[list[ClipRecognition]]] = []
-    over = asyncio.Event()
-    asked = clips()[:5]
-
-    async def stream() -> None:
-        while not over.is_set():
-            answers.append(await service.clips(asked))
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(streams):
-            group.create_task(stream())
-        await eventually(lambda: len(answers) >= streams)
-        yield answers
-        over.set()
-
-
-async def eventually(true: Callable[[], bool], within_s: float = 60.0) -> None:
-    until = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < until, "it did not come to be"
-        await asyncio.sleep(0.05)
-
-
-async def more(answers: Sequence[Any], count: int) -> None:
-    """So many more than there are."""
-    wanted = len(answers) + count
-    await eventually(lambda: len(answers) >= wanted)
-
-
 @pytest.mark.drill
 async def test_a_replica_that_dies_under_a_request_loses_nothing(
     served: tuple[str, RunConfig, DeployedService],
@@ -284,68 +250,3 @@ async def test_a_bundle_is_swapped_under_traffic(
     refused = Graph(config, find_bundle, name).application(served_broken, None, make_app)
     serve.run(refused, name=name, route_prefix=f"/{name}")
     same((await deployed.clips(clips()[:5])).result, expected[new])
-
-
-@pytest.fixture(scope="module")
-def narrow(
-    started: str, bundles: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, DeployedService]]:
-    """One replica that takes two requests at once, a short queue, room for a second replica."""
-    config = configured(
-        tmp_path_factory.mktemp("narrow"),
-        bundles[0],
-        "serving.speech.ongoing_requests=1",
-        "serving.speech.max_replicas=2",
-        "serving.speech.upscale_delay_s=0",
-        "serving.speech.downscale_delay_s=1",
-        "serving.limits.max_queued=4",
-        "serving.batch.wait_s=0.5",
-    )
-    yield f"{started}/narrow", deploy(config, "narrow", bundles[0])
-    serve.delete("narrow")
-
-
-async def settled(asked: Sequence[Awaitable[Any]]) -> list[Any]:
-    return await asyncio.gather(*asked, return_exceptions=True)
-
-
-@pytest.mark.drill
-async def test_a_full_queue_refuses_at_once(narrow: tuple[str, DeployedService]) -> None:
-    url, deployed = narrow
-    one = clips()[:1]
-    # A handle hears of the bound of its queue with the first replicas.
-    await deployed.clips(one)
-    found = await settled([deployed.clips(one) for _ in range(20)])
-    refused = [answer for answer in found if isinstance(answer, ServiceBusyError)]
-    assert 0 < len(refused) < 20
-    assert all(isinstance(answer, (Answered, ServiceBusyError)) for answer in found)
-    assert "serving.limits.max_queued" in str(refused[0])
-
-    wav = io.BytesIO()
-    soundfile.write(wav, one[0].samples, RATE_HZ, format="WAV")
-
-    def asked() -> requests.Response:
-        files = {"files": ("a.wav", wav.getvalue())}
-        return requests.post(
-            f"{url}/v1/recognitions/clips", files=files, data={"texts": "你好"}, timeout=60
-        )
-
-    answers = await asyncio.gather(*(asyncio.to_thread(asked) for _ in range(20)))
-    statuses = sorted(answer.status_code for answer in answers)
-    assert set(statuses) == {200, 503}, answers[0].text
-    body = next(answer.json() for answer in answers if answer.status_code == 503)
-    assert body["error"]["code"].startswith("service.")
-
-
-@pytest.mark.drill
-async def test_replicas_come_with_traffic_and_go_with_it(
-    narrow: tuple[str, DeployedService],
-) -> None:
-    _, deployed = narrow
-    await eventually(lambda: len(replicas("narrow", "whole")) == 1, 120)
-    async with traffic(deployed, streams=3) as answers:
-        await eventually(lambda: len(replicas("narrow", "whole")) == 2, 90)
-        await more(answers, 12)
-    async with traffic(deployed, streams=1) as answers:
-        await eventually(lambda: len(replicas("narrow", "whole")) == 1, 120)
-    assert all(len(answer.result) == 5 for answer in answers)
