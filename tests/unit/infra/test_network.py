@@ -197,6 +197,23 @@ def test_a_collector_of_traces_is_reached_by_one_line(name: str) -> None:
         assert not reaches(overlay(name), source, OWN_NETWORK, 4318), component
 
 
+def test_prometheus_reaches_whom_it_asks() -> None:
+    """Whom it asks in vain is down for ever, and an alert."""
+    found = overlay("production")
+    prometheus = elsewhere("monitoring", clients="yes")
+    for monitor in of_kind(found, "PodMonitor"):
+        asked = 0
+        for _, template, labels in pods(found):
+            (container,) = template["spec"]["containers"]
+            ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
+            for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+                if selects(monitor["spec"]["selector"], labels) and endpoint["port"] in ports:
+                    asked += 1
+                    target = Peer(labels=tuple(labels.items()))
+                    assert reaches(found, prometheus, target, ports[endpoint["port"]]), labels
+        assert asked, monitor["metadata"]["name"]
+
+
 def test_ports_of_the_rules_are_ports_of_containers(found: tuple[Document, ...]) -> None:
     for policy in of_kind(found, "NetworkPolicy"):
         spec = policy["spec"]
