@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from persona_ray.errors import ConfigError
+from persona_ray.errors import ConfigError, StorageAwayError, StorageError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -82,7 +82,7 @@ def fault_of(error: Exception, uri: str) -> Fault:
     what is not known to be about the file is about the storage."""
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in _GONE:
-        return Fault.REFUSED if _lacks_bucket(uri) else Fault.ABSENT
+        return _fault_of_absence(uri)
     if isinstance(error, (IsADirectoryError, NotADirectoryError, ValueError)):
         return Fault.ADDRESS
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -96,31 +96,32 @@ def fault_of(error: Exception, uri: str) -> Fault:
     return Fault.AWAY
 
 
-def patiently(
-    work: Callable[[], ResultT],
-    again: Callable[[Exception], bool],
-    waits_s: Sequence[float] = WAITS_S,
-) -> ResultT:
-    """What `work` gives, tried again after each wait while `again` says so of what it raised."""
+def patiently(work: Callable[[], ResultT], waits_s: Sequence[float] = WAITS_S) -> ResultT:
+    """What `work` gives, tried again after each wait while its storage is away for the moment."""
     for wait_s in waits_s:
         try:
             return work()
-        except Exception as error:
-            if not again(error):
+        except (StorageError, StorageAwayError) as error:
+            if not error.transient:
                 raise
         time.sleep(wait_s)
     return work()
 
 
-def one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _lacks_bucket(uri: str) -> bool:
+def _fault_of_absence(uri: str) -> Fault:
     """A key that is not there and a bucket that is not there are the same answer."""
     scheme, separator, path = uri.partition("://")
     if not separator or scheme not in _BUCKETS:
-        return False
+        return Fault.ABSENT
     files: Any = filesystem(uri)[0]
-    return not files.exists(path.partition("/")[0])
+    try:
+        there = files.exists(path.partition("/")[0])
+    except Exception as error:
+        # Asked without an address: it is the storage that answers, or does not.
+        return fault_of(error, "")
+    return Fault.ABSENT if there else Fault.REFUSED

@@ -31,7 +31,7 @@ class Patience:
         Raises ArchiveError once no call could be had for a while.
         """
         try:
-            found = patiently(work, _may_come_back, self._waits_s)
+            found = patiently(work, self._waits_s)
         except StorageAwayError as error:
             self._in_a_row += 1
             if self._in_a_row >= _MOST_IN_A_ROW:
@@ -53,7 +53,3 @@ def tell_later(reasons: Sequence[str]) -> None:
             len(reasons),
             reasons[0],
         )
-
-
-def _may_come_back(error: Exception) -> bool:
-    return isinstance(error, StorageAwayError) and error.transient

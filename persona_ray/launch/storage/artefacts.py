@@ -236,13 +236,9 @@ def _told(results: Iterator[ResultT], stage: Stage) -> Iterator[ResultT]:
 def _named(work: Callable[[], ResultT]) -> ResultT:
     """What `work` gives; a storage that is away is waited for. Raises ArtefactError."""
     try:
-        return patiently(work, _may_come_back, WAITS_S)
+        return patiently(work, WAITS_S)
     except StorageError as error:
         raise ArtefactError(f"storage.artefacts {error}") from None
-
-
-def _may_come_back(error: Exception) -> bool:
-    return isinstance(error, StorageError) and error.transient
 
 
 def _known(names: Sequence[str]) -> Sequence[str]:

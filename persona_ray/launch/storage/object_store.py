@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+import shutil
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from persona_ray.errors import ConfigError, StorageError
 from persona_ray.files import draft, sha256_file
-from persona_ray.remote import Fault, fault_of, filesystem
+from persona_ray.remote import Fault, fault_of, filesystem, one_line
 
 _OBJECTS, _DOCUMENTS = "objects", "documents"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")
@@ -50,7 +51,7 @@ class ObjectStore:
         try:
             files, root = filesystem(uri)
         except (ConfigError, ValueError) as error:
-            raise StorageError(f"{uri} cannot be opened: {_one_line(error)}") from None
+            raise StorageError(f"{uri} cannot be opened: {one_line(error)}") from None
         return cls(files, root, uri)
 
     def put(self, path: Path) -> StoredFile:
@@ -59,7 +60,7 @@ class ObjectStore:
         before = path.stat()
         found = StoredFile(sha256_file(path), before.st_size)
         if not self.has(found):
-            self._write(self._object(found.sha256), path)
+            self._send(self._object(found.sha256), path)
             after = path.stat()
             if (after.st_ino, after.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
                 # What was sent may be the other one, under this one's name.
@@ -79,27 +80,16 @@ class ObjectStore:
     def get(self, wanted: StoredFile, path: Path) -> None:
         """Write it to `path`, whose folder must be there. Raises StorageError where it is missing
         or damaged."""
-        place = self._object(wanted.sha256)
-        with draft(path) as beside:
-            with self._failures_named(), self._open(place) as source, beside.open("wb") as target:
-                while block := source.read(_BLOCK):
-                    target.write(block)
-            if sha256_file(beside) != wanted.sha256:
-                raise StorageError(f"{self.uri}: {place} is damaged: its content was changed")
+        with draft(path) as beside, beside.open("wb") as target:
+            self._read_through(wanted, target.write)
 
     def check(self, wanted: StoredFile) -> None:
         """Read it through. Raises StorageError where it is missing or damaged."""
-        digest, place = hashlib.sha256(), self._object(wanted.sha256)
-        with self._failures_named(), self._open(place) as source:
-            while block := source.read(_BLOCK):
-                digest.update(block)
-        if digest.hexdigest() != wanted.sha256:
-            raise StorageError(f"{self.uri}: {place} is damaged: its content was changed")
+        self._read_through(wanted, len)
 
     def documents(self) -> list[str]:
         """Their names, sorted; none where nothing is there yet."""
         with self._failures_named():
-            self._files.invalidate_cache()
             try:
                 found = self._files.ls(f"{self._root}/{_DOCUMENTS}", detail=False)
             except FileNotFoundError as error:
@@ -116,8 +106,7 @@ class ObjectStore:
 
     def write(self, name: str, content: bytes) -> None:
         """A document, whole or not at all, in the place of one of its name."""
-        with self._failures_named():
-            self._whole(self._document(name), content)
+        self._send(self._document(name), content)
 
     def remove(self, name: str) -> None:
         """A document; what it referred to stays until `prune`."""
@@ -128,7 +117,6 @@ class ObjectStore:
         """Remove every file whose SHA-256 is not in `keep`; how many were."""
         removed = 0
         with self._failures_named():
-            self._files.invalidate_cache()
             try:
                 there = self._files.find(f"{self._root}/{_OBJECTS}")
             except FileNotFoundError:
@@ -145,28 +133,36 @@ class ObjectStore:
             with self._failures_named(), suppress(FileNotFoundError):
                 self._files.rm_file(self._object(sha256))
 
-    def _write(self, place: str, path: Path) -> None:
+    def _send(self, place: str, content: bytes | Path) -> None:
+        """There whole or not at all, as object stores do by themselves."""
         with self._failures_named():
             if self._local:
-                self._whole(place, path)
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                with draft(Path(place)) as beside:
+                    if isinstance(content, bytes):
+                        beside.write_bytes(content)
+                    else:
+                        shutil.copyfile(content, beside)
+            elif isinstance(content, bytes):
+                self._files.pipe_file(place, content)
             else:
-                # Object stores show a file when it is whole.
-                self._files.put_file(str(path), place)
+                self._files.put_file(str(content), place)
 
-    def _whole(self, place: str, content: Path | bytes) -> None:
-        if not self._local:
-            assert isinstance(content, bytes)
-            self._files.pipe_file(place, content)
-            return
-        target = Path(place)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with draft(target) as beside:
-            if isinstance(content, bytes):
-                beside.write_bytes(content)
-                return
-            with content.open("rb") as source, beside.open("wb") as copy:
-                while block := source.read(_BLOCK):
-                    copy.write(block)
+    def _read_through(self, wanted: StoredFile, take: Callable[[bytes], object]) -> None:
+        """Hand over every block. Raises StorageError where they are not of that content; what
+        `take` raises passes."""
+        digest, place = hashlib.sha256(), self._object(wanted.sha256)
+        with closing(self._blocks(place)) as blocks:
+            for block in blocks:
+                digest.update(block)
+                take(block)
+        if digest.hexdigest() != wanted.sha256:
+            raise StorageError(f"{self.uri}: {place} is damaged: its content was changed")
+
+    def _blocks(self, place: str) -> Generator[bytes]:
+        with self._failures_named(), self._open(place) as source:
+            while block := source.read(_BLOCK):
+                yield block
 
     @property
     def _local(self) -> bool:
@@ -195,12 +191,8 @@ class ObjectStore:
         """Back ends raise whatever their network library raises: one line of it; ours pass."""
         try:
             yield
-        except (StorageError, KeyboardInterrupt):
+        except StorageError:
             raise
         except Exception as error:
             away = fault_of(error, self.uri) is Fault.AWAY
-            raise StorageError(f"{self.uri}: {_one_line(error)}", transient=away) from None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+            raise StorageError(f"{self.uri}: {one_line(error)}", transient=away) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from persona_ray.errors import StorageError
 from persona_ray.files import write_whole
 from persona_ray.launch.storage.object_store import ObjectStore, StoredFile
+from persona_ray.remote import Fault, fault_of
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -70,6 +72,20 @@ def test_damage_and_absence_are_told(place: str, tmp_path: Path) -> None:
     assert not (tmp_path / "y").exists()
 
 
+def test_a_full_disk_here_is_not_the_storage_s_fault(place: str, tmp_path: Path) -> None:
+    store = ObjectStore.open(place)
+    (tmp_path / "x").write_bytes(b"voice" * 1000)
+    kept = store.put(tmp_path / "x")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.get(kept, tmp_path / "y")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "y").exists()
+
+
 def test_names_lead_nowhere_else(place: str) -> None:
     store = ObjectStore.open(place)
     for name in ("../x", "a/b", "", ".hidden"):
@@ -84,19 +100,30 @@ def test_an_address_that_nobody_can_open_is_told() -> None:
         ObjectStore.open("nosuch://bucket/x")
 
 
+def test_a_storage_that_goes_while_its_bucket_is_asked_for_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Gone:
+        def exists(self, _: str) -> bool:
+            raise ConnectionError("connection reset")
+
+    monkeypatch.setattr("persona_ray.remote.filesystem", lambda _: (Gone(), ""))
+    assert fault_of(FileNotFoundError("key"), "s3://bucket/key") is Fault.AWAY
+
+
 def test_a_file_that_is_replaced_meanwhile_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ObjectStore.open(str(tmp_path / "store"))
     path = tmp_path / "report.html"
     path.write_text("one report")
-    send = ObjectStore._write
+    send = ObjectStore._send
 
-    def replaced(self: ObjectStore, place: str, file: Path) -> None:
+    def replaced(self: ObjectStore, place: str, file: bytes | Path) -> None:
         write_whole(path, "another one")
         send(self, place, file)
 
-    monkeypatch.setattr(ObjectStore, "_write", replaced)
+    monkeypatch.setattr(ObjectStore, "_send", replaced)
     with pytest.raises(StorageError, match="was changed while it was copied"):
         store.put(path)
     monkeypatch.undo()
