@@ -27,7 +27,8 @@ from persona_ray.serving.assist.protocol import (
     read_message,
 )
 from persona_ray.serving.assist.scenes import channels_of, colour_named, scene_named
-from persona_ray.serving.assist.state import AssistState, read_assist_state
+from persona_ray.serving.assist.settled import Settled
+from persona_ray.serving.assist.state import read_assist_state
 from persona_ray.serving.assist.steps import Begun, Ended, Last, Moved, Step
 from persona_ray.serving.assist.telling import new_event, timed
 from persona_ray.serving.assist.whereabouts import Whereabouts
@@ -35,7 +36,6 @@ from persona_ray.serving.live.connection import begun_already
 from persona_ray.serving.live.frames import ChannelsIntake
 from persona_ray.serving.live.judging import failed_stretch, patiently
 from persona_ray.serving.live.protocol import WINDOW_S, Ack, Finish, Sound
-from persona_ray.serving.live.state import LiveState
 from persona_ray.watch import spans
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.assist.protocol import AnyEvent
     from persona_ray.serving.assist.services import AssistServices
     from persona_ray.serving.assist.state import MindState
-    from persona_ray.serving.live.endpoint import Checkpoint, Utterance
+    from persona_ray.serving.live.endpoint import Utterance
     from persona_ray.store.assist.records import AssistCall
     from persona_ray.types import Samples
 
@@ -75,9 +75,7 @@ class AssistedCall:
         self._emit = emit
         config = services.config
         sound = Sound.model_validate(dict(record.sound))
-        state = begun.state
-        self._settled_frame, self._offset = (state.frame, state.offset) if state else (0, 0)
-        self._channels: dict[Speaker, LiveState] = dict(state.channels) if state else {}
+        self._settled = Settled(begun.state, config)
         self._mind = Mind(services, record, begun.mind, begun.library)
         self._where = Whereabouts(self._calls, record, self._mind.scene)
         channels = channels_of(sound)
@@ -86,8 +84,8 @@ class AssistedCall:
             config.audio.sample_rate_hz,
             config.serving.limits.max_call_s,
             tuple(channels.values()),
-            self._settled_frame + 1,
-            self._offset,
+            self._settled.frame + 1,
+            self._settled.offset,
         )
         self._ears = {
             speaker: ChannelEar(
@@ -95,12 +93,12 @@ class AssistedCall:
                 voice,
                 config,
                 self._intake.position,
-                self._checkpoint(speaker),
+                self._settled.checkpoint(speaker),
                 partial(self._hear, speaker),
             )
             for speaker in channels
         }
-        self._arrivals = Arrivals(resumed=state is not None)
+        self._arrivals = Arrivals(resumed=begun.state is not None)
         self._seq = 0
         self._steps: asyncio.Queue[Step] = asyncio.Queue(_WAITING)
         self._told_s = self._counted_s = self._intake.heard_s
@@ -268,7 +266,7 @@ class AssistedCall:
             clock.stages["ended"] = max(0.0, step.cut_at - clock.said_at)
             with spans.span("sentence"):
                 made = await self._judge(step.speaker, step.utterance, step.hearing, clock)
-        self._keep(step.speaker, step.checkpoint)
+        self._settled.keep(step.speaker, step.checkpoint, self._intake, self._ears)
         await self._settle(made, clock)
 
     async def _judge(
@@ -287,7 +285,7 @@ class AssistedCall:
         return Considered([*followed, *made.events], made.suggestion)
 
     async def _conclude(self) -> None:
-        self._settled_frame = self._intake.next_frame - 1
+        self._settled.whole(self._intake)
         end = CallEnded(
             seq=self._seq + 1,
             duration_s=round(self._intake.heard_s, 3),
@@ -299,13 +297,7 @@ class AssistedCall:
     async def _settle(
         self, made: Considered, clock: Clock | None = None, *, ended: bool = False
     ) -> None:
-        state = AssistState(
-            frame=self._settled_frame,
-            offset=self._offset,
-            heard_s=self._intake.heard_s,
-            channels=self._channels,
-            mind=self._mind.dump(),
-        )
+        state = self._settled.state(self._intake.heard_s, self._mind.dump())
         await asyncio.to_thread(
             self._calls.settle,
             self.record,
@@ -325,26 +317,11 @@ class AssistedCall:
             self._emit(timed(event, clock))
         self._tell_progress()
 
-    # --- where it goes on ----------------------------------------------------------------------
-
-    def _checkpoint(self, speaker: Speaker) -> Checkpoint | None:
-        kept = self._channels.get(speaker)
-        return None if kept is None else kept.checkpoint
-
-    def _keep(self, speaker: Speaker, checkpoint: Checkpoint) -> None:
-        """What this channel held before is settled; a frame is where both channels' is."""
-        config, heard_s = self._services.config, self._intake.heard_s
-        self._channels[speaker] = LiveState.of(checkpoint, 0, 0, heard_s, config)
-        position = min(
-            self._channels[one].position if one in self._channels else 0 for one in self._ears
-        )
-        self._settled_frame, self._offset = self._intake.settled(position)
-
     def _tell_progress(self) -> None:
         self._count()
         self._told_s = self._intake.heard_s
         received = self._intake.next_frame - 1
-        self._emit(Ack(seq=self._seq, frame=self._settled_frame, received=received))
+        self._emit(Ack(seq=self._seq, frame=self._settled.frame, received=received))
 
     def _count(self) -> None:
         heard_s = self._intake.heard_s
