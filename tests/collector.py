@@ -12,6 +12,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from persona_ray.config.watching import TracesConfig
 from persona_ray.watch import spans
 
 
@@ -60,6 +61,17 @@ def attributes(span: Span) -> dict[str, Any]:
 
 
 @contextmanager
+def making_spans() -> Iterator[Collector]:
+    """Within the block this process makes spans, which are collected."""
+    with collecting() as found:
+        spans.set_up(TracesConfig(endpoint=found.endpoint), "test")
+        try:
+            yield found
+        finally:
+            spans.close()
+
+
+@contextmanager
 def collecting() -> Iterator[Collector]:
     """A collector that listens within the block."""
 
@@ -77,7 +89,8 @@ def collecting() -> Iterator[Collector]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     collector = Collector(server.server_address[1])
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # How often it looks whether it is to end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield collector

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ray import serve
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from persona_ray.serving.service import Recording, ServedModel
     from persona_ray.types import Samples
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # The span of all that a replica does that has the whole.
@@ -62,6 +64,30 @@ def _batched(
     """A method on items becomes one on an item, which waits for others to fill a batch."""
     made: Callable[[Any, Item], Coroutine[Any, Any, T]] = serve.batch(batch_size_fn=padded_ms)(work)
     return made
+
+
+def _hop(
+    name: str | Callable[[Any], str],
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T | Failed]]]:
+    """A hop of a request (`spans.hop`) that gives what went wrong instead of raising it: Ray would
+    wrap it."""
+
+    def wrap(
+        method: Callable[P, Coroutine[Any, Any, T]],
+    ) -> Callable[P, Coroutine[Any, Any, T | Failed]]:
+        # The span sees the error first.
+        placed = spans.hop(name)(method)
+
+        @functools.wraps(placed)
+        async def given(*args: P.args, **named: P.kwargs) -> T | Failed:
+            try:
+                return await placed(*args, **named)
+            except PersonaRayError as error:
+                return Failed(error)
+
+        return given
+
+    return wrap
 
 
 class Asr:
@@ -85,52 +111,46 @@ class Asr:
         if warm:
             self._hearing.text(sound, rate_hz, [Span(0.0, 1.0)])
 
-    @spans.hop(HEARING)
-    async def call(self, recording: Recording, reads: bool) -> Heard | Failed:
+    @_hop(HEARING)
+    async def call(self, recording: Recording, reads: bool) -> Heard:
         hearing = self._hearing.for_model(reads)
         return await self._heard(lambda: hear(hearing, recording), Heard.of_pieces, reads)
 
-    @spans.hop(HEARING)
+    @_hop(HEARING)
     async def utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
-    ) -> Heard | Failed:
+    ) -> Heard:
         hearing = self._hearing.for_model(reads)
         return await self._heard(
             lambda: hearing.utterance(samples, rate_hz, speech), Heard.of_pieces, reads
         )
 
-    @spans.hop(HEARING)
-    async def clips(self, clips: Sequence[ClipInput], reads: bool) -> Heard | Failed:
+    @_hop(HEARING)
+    async def clips(self, clips: Sequence[ClipInput], reads: bool) -> Heard:
         hearing = self._hearing.for_model(reads)
         return await self._heard(
             lambda: tuple(hearing.clip(clip) for clip in clips), Heard.of_clips, reads
         )
 
-    @spans.hop("partial text")
-    async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str | Failed:
+    @_hop("partial text")
+    async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
         """A partial text, which gives way: it would hold up sentences that somebody waits for."""
         if self._at_work:
-            return Failed(ServiceBusyError("the recogniser is at work on sentences"))
-        try:
-            return await self._run(lambda: self._hearing.text(samples, rate_hz, speech))
-        except PersonaRayError as error:
-            return Failed(error)
+            raise ServiceBusyError("the recogniser is at work on sentences")
+        return await self._run(lambda: self._hearing.text(samples, rate_hz, speech))
 
     async def _heard(
         self,
         work: Callable[[], T],
         made: Callable[[T, bool, dict[str, float]], Heard],
         reads: bool,
-    ) -> Heard | Failed:
+    ) -> Heard:
         def timed() -> Heard:
             start = perf_counter()
             found = work()
             return made(found, reads, {HEARING: perf_counter() - start})
 
-        try:
-            return await self._run(timed)
-        except PersonaRayError as error:
-            return Failed(error)
+        return await self._run(timed)
 
     async def _run(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -168,7 +188,7 @@ class Fused(_Batching):
     def swapped(self, loaded: Loaded) -> None:
         _bound(self._judged, self.batch_ms(loaded), self.config)
 
-    @spans.hop(JUDGING)
+    @_hop(JUDGING)
     async def judge(self, heard: Heard | Failed) -> Judged | Failed | Stale:
         if isinstance(heard, Failed):
             return heard
@@ -176,11 +196,8 @@ class Fused(_Batching):
         if heard.reads != loaded.judge.reads:
             return Stale("the clips were heard for a model that reads otherwise")
         items = self.items(heard.clips, loaded, loaded.judge.hears)
-        try:
-            found = await asyncio.gather(*(self._judged(item) for item in items))
-            results: list[Recognition | NothingUsable] = raised(found)
-        except PersonaRayError as error:
-            return Failed(error)
+        found = await asyncio.gather(*(self._judged(item) for item in items))
+        results: list[Recognition | NothingUsable] = raised(found)
         timings = {**heard.timings_s, JUDGING: perf_counter() - start}
         return Judged(heard.without_samples(), tuple(results), loaded.model, timings)
 
@@ -198,17 +215,17 @@ class Whole(Fused, Asr):
         Asr.__init__(self, config, workers, warm)
         Fused.__init__(self, config, scale, find)
 
-    @spans.hop(WHOLE)
+    @_hop(WHOLE)
     async def judged_call(self, recording: Recording, reads: bool) -> Judged | Failed | Stale:
         return await self.judge(await self.call(recording, reads))
 
-    @spans.hop(WHOLE)
+    @_hop(WHOLE)
     async def judged_utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
     ) -> Judged | Failed | Stale:
         return await self.judge(await self.utterance(samples, rate_hz, speech, reads))
 
-    @spans.hop(WHOLE)
+    @_hop(WHOLE)
     async def judged_clips(
         self, clips: Sequence[ClipInput], reads: bool
     ) -> Judged | Failed | Stale:
@@ -236,7 +253,7 @@ class _Tower(_Batching):
         judge.keep(speech=self.stage == SPEECH, text=self.stage == TEXT)
         self.encode(judge, [clip])
 
-    @spans.hop(lambda tower: str(tower.stage))
+    @_hop(lambda tower: str(tower.stage))
     async def vectors(self, heard: Heard | Failed) -> Vectors | Failed:
         if isinstance(heard, Failed):
             return heard
@@ -244,10 +261,7 @@ class _Tower(_Batching):
         reasons = [self.unusable(loaded.judge, clip) for clip in heard.clips]
         items = self.items(heard.clips, loaded, self.stage == SPEECH)
         usable = [item for item, reason in zip(items, reasons, strict=True) if reason is None]
-        try:
-            found = iter(raised(await asyncio.gather(*(self._vector(item) for item in usable))))
-        except PersonaRayError as error:
-            return Failed(error)
+        found = iter(raised(await asyncio.gather(*(self._vector(item) for item in usable))))
         rows = tuple(next(found) if reason is None else reason for reason in reasons)
         timings = {**heard.timings_s, self.stage: perf_counter() - start}
         return Vectors(heard.without_samples(), rows, loaded.choice.digest, timings)
@@ -300,7 +314,7 @@ class Classifier(ModelReplica):
         while len(self._heads) > _KEPT_HEADS:
             self._heads.popitem(last=False)
 
-    @spans.hop(CLASSIFYING)
+    @_hop(CLASSIFYING)
     async def judge(
         self, speech: Vectors | Failed | None, text: Vectors | Failed | None
     ) -> Judged | Failed | Stale:

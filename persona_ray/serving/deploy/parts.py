@@ -83,11 +83,11 @@ class PartsReplica:
         place: spans.Carried = spans.NOWHERE,
     ) -> Any:
         """What a part's method gives, or `Failed`."""
-        with spans.continued(place, f"{part}.{method}"):
-            try:
+        try:
+            with spans.continued(place, f"{part}.{method}"):
                 return await _asked(self._held, part, method, asked)
-            except PersonaRayError as error:
-                return Failed(error)
+        except PersonaRayError as error:
+            return Failed(error)
 
 
 class Way(Protocol):

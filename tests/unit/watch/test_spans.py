@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_ray.config.watching import TracesConfig
 from persona_ray.watch import spans
 from persona_ray.watch.trace_ids import current_trace_id, traced, w3c_id
-from tests.collector import Collector, attributes, collecting
+from tests.collector import Collector, attributes, making_spans
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -24,10 +23,8 @@ MOST_OFF_US = 10.0
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with collecting() as found:
-        spans.set_up(TracesConfig(endpoint=found.endpoint), "test")
+    with making_spans() as found:
         yield found
-        spans.close()
 
 
 def test_off_they_cost_nothing_and_load_nothing() -> None:
