@@ -81,28 +81,29 @@ class DecodingProcess:
         self._line, theirs = socket.socketpair()
         root = Path(persona_ray.__file__).resolve().parent.parent
         told = (str(theirs.fileno()), str(bounds.memory_mb))
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START, str(root), entry, *told],
-                pass_fds=[theirs.fileno()],
-                # No secret of this process's environment: how many threads there are, and no more.
-                env=dict.fromkeys(_THREADS, "1"),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # Ctrl-C at the terminal is for this process, which answers what was begun.
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-c", _START, str(root), entry, *told],
+                    pass_fds=[theirs.fileno()],
+                    # No secret of this process's environment: how many threads there are, no more.
+                    env=dict.fromkeys(_THREADS, "1"),
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    # Ctrl-C at the terminal is for this process, which answers what was begun.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._line.close()
+            raise _no_process(error) from None
         self._until = time.monotonic() + _STARTS_S
         try:
             self.confined: list[str] = [str(name) for name in self._said()["confined"]]
         except (OSError, EOFError, ValueError, KeyError) as error:
             self._kill()
-            raise ServiceError(
-                f"no process to decode audio in can be started: {one_line(error)}; "
-                "serving.limits.decode_memory_mb may be too little"
-            ) from None
+            raise _no_process(error) from None
 
     @property
     def alive(self) -> bool:
@@ -129,7 +130,7 @@ class DecodingProcess:
             ) from None
         except (EOFError, OSError):
             self._killed(asked.name)
-        except (ValueError, KeyError, TypeError, OverflowError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             # Whoever answers so is not the program that was started.
             self._kill()
             raise DecoderError(f"{asked.name} made its decoder answer nonsense") from None
@@ -226,3 +227,10 @@ class DecodingProcess:
         if left_s <= 0:
             raise TimeoutError
         self._line.settimeout(left_s)
+
+
+def _no_process(error: Exception) -> ServiceError:
+    return ServiceError(
+        f"no process to decode audio in can be started: {one_line(error)}; "
+        "serving.limits.decode_memory_mb may be too little"
+    )

@@ -34,13 +34,12 @@ def confine(memory_mb: int) -> list[str]:
     megabytes = memory_mb * 2**20
     given_up = ["memory", "files"]
     # Finding a folder for it writes a file.
-    empty = _empty_folder()
+    empty = _empty_folder() if sys.platform == "linux" else None
     resource.setrlimit(resource.RLIMIT_AS, (megabytes, megabytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform != "linux":
-        os.close(empty)
         return given_up
     libc = ctypes.CDLL(None, use_errno=True)
     steps: tuple[tuple[str, Callable[[], bool]], ...] = (
@@ -64,9 +63,13 @@ def limit_processor(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
 
 
-def _empty_folder() -> int:
-    """A folder that is in no other, opened: nothing is in it, nothing can be put there."""
-    path = Path(tempfile.mkdtemp())
+def _empty_folder() -> int | None:
+    """A folder that is in no other, opened: nothing is in it, nothing can be put there. None where
+    no folder can be made."""
+    try:
+        path = Path(tempfile.mkdtemp())
+    except OSError:
+        return None
     path.chmod(0o755)
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     path.rmdir()
@@ -90,7 +93,9 @@ def _unshared(libc: ctypes.CDLL) -> bool:
     return bool(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0)
 
 
-def _rooted(empty: int) -> bool:
+def _rooted(empty: int | None) -> bool:
+    if empty is None:
+        return False
     try:
         os.fchdir(empty)
         os.chroot(".")

@@ -44,6 +44,8 @@ def decode(file: IO[bytes], name: str, max_s: float, truncated_below: float) -> 
                 held.append(np.empty(2**24))
         case b"NONSENSE":
             os.write(int(sys.argv[3]), b"\xff" * 64)
+        case b"DEEP":
+            os.write(int(sys.argv[3]), apart_worker.LENGTH.pack(60_000) + b"[" * 60_000)
         case b"MANY":
             return DecodedAudio(np.zeros((1, 100_000_000), np.float32), 8_000)
         case b"TRY":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,7 @@ def test_no_mutation_makes_a_difference(apart: Apart, data: st.DataObject) -> No
         (b"KILLED", "SIGKILL"),
         (b"GROW", "1024 MB"),
         (b"NONSENSE", "nonsense"),
+        (b"DEEP", "nonsense"),
         (b"MANY", "nonsense"),
     ],
 )
@@ -167,6 +169,10 @@ def test_one_that_somebody_ended_is_replaced(apart: Apart) -> None:
     assert apart.upload(good(), "a", 60.0).duration_s == 1.0
 
 
-def test_one_that_cannot_start_says_so() -> None:
+def test_one_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceError, match="no process to decode audio in"):
         Apart(1, Bounds(4096, 1.0), "persona_ray.no_such_module").upload(good(), "a", 60.0)
+    # Nor where the machine has no room for another process.
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(ServiceError, match="no process to decode audio in"):
+        Apart(1, Bounds(4096, 1.0)).upload(good(), "a", 60.0)
