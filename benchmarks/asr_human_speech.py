@@ -8,7 +8,6 @@ caller's channel can look like at 8 kHz.
 
 from __future__ import annotations
 
-import argparse
 import io
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from benchmarks.shared import arguments
 from persona_ray.asr.build import build_recognizer
 from persona_ray.asr.script import has_traditional
 from persona_ray.asr.text import normalise
@@ -34,13 +34,12 @@ Sound = NDArray[np.float32]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--set", dest="overrides", action="append", default=[])
-    arguments = parser.parse_args()
-    config = load_config(None, arguments.overrides)
+    chosen = parser.parse_args()
+    config = load_config(chosen.config, chosen.overrides)
     recognizer, vad = build_recognizer(config.asr), VoiceActivity(config.vad)
-    sounds, texts = _read(arguments.folder)
+    sounds, texts = _read(chosen.folder)
     print(f"{recognizer.name}: {len(texts)} sentences, {sum(map(len, sounds)) / RATE_HZ:.0f} s")
     print(f"{'variant':34} {'CER':>6} {'seconds':>8} {'RTF':>6} {'of speech':>9}  traditional")
     for name, (files, references) in _variants(sounds, texts).items():

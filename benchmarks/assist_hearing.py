@@ -14,7 +14,6 @@ FOLDER holds audio files of one speaker each and `transcripts.tsv` (file, speake
 
 from __future__ import annotations
 
-import argparse
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from benchmarks.shared import described
 from persona_ray.asr.build import build_recognizer
 from persona_ray.audio.prosody import prosody
 from persona_ray.audio.resample import resample
@@ -45,7 +45,7 @@ VOICE = VoiceActivity(RUN.vad)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--costs", action="store_true", help="seconds alone")
     arguments = parser.parse_args()

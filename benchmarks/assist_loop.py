@@ -11,7 +11,6 @@ purpose, by inverting what every script is worth, and judged by the same log.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.assist_calls import Floor, Round
+from benchmarks.shared import described
 from persona_ray.config import load_config
 from persona_ray.evaluation.bootstrap import draws, share
 from persona_ray.inference.assist.library import load_library, make_library, write_library
@@ -178,9 +178,7 @@ def _told(estimate: Estimate | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--calls", type=int, default=70, help="of a round")
     parser.add_argument("--conversations", type=int, default=30, help="before the first round")

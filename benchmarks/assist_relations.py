@@ -6,11 +6,11 @@ python -m benchmarks.assist_relations test.jsonl.gz
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.shared import described
 from persona_ray.conversation import Relation, Speaker, Tone
 from persona_ray.corpus.conversations import Conversation, read_conversations
 from persona_ray.inference.assist.records import Sentence
@@ -29,7 +29,7 @@ def judged(conversation: Conversation) -> Iterator[tuple[Pair, str, list[Sentenc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = described(__doc__)
     parser.add_argument("files", type=Path, nargs="+", help="planted calls")
     parser.add_argument("--wrong", type=int, default=0, help="show so many mistakes of each kind")
     parser.add_argument("--learn", type=Path, help="planted calls to train a comparison on")

@@ -13,13 +13,13 @@ of each mood as heard.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.shared import described
 from persona_ray.audio.prosody import prosody
 from persona_ray.audio.vad import Span
 from persona_ray.config.assist import AssistConfig
@@ -53,7 +53,7 @@ def heard(synthesizer: Synthesizer, text: str, voice: Voice, tone: Tone) -> Pros
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = described(__doc__)
     parser.add_argument("--calls", type=int, default=30)
     parser.add_argument("--kokoro", type=Path, help="folder of Kokoro's voices; else espeak-ng")
     chosen = parser.parse_args()

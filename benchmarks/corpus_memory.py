@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
+from benchmarks.shared import described
 from tests.unit.corpus.business import words_json
 from tests.unit.corpus.calls import SENTENCES, track, words_at, write_call
 
@@ -125,7 +126,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("--calls", type=int, nargs="+", default=[200, 2000, 6000])
     parser.add_argument("--backend", choices=["ray", "plain"], default="ray")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)

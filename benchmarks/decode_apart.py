@@ -10,7 +10,6 @@ time from nothing to its first answer, and its own memory.
 
 from __future__ import annotations
 
-import argparse
 import io
 import statistics
 import time
@@ -21,6 +20,7 @@ import numpy as np
 import psutil
 import soundfile
 
+from benchmarks.shared import described
 from persona_ray.audio.apart import Apart
 from persona_ray.audio.apart_process import Bounds
 from persona_ray.audio.decode import read_audio
@@ -52,7 +52,7 @@ def quantiles(times: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = described(__doc__)
     parser.add_argument("--pairs", type=int, default=200)
     pairs = parser.parse_args().pairs
     call = read_audio(str(_CALL))

@@ -6,7 +6,6 @@ of the caller (character 1-3-gram TF-IDF, logistic regression), by what is held 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.pipeline import make_pipeline
 
+from benchmarks.shared import described
 from persona_ray.synth.dialogues.composing import CALLER, CallDialogue, compose
 from persona_ray.synth.dialogues.scenes import Part, load_scenes
 
@@ -24,7 +24,7 @@ _SHOWN = 6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = described(__doc__)
     parser.add_argument("--train", type=int, default=5400)
     parser.add_argument("--test", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=7)

@@ -15,7 +15,6 @@ frauds, and turns until frauds are hung up on.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.shared import described
 from persona_ray.config.screening_policy import PolicyConfig
 from persona_ray.inference.screening.early import EarlyRule
 
@@ -138,9 +138,7 @@ def costs(rule: Rule, calls: Calls, policy: PolicyConfig) -> Costs:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--raw", action="store_true", help="jitter is not calibrated away")

@@ -6,7 +6,6 @@ python -m benchmarks.live_calls same --config configs/demo.yaml --calls 20 --gap
 
 from __future__ import annotations
 
-import argparse
 import io
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from benchmarks.shared import arguments
 from persona_ray.audio.decode import read_audio
 from persona_ray.audio.g711 import encode_mulaw
 from persona_ray.audio.vad import VoiceActivity
@@ -125,14 +125,12 @@ def same(config: RunConfig, count: int, ends: list[tuple[float, float]]) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("what", choices=["cost", "same"])
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--end", nargs="+", default=["0.6,12", "0.9,20"], help="GAP,LONGEST")
     options = parser.parse_args()
-    config = load_config(options.config, options.set)
+    config = load_config(options.config, options.overrides)
     if options.what == "cost":
         cost(config, options.calls)
     else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks.screenshot import NAMES, find_chromium
+from benchmarks.screenshot import chromium
+from benchmarks.shared import described
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """Of a command that takes a picture: how the page looks."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = described(description)
     parser.add_argument("--width", type=int, default=1180, help="CSS pixels")
     parser.add_argument("--dark", action="store_true", help="the dark theme")
     parser.add_argument("--locale", default="en-GB", help="zh-CN for Chinese")
@@ -31,9 +29,7 @@ def opened(chosen: argparse.Namespace) -> Iterator[Page]:
     """The page at the address. Exits with one line without Chromium."""
     from playwright.sync_api import sync_playwright
 
-    binary = find_chromium()
-    if binary is None:
-        sys.exit(f"error: none of {', '.join(NAMES)} is installed: apt-get install chromium")
+    binary = chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=binary, args=["--no-sandbox", "--disable-gpu"]

@@ -1,7 +1,7 @@
 """A picture of the page that recognises, after it recognised a call: of a service that runs.
 
     persona-ray serve --config configs/demo.yaml     # prints the address with its key
-    python -m benchmarks.page_picture 'http://127.0.0.1:8600/#key=pr_...' \
+    python -m benchmarks.page_picture 'http://127.0.0.1:8600/#key=pr_...' \\
       demo/archive/audio/2026-02/K00046.ogg docs/images/recognise.png
 
 Needs Debian's `chromium`, and `fonts-noto-cjk` where the machine has no Chinese font.

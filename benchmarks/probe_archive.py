@@ -8,7 +8,6 @@ shuffles). What the product's own model reaches is in its report; this says what
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.shared import described
 from persona_ray.audio.resample import resample
 from persona_ray.synth.grammar import COLOURS
 from persona_ray.synth.truth import TruthUtterance, read_calls, read_utterances
@@ -37,7 +37,7 @@ class Sentences:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("archive", type=Path, help="its folder")
     sentences = load(parser.parse_args().archive)
     print(

@@ -9,7 +9,6 @@ exchange, and of frauds that the set has by the same name, how often one of that
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 import yaml
 
 from benchmarks.dialogues import dialogues, first_of_each
+from benchmarks.shared import described
 from persona_ray.config.screening import DialogueConfig, ScreeningConfig
 from persona_ray.inference.screening.dialogue.dialogue_set import DialogueSet, load_dialogue_set
 from persona_ray.inference.screening.dialogue.nearest import Nearest
@@ -38,22 +38,22 @@ _AFTER = ("。您觉得呢？", "，您清楚了吧？", "，喂，您在听吗�
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--set", default="", help="a dialogue set; default: the shipped one")
+    parser = described(__doc__)
+    parser.add_argument("--dialogue", default="", help="a set; default: the shipped one")
     parser.add_argument("--dialogues", type=Path, help="dialogues.jsonl.gz of TeleAntiFraud")
     parser.add_argument("--engines", nargs="+", default=["ngrams", "meaning", "both"])
-    arguments = parser.parse_args()
-    dialogue = load_dialogue_set(arguments.set, ScreeningConfig().policy.categories)
+    chosen = parser.parse_args()
+    dialogue = load_dialogue_set(chosen.dialogue, ScreeningConfig().policy.categories)
     wordings = yaml.safe_load(_WORDINGS.read_text(encoding="utf-8"))
     asked = [(name, text) for name, texts in wordings["exchanges"].items() for text in texts]
     print(
         f"{dialogue.name}: {len(dialogue.exchanges)} exchanges; {len(asked)} wordings, "
         f"{len(wordings['none'])} sentences about nothing in it"
     )
-    for engine in arguments.engines:
+    for engine in chosen.engines:
         _measure(engine, dialogue, asked, wordings["none"])
-    if arguments.dialogues is not None:
-        _of_others(arguments.dialogues)
+    if chosen.dialogues is not None:
+        _of_others(chosen.dialogues)
 
 
 def _measure(

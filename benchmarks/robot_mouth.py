@@ -1,34 +1,34 @@
 """How long the robot's lines take to speak, and how much memory all of them are.
 
-python -m benchmarks.robot_mouth [--set dialogue.voice=kokoro --set dialogue.voices_folder=DIR]
+    python -m benchmarks.robot_mouth
+    python -m benchmarks.robot_mouth --lines 6 --set screening.dialogue.voice=kokoro \\
+        --set screening.dialogue.voices_folder=DIR
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 
 import numpy as np
 
-from persona_ray.config import load_section
-from persona_ray.config.screening import ScreeningConfig
+from benchmarks.shared import arguments
+from persona_ray.config import load_config
 from persona_ray.inference.screening.dialogue.dialogue_set import load_dialogue_set
 from persona_ray.inference.screening.mouth import SpeakingMouth, build_mouth
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser = arguments(__doc__)
     parser.add_argument("--lines", type=int, default=0, help="so many of them; default: all")
-    arguments = parser.parse_args()
-    config = load_section(ScreeningConfig, None, arguments.set)
+    chosen = parser.parse_args()
+    config = load_config(chosen.config, chosen.overrides).screening
     begun = time.perf_counter()
     mouth = build_mouth(config.dialogue)
     ready = time.perf_counter() - begun
     dialogue = load_dialogue_set(config.dialogue.set, config.policy.categories)
     lines = list(dict.fromkeys(dialogue.spoken()))
-    lines = lines[: arguments.lines or len(lines)]
+    lines = lines[: chosen.lines or len(lines)]
     asyncio.run(_measure(mouth, ready, lines))
 
 

@@ -8,7 +8,6 @@ Simulated requests that both models answer, judged after every one of them by th
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from benchmarks.shared import described
 from persona_ray.config.serving import RolloutConfig
 from persona_ray.serving.rollout.evidence import log_e_above
 from persona_ray.serving.rollout.verdict import EVEN, Question
@@ -109,7 +109,7 @@ def taken_back_after(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = described(__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--requests", type=int, default=10_000)
     args = parser.parse_args()

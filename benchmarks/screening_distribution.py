@@ -10,7 +10,6 @@ packed.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import statistics
@@ -24,6 +23,7 @@ from typing import NoReturn
 import httpx2
 import psutil
 
+from benchmarks.shared import described
 from persona_ray.config import RunConfig, load_config
 from persona_ray.serving.application import build_app
 from persona_ray.serving.in_thread import served_in_thread
@@ -73,7 +73,7 @@ class Sets:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("--entries", type=int, default=100_000)
     entries = parser.parse_args().entries
     with tempfile.TemporaryDirectory() as name:

@@ -13,7 +13,6 @@ long as calls take, and times are those of one process.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
 import time
@@ -31,6 +30,7 @@ from benchmarks.screening_fakes import (
     scenario,
 )
 from benchmarks.screening_phone import Found, Phone
+from benchmarks.shared import described
 from persona_ray.config.screening import ScreeningConfig
 from persona_ray.inference.screening.call import ScreeningCall
 from persona_ray.inference.screening.reasons import ReasonCode
@@ -182,9 +182,7 @@ def _print(found: Sequence[Found], config: ScreeningConfig) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="by the clock on the wall")

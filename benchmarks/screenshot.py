@@ -7,12 +7,13 @@ Needs Debian's `chromium`, and `fonts-noto-cjk` where the machine has no Chinese
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from benchmarks.shared import described
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER_FLAGS = (
@@ -31,11 +32,16 @@ def find_chromium() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
+def chromium() -> str:
+    """Exits with one line where there is none."""
+    return find_chromium() or sys.exit(
+        f"error: none of {', '.join(NAMES)} is installed: apt-get install chromium"
+    )
+
+
 def take(report: Path, picture: Path, width: int, height: int, dark: bool, scale: float) -> None:
     """Write `picture`, `width` x `height` CSS pixels. Exits with one line without Chromium."""
-    browser = find_chromium()
-    if browser is None:
-        sys.exit(f"error: none of {', '.join(NAMES)} is installed: apt-get install chromium")
+    browser = chromium()
     picture.parent.mkdir(parents=True, exist_ok=True)
     # Chromium has no flag for a page's theme; the report's own dark rules are made unconditional.
     html = report.read_text(encoding="utf-8")
@@ -64,9 +70,7 @@ def take(report: Path, picture: Path, width: int, height: int, dark: bool, scale
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("report", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--width", type=int, default=1180, help="CSS pixels")

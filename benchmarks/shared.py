@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 
 
-def arguments(doc: str | None) -> argparse.ArgumentParser:
-    """With the configuration as `persona-ray` takes it; `doc` is the benchmark's."""
-    parser = argparse.ArgumentParser(
+def described(doc: str | None) -> argparse.ArgumentParser:
+    """`--help` shows `doc`, the benchmark's."""
+    return argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """With the configuration as `persona-ray` takes it."""
+    parser = described(doc)
     parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", dest="overrides")
     return parser

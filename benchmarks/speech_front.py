@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
+from benchmarks.shared import described
 from persona_ray.config.engine import EngineConfig
 from persona_ray.config.learning import SmallSpeechConfig
 from persona_ray.models.bimodal import BimodalModel
@@ -216,9 +217,7 @@ def report(taken: Mapping[str, Sequence[float]], base: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("what", choices=("ways", "epoch"))
     parser.add_argument("--encoders", default="large,small")
     parser.add_argument("--rounds", type=int, default=9)

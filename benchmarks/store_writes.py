@@ -9,13 +9,13 @@ Writers of the product queue for one lock of the store: more of them change the 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from benchmarks.shared import described
 from persona_ray.store import open_store
 
 BODY = '{"text": "' + "我再考虑一下" * 8 + '"}'
@@ -34,9 +34,7 @@ def settle(url: str, writer: int, until: float, waits_s: list[float]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--url", default="", help="SQLAlchemy URL; empty: SQLite")
     parser.add_argument("--writers", nargs="+", type=int, default=[1, 4, 16])
     parser.add_argument("--seconds", type=float, default=5.0)

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from sqlalchemy import insert
 
+from benchmarks.shared import described
 from persona_ray.config import load_config
 from persona_ray.config.privacy import Sealed
 from persona_ray.corpus.dataset import CorpusDataset
@@ -42,9 +43,7 @@ _CALL_S = 600
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("runs/full/corpus"))
     parser.add_argument("--voices", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=7)

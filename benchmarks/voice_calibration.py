@@ -10,7 +10,6 @@ who were left out of the strangers: of either folder, and as it is written (both
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.shared import described
 from benchmarks.voice_material import (
     Clip,
     Sound,
@@ -114,9 +114,7 @@ def cohort(clips: Sequence[Clip], printer: Voiceprinter) -> Sound:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--others", type=Path)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.shared import described
 from persona_ray.config.screening import VoiceConfig
 from persona_ray.inference.screening.records import Channel
 from persona_ray.inference.screening.voice_index import ExactIndex, VoiceIndex, build_index
@@ -34,9 +35,7 @@ Kept = NDArray[np.float16]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--voices", type=int, default=1_000_000)
     parser.add_argument("--searches", type=int, default=200)
     parser.add_argument("--kind", choices=("exact", "usearch"), default="exact")

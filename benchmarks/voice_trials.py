@@ -11,7 +11,6 @@ with odd numbers are tried by the shipped calibration, whose cohort is of the ev
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from benchmarks.shared import described
 from benchmarks.voice_calibration import Crowd, crowd, without
 from benchmarks.voice_material import Clip, Sound, Trials, customers, people, single_clips, trials
 from persona_ray.config.corpus import VadConfig
@@ -40,9 +40,7 @@ Judge = Callable[[Collection[str]], ChannelCalibration]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--others", type=Path, required=True)
     parser.add_argument("--archive", type=Path, default=Path("demo/archive"))

@@ -9,7 +9,6 @@ key every second. Needs Debian's `prometheus` (its page is the classic one) and 
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 import time
@@ -97,11 +96,9 @@ def load(address: str, key: str, seconds: float) -> None:
 def photograph(address: str, picture: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    from benchmarks.screenshot import BROWSER_FLAGS, NAMES, find_chromium
+    from benchmarks.screenshot import BROWSER_FLAGS, chromium
 
-    binary = find_chromium()
-    if binary is None:
-        sys.exit(f"error: none of {', '.join(NAMES)} is installed: apt-get install chromium")
+    binary = chromium()
     query: dict[str, str] = {}
     for number, expression in enumerate(EXPRESSIONS):
         graph = f"g{number}"

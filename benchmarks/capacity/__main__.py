@@ -7,13 +7,11 @@ import sys
 
 from benchmarks import capacity
 from benchmarks.capacity import sizes, training
-from benchmarks.shared import arguments
+from benchmarks.shared import arguments, described
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=capacity.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = described(capacity.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     real = arguments("The model beside the real service on this machine (which must be quiet).")
     one = commands.add_parser("validate", parents=[real], add_help=False)
