@@ -16,11 +16,13 @@ from persona_ray.cli.options import job_options
 
 
 def main() -> None:
-    options = job_options(__doc__ or "", __file__)
+    options = job_options(__doc__ or "", __file__, promotes=True)
     from persona_ray.launch.assist.emotion import train_emotion
     from persona_ray.progress import RichProgress
 
-    print(train_emotion(options.config, RichProgress(), fresh=options.fresh))
+    print(
+        train_emotion(options.config, RichProgress(), fresh=options.fresh, promote=options.promote)
+    )
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from persona_ray.cli.options import job_options
 
 
 def main() -> None:
-    options = job_options(__doc__ or "", __file__, resumable=False)
+    options = job_options(__doc__ or "", __file__, resumable=False, promotes=True)
     from persona_ray.launch.assist.ranker import train_ranker
     from persona_ray.progress import RichProgress
 
-    print(train_ranker(options.config, RichProgress()))
+    print(train_ranker(options.config, RichProgress(), promote=options.promote))
 
 
 if __name__ == "__main__":

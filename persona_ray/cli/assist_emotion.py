@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, Promote, read
 from persona_ray.inference.assist.emotion.importing import Package
 
 app = typer.Typer(no_args_is_help=True, help="The lexicon of emotions.")
@@ -28,10 +28,7 @@ def train_emotion(
         typer.Option("--judged-by", help="Conversations of other wordings that judge only."),
     ] = None,
     fresh: Fresh = False,
-    promote: Annotated[
-        bool,
-        typer.Option("--promote", help="Make it champion, better than the present one or not."),
-    ] = False,
+    promote: Promote = False,
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="A model without sound beside it.")
     ] = True,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Overrides, Promote, read
 
 
 def train_ranker(
@@ -23,10 +23,7 @@ def train_ranker(
         list[Path] | None,
         typer.Option("--judged-by", help="Conversations that nothing is learned from."),
     ] = None,
-    promote: Annotated[
-        bool,
-        typer.Option("--promote", help="Make it champion, better than the present one or not."),
-    ] = False,
+    promote: Promote = False,
     config: ConfigPath = None,
     overrides: Overrides = None,
 ) -> None:

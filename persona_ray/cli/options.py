@@ -41,6 +41,8 @@ ClientCert = Annotated[
         help="Certificate and key (one PEM file) to show a service that asks for one.",
     ),
 ]
+PROMOTE = "Make it champion, better than the present one or not."
+Promote = Annotated[bool, typer.Option("--promote", help=PROMOTE)]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start over instead of going on with what is there.")
 ]
@@ -70,11 +72,15 @@ class JobOptions:
 
     config: RunConfig
     fresh: bool
+    promote: bool
 
 
-def job_options(description: str, script: str, resumable: bool = True) -> JobOptions:
-    """The options of a job script: `--config` (default: the YAML beside `script`), `--set` and, for
-    what is `resumable`, `--fresh`. `description` is the first part of its help."""
+def job_options(
+    description: str, script: str, resumable: bool = True, promotes: bool = False
+) -> JobOptions:
+    """The options of a job script: `--config` (default: the YAML beside `script`), `--set`, for
+    what is `resumable` `--fresh`, and for what `promotes` a model `--promote`. `description` is the
+    first part of its help."""
     beside = Path(script).with_suffix(".yaml")
     parser = argparse.ArgumentParser(
         description=description,
@@ -105,11 +111,11 @@ def job_options(description: str, script: str, resumable: bool = True) -> JobOpt
             action="store_true",
             help="start over instead of going on with what the workspace holds",
         )
+    if promotes:
+        parser.add_argument("--promote", action="store_true", help=PROMOTE)
     arguments = parser.parse_args()
-    fresh = resumable and arguments.fresh
-    config = load_config(arguments.config, arguments.overrides)
-    watch_job(config.watching)
-    return JobOptions(config, fresh)
+    config = read(arguments.config, arguments.overrides)
+    return JobOptions(config, resumable and arguments.fresh, promotes and arguments.promote)
 
 
 def customer_channel(audio: str, channels: int, channel: int | None) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Fresh, Overrides, read
+from persona_ray.cli.options import ConfigPath, Fresh, Overrides, Promote, read
 
 
 def train(
@@ -20,10 +20,7 @@ def train(
         ),
     ] = None,
     fresh: Fresh = False,
-    promote: Annotated[
-        bool,
-        typer.Option("--promote", help="Make it champion, better than the present one or not."),
-    ] = False,
+    promote: Promote = False,
     baseline: Annotated[
         bool,
         typer.Option("--baseline/--no-baseline", help="TF-IDF with logistic regression beside it."),

@@ -194,21 +194,21 @@ def test_jobs_read_the_configuration_beside_them(repository: Path) -> None:
         load_config(path)
 
 
-# What each script calls, and whether it may start over.
+# What each script calls, and which options it takes beside those of all.
 JOBS = {
-    "build_corpus": ("persona_ray.launch.corpus.build_corpus", True),
-    "doctor": ("persona_ray.launch.doctor.examine.examine", False),
-    "evaluate": ("persona_ray.launch.evaluate.evaluate_run", False),
-    "finetune": ("persona_ray.launch.finetune.finetune", True),
-    "main_job": ("persona_ray.launch.main_job.run_main_job", True),
-    "pretrain_speech": ("persona_ray.launch.pretrain.pretrain_speech", True),
-    "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", True),
-    "recognize_archive": ("persona_ray.launch.archive.job.recognize_archive", True),
-    "sweep": ("persona_ray.launch.sweep.job.sweep", True),
-    "train_category": ("persona_ray.launch.category.train_category", True),
-    "train_emotion": ("persona_ray.launch.assist.emotion.train_emotion", True),
-    "train_ranker": ("persona_ray.launch.assist.ranker.train_ranker", False),
-    "retrain_assist": ("persona_ray.launch.assist.retrain.retrain", False),
+    "build_corpus": ("persona_ray.launch.corpus.build_corpus", ["fresh"]),
+    "doctor": ("persona_ray.launch.doctor.examine.examine", []),
+    "evaluate": ("persona_ray.launch.evaluate.evaluate_run", []),
+    "finetune": ("persona_ray.launch.finetune.finetune", ["fresh"]),
+    "main_job": ("persona_ray.launch.main_job.run_main_job", ["fresh"]),
+    "pretrain_speech": ("persona_ray.launch.pretrain.pretrain_speech", ["fresh"]),
+    "pretrain_text": ("persona_ray.launch.pretrain.pretrain_text", ["fresh"]),
+    "recognize_archive": ("persona_ray.launch.archive.job.recognize_archive", ["fresh"]),
+    "sweep": ("persona_ray.launch.sweep.job.sweep", ["fresh"]),
+    "train_category": ("persona_ray.launch.category.train_category", ["fresh", "promote"]),
+    "train_emotion": ("persona_ray.launch.assist.emotion.train_emotion", ["fresh", "promote"]),
+    "train_ranker": ("persona_ray.launch.assist.ranker.train_ranker", ["promote"]),
+    "retrain_assist": ("persona_ray.launch.assist.retrain.retrain", []),
 }
 # What a job asks for of its own.
 OWN = {"retrain_assist": {"if_due": True}}
@@ -233,7 +233,7 @@ def test_help_of_a_job_shows_how_it_is_submitted_and_stopped(
     said = capsys.readouterr().out
     for part in ("ray job submit", f"python jobs/{name}.py", f"{name}.yaml", "config keys"):
         assert part in " ".join(said.split())
-    assert ("--fresh" in said) == JOBS[name][1]
+    assert [one for one in ("fresh", "promote") if f"--{one}" in said] == JOBS[name][1]
     stoppable = name in (
         "finetune", "main_job", "pretrain_speech", "pretrain_text", "sweep", "train_category",
         "train_emotion",
@@ -243,18 +243,13 @@ def test_help_of_a_job_shows_how_it_is_submitted_and_stopped(
 
 
 @pytest.mark.parametrize(
-    ("name", "fresh"),
-    [
-        (name, fresh)
-        for name, (_, resumable) in JOBS.items()
-        for fresh in (False, True)
-        if resumable or not fresh
-    ],
+    ("name", "given"),
+    [(name, given) for name, (_, options) in JOBS.items() for given in ("", *options)],
 )
 def test_a_job_hands_its_options_on(
-    repository: Path, name: str, fresh: bool, monkeypatch: pytest.MonkeyPatch
+    repository: Path, name: str, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, resumable = JOBS[name]
+    target, known = JOBS[name]
     called: dict[str, Any] = {}
 
     class ReachedError(Exception):
@@ -265,13 +260,13 @@ def test_a_job_hands_its_options_on(
         raise ReachedError
 
     monkeypatch.setattr(target, stand_in)
-    options = ["--set", "training.epochs=7", *["--fresh"] * fresh]
+    options = ["--set", "training.epochs=7", *([f"--{given}"] if given else [])]
     monkeypatch.setattr(sys, "argv", [name, *options])
     main = runpy.run_path(str(repository / "jobs" / f"{name}.py"))["main"]
     with pytest.raises(ReachedError):
         main()
     assert called.pop("epochs") == 7
-    assert called == ({"fresh": fresh} if resumable else {}) | OWN.get(name, {})
+    assert called == {one: one == given for one in known} | OWN.get(name, {})
 
 
 @pytest.mark.parametrize("tower", ["text", "speech"])
