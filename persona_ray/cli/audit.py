@@ -99,12 +99,15 @@ def person(
     overrides: Overrides = None,
 ) -> None:
     """The digest by which the log and receipts name a person."""
+    from persona_ray.inference.screening.numbers import normalise
     from persona_ray.store import open_audited
     from persona_ray.store.audit_seal import KINDS
 
     if kind not in KINDS:
         raise ConfigError(f"--kind {kind}: one of {', '.join(KINDS)}")
-    with open_audited(read(config, overrides)) as store:
+    run = read(config, overrides)
+    name = normalise(name, run.screening.region) if kind == "number" else name
+    with open_audited(run) as store:
         typer.echo(store.audit.person(kind, name))
 
 

@@ -106,7 +106,7 @@ def restore(
     """Bring a backup back into the configured store and registry, which are empty or given up.
 
     Stop services before. An older release's backup is migrated. The audit log tells that it was put
-    back, and customers whose receipts of forgetting are in the workspace are forgotten again.
+    back, and persons whose receipts of forgetting are in the workspace are forgotten again.
     """
     from persona_ray.apps.privacy.forgetting import forget_again
     from persona_ray.launch.backup import restoring
@@ -124,7 +124,7 @@ def restore(
         store.audit.rewound(session, actor)
     again = forget_again(run, actor, progress)
     if again:
-        typer.echo(f"forgotten again: {again} customers, who were forgotten after {backup.name}")
+        typer.echo(f"forgotten again: {again} persons, who were forgotten after {backup.name}")
 
 
 @app.command()

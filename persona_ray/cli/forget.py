@@ -25,7 +25,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     again: Annotated[
         bool,
-        typer.Option("--again", help="All customers of the receipts once more: after a restore."),
+        typer.Option("--again", help="All persons of the receipts once more: after a restore."),
     ] = False,
     verify: Annotated[
         Path | None, typer.Option("--verify", metavar="RECEIPT", help="Check a receipt.")
@@ -56,7 +56,7 @@ def forget(
         if any(person.model_dump().values()):
             raise ConfigError("--again forgets those of the receipts: name nobody")
         done = forget_again(run, actor_here(), RichProgress())
-        typer.echo(f"forgotten again: {done} customers")
+        typer.echo(f"forgotten again: {done} persons")
         return
     kinds = ", ".join(f"{kind} {name}" for kind, name in person.named().items())
     if not yes and sys.stdin.isatty():
@@ -74,7 +74,7 @@ def _verify(run: RunConfig, path: Path, person: Person) -> None:
     from persona_ray.store.audit_seal import AuditSeal
 
     seal = AuditSeal.of(run)
-    receipt = read_receipt(path, seal)
+    receipt, person = read_receipt(path, seal), person.as_kept(run)
     if any(person.model_dump().values()) and person.digests(seal.person) != receipt.person:
         raise AuditError(f"{path} is signed by this installation, but is another person's")
     _tell(receipt)

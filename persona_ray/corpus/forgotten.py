@@ -1,4 +1,4 @@
-"""Customers who were forgotten: what the archive still has of them is not taken again."""
+"""Who was forgotten: what the archive still has of customers is not taken again."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from persona_ray.store.audit_seal import PERSONS, RECEIPTS, AuditSeal
 
 
 @dataclass(frozen=True, slots=True)
-class ForgottenCustomers:
-    """Known by keyed digests alone. Pickles without the key, for whoever shares the folder."""
+class Forgotten:
+    """Persons by kind, known by keyed digests alone. Pickles without the key, for whoever shares
+    the folder."""
 
-    digests: frozenset[str] = frozenset()
+    digests: frozenset[tuple[str, str]] = frozenset()
     seal: AuditSeal | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, config: RunConfig) -> Self:
         """Of the receipts in the workspace. Raises CorpusError for one that is damaged, and where
         the secret that names their persons is gone."""
-        found: set[str] = set()
+        found: set[tuple[str, str]] = set()
         for path in sorted((config.workspace / RECEIPTS).glob("*.json")):
             try:
                 person = json.loads(path.read_text(encoding="utf-8"))["statement"]["person"]
-                found.update([person["customer"]] if "customer" in person else [])
-            except (OSError, ValueError, KeyError, TypeError):
+                found.update(person.items())
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 raise CorpusError(
                     f"{path} is no receipt: put it back, or take it away; whose it is would be "
                     "taken out of the archive again"
@@ -41,10 +42,10 @@ class ForgottenCustomers:
             )
         return cls(frozenset(found), seal if found else None)
 
-    def has(self, customer_id: str) -> bool:
-        if self.seal is None or not customer_id:
+    def has(self, kind: str, name: str) -> bool:
+        if self.seal is None or not name:
             return False
-        return self.seal.person("customer", customer_id) in self.digests
+        return (kind, self.seal.person(kind, name)) in self.digests
 
 
-NOBODY = ForgottenCustomers()
+NOBODY = Forgotten()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.finished import FinishedCalls
-from persona_ray.corpus.forgotten import NOBODY, ForgottenCustomers
+from persona_ray.corpus.forgotten import NOBODY, Forgotten
 from persona_ray.corpus.records import BadRow
 from persona_ray.corpus.staging import Staging
 from persona_ray.types import CallRecord
@@ -23,7 +23,7 @@ class PendingCalls:
     archive: CallArchive
     staging: Staging
     finished: FinishedCalls
-    forgotten: ForgottenCustomers = NOBODY
+    forgotten: Forgotten = NOBODY
 
     def __iter__(self) -> Iterator[Call]:
         """In the order of the archive, a page in memory at a time. Raises what `pages` raises."""
@@ -36,5 +36,5 @@ class PendingCalls:
                 for call in packet:
                     if call.call_id in done or self.staging.has(call.call_id):
                         continue
-                    if not self.forgotten.has(call.customer_id):
+                    if not self.forgotten.has("customer", call.customer_id):
                         yield call

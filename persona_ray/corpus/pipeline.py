@@ -17,7 +17,7 @@ from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.building import open_build
 from persona_ray.corpus.compaction import compact
 from persona_ray.corpus.finished import FinishedCalls
-from persona_ray.corpus.forgotten import ForgottenCustomers
+from persona_ray.corpus.forgotten import Forgotten
 from persona_ray.corpus.later import tell_later
 from persona_ray.corpus.manifest import Manifest
 from persona_ray.corpus.pending import PendingCalls
@@ -80,7 +80,7 @@ def build_corpus(
         raise ArchiveError("archive.query gives no calls: nothing to build a corpus from")
     with open_build(config, fresh=fresh) as work:
         finished = FinishedCalls(work.folder, work.manifest.call_shards)
-        forgotten = ForgottenCustomers.of(config)
+        forgotten = Forgotten.of(config)
         pending = PendingCalls(archive, work.staging, finished, forgotten)
         tally = _Tally()
         if next(iter(pending), None) is not None:

@@ -70,6 +70,7 @@ def forget(
     """
     from persona_ray.launch.storage.copies import mirrored
 
+    person = person.as_kept(config)
     person.named()
     lock = config.workspace / _LOCK
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,20 +85,21 @@ def forget(
 
 
 def forget_again(config: RunConfig, actor: str, progress: Progress) -> int:
-    """Forget customers who have a receipt and are here all the same, such as after the restore of
-    an old backup; how many. Raises as `forget`."""
+    """Forget whoever has a receipt and is here all the same, such as after the restore of an old
+    backup; how many. Raises as `forget`."""
     from persona_ray.corpus.dataset import CorpusDataset
-    from persona_ray.corpus.forgotten import ForgottenCustomers
+    from persona_ray.corpus.forgotten import Forgotten
     from persona_ray.corpus.manifest import MANIFEST
 
     with open_audited(config) as store:
-        names = store.customers()
+        names = {"customer": store.customers(), **store.forgetting.everybody()}
     if (config.corpus_dir / MANIFEST).is_file():
-        names |= {call.customer_id for call in CorpusDataset.open(config.corpus_dir).calls()}
-    forgotten = ForgottenCustomers.of(config)
-    found = sorted(name for name in names if forgotten.has(name))
-    for name in found:
-        forget(config, Person(customer=name), actor, progress)
+        corpus = CorpusDataset.open(config.corpus_dir)
+        names["customer"] |= {call.customer_id for call in corpus.calls()}
+    forgotten = Forgotten.of(config)
+    found = [(kind, name) for kind in names for name in names[kind] if forgotten.has(kind, name)]
+    for kind, name in sorted(found):
+        forget(config, Person(**{kind: name}), actor, progress)
     return len(found)
 
 

@@ -199,10 +199,10 @@ def _units(config: RunConfig, plan: Plan) -> int:
 def _checkpoints(config: RunConfig, plan: Plan) -> int:
     """On the corpus without the person nothing goes on from them. One that was written to just now
     is somebody's work: it is told in the receipt, and goes when the same is asked again."""
-    from persona_ray.corpus.forgotten import ForgottenCustomers
+    from persona_ray.corpus.forgotten import Forgotten
 
     deleted = 0
-    began_with = plan.clips or ForgottenCustomers.of(config).has(plan.person.customer)
+    began_with = plan.clips or Forgotten.of(config).has("customer", plan.person.customer)
     for folder in training(config) if began_with else ():
         newest = max((about.st_mtime for _, about in files_below(folder)), default=0.0)
         if time.time() - newest > _AT_WORK_S:

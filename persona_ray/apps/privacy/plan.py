@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from persona_ray.errors import ConfigError, StoreError
 from persona_ray.files import draft
+from persona_ray.inference.screening.numbers import normalise
 
 if TYPE_CHECKING:
     from persona_ray.config import RunConfig
@@ -45,6 +46,12 @@ class Person(BaseModel):
                 "nobody is named: --customer ID, --user ID, --number NUMBER or --voice ID"
             )
         return found
+
+    def as_kept(self, config: RunConfig) -> Self:
+        """The number in the form in which it is kept: a person has one digest, however the number
+        is written. Raises RequestError for what is no number."""
+        number = normalise(self.number, config.screening.region) if self.number else ""
+        return self.model_copy(update={"number": number})
 
     def digests(self, digest: Callable[[str, str], str]) -> dict[str, str]:
         """How receipts and the audit log name the person, by kind: `AuditRepository.digest`, or

@@ -13,7 +13,7 @@ from typing import Any
 from persona_ray.config import RunConfig
 from persona_ray.corpus.archive import CallArchive
 from persona_ray.corpus.finished import FinishedCalls
-from persona_ray.corpus.forgotten import ForgottenCustomers
+from persona_ray.corpus.forgotten import Forgotten
 from persona_ray.corpus.known import known_calls
 from persona_ray.corpus.later import tell_later
 from persona_ray.corpus.pending import PendingCalls
@@ -159,7 +159,7 @@ def _recognize(
     seen: Seen,
 ) -> RunFigures:
     finished = FinishedCalls(folder.path, folder.results.call_shards)
-    forgotten = ForgottenCustomers.of(job.config)
+    forgotten = Forgotten.of(job.config)
     pending = PendingCalls(archive, folder.staging, finished, forgotten)
     if next(iter(pending), None) is None:
         return RunFigures(note=note)

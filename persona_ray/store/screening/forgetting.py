@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, String, cast, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, String, cast, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from persona_ray.store.database import Database, affected, chunks
 from persona_ray.store.screening.call_tables import ScreenedCallRow, ScreeningSettingsRow
 from persona_ray.store.screening.calls import delete_calls
 from persona_ray.store.screening.changes import NUMBERS, VOICES
+from persona_ray.store.screening.tables import (
+    AppealRow,
+    NumberHistoryRow,
+    NumberRow,
+    ReporterRow,
+    ReportRow,
+)
 from persona_ray.store.screening.voice_records import voice_key
 from persona_ray.store.screening.voice_tables import VoiceRow, VoiceSampleRow
 
@@ -66,6 +73,35 @@ class ForgettingRepository:
         self._voices = voices
         self._reports = reports
         self._appeals = appeals
+
+    def everybody(self) -> dict[str, set[str]]:
+        """All users, numbers and voices that any table names, by kind."""
+        named: dict[str, tuple[Select[tuple[str]], ...]] = {
+            "user": (
+                select(ScreenedCallRow.user_id),
+                select(ScreeningSettingsRow.user_id),
+                select(NumberRow.owner),
+                select(NumberHistoryRow.owner),
+                select(ReportRow.reporter),
+                select(ReporterRow.reporter),
+                select(AppealRow.appellant),
+            ),
+            "number": (
+                select(ScreenedCallRow.number),
+                select(NumberRow.number),
+                select(NumberHistoryRow.number),
+                *(select(row.key).where(row.kind == NUMBERS) for row in (ReportRow, AppealRow)),
+            ),
+            "voice": (
+                select(VoiceRow.voice_id),
+                *(select(row.key).where(row.kind == VOICES) for row in (ReportRow, AppealRow)),
+            ),
+        }
+        with self._database.read() as session:
+            return {
+                kind: {name for query in some for name in session.scalars(query.distinct()) if name}
+                for kind, some in named.items()
+            }
 
     def calls_of(self, *, user: str = "", number: str = "", voice: str = "") -> CallsOf:
         """The calls that `user`, `number` and `voice` would forget."""

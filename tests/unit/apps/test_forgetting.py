@@ -23,12 +23,14 @@ from persona_ray.progress import SilentProgress
 from persona_ray.store import open_audited
 from persona_ray.store.audit_seal import PERSONS
 from persona_ray.store.screening.call_records import StoredVerdict
+from persona_ray.store.screening.records import NumberEntry
 from persona_ray.store.tables import Base
 from persona_ray.vault.signing import installation_folder
 from tests.unit.apps.planted import (
     CALLS,
     CUSTOMER,
     LIVE,
+    NOW,
     NUMBER,
     OTHER,
     OTHERS_SAID,
@@ -152,9 +154,20 @@ def test_who_comes_back_with_a_backup_is_forgotten_again(config: RunConfig) -> N
     assert forget_again(config, "user:test", SilentProgress()) == 0
     with open_audited(config) as store:
         store.live_calls.open("desk", "LIVE-9", {}, CUSTOMER)
-    assert forget_again(config, "user:test", SilentProgress()) == 1
+        entry = NumberEntry(
+            owner=USER, number=NUMBER, standing="allowed", category="", origin="user"
+        )
+        store.numbers.put(entry, USER, NOW)
+        known = {"user": {USER}, "number": {NUMBER}, "voice": set[str]()}
+        assert store.forgetting.everybody() == known
+    assert forget_again(config, "user:test", SilentProgress()) == 2
     with open_audited(config) as store:
         assert store.customers() == {OTHER}
+        assert not any(store.forgetting.everybody().values())
+    # A number is one person, however it is written.
+    done = forget(config, Person(number="139 1234 5678"), "user:test", SilentProgress())
+    with open_audited(config) as store:
+        assert done.receipt.person == {"number": store.audit.digest("number", NUMBER)}
 
 
 def test_without_the_secret_of_the_receipts_nobody_is_taken_for_unforgotten(

@@ -88,7 +88,7 @@ def test_of_keys_that_are_added_at_once_none_is_lost(
     """A service may have sealed by one already."""
     ring = written(tmp_path / "vault.keys", GOOD)
     other, second = KeyRing(ring.path, makes=False), new_key()
-    replace, threads = private_file.replace, []
+    replace, threads = private_file.replace, list[threading.Thread]()
 
     def meanwhile(path: Path, text: str) -> None:
         if not threads:

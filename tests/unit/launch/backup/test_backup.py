@@ -224,7 +224,7 @@ def test_who_was_forgotten_does_not_come_back_and_the_log_tells_of_the_return(
         app, ["backup", "restore", str(place), "--replace", "--config", str(path)]
     )
     assert answer.exit_code == 0, answer.output
-    assert "forgotten again: 1 customers" in answer.output
+    assert "forgotten again: 1 persons" in answer.output
     with open_audited(config) as store:
         assert [item.customer_id for item in store.annotations.all()] == ["C2"]
         store.audit.verify()
