@@ -13,13 +13,11 @@ import re
 import uuid
 from collections.abc import Mapping
 
-from persona_ray.watch.spans import made
-from persona_ray.watch.trace_ids import w3c_id
+from persona_ray.watch.spans import TRACEPARENT, made
+from persona_ray.watch.trace_ids import trace_id_in, w3c_id
 
 HEADER = "x-trace-id"
 REQUEST_ID = "x-request-id"
-# https://www.w3.org/TR/trace-context-2/#traceparent-header: all zeros means no trace.
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$")
 # Of an id that is fit for a log.
 FIT = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 
@@ -27,9 +25,9 @@ FIT = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 def trace_id_of(headers: Mapping[str, str]) -> str:
     """The client's trace id (keys in lower case), or a new one where it sent none that is fit for a
     log."""
-    parent = _TRACEPARENT.match(headers.get("traceparent", "").strip())
-    if parent is not None:
-        return parent.group(1)
+    parents = trace_id_in(headers.get(TRACEPARENT, ""))
+    if parents:
+        return parents
     own = headers.get(HEADER, "")
     if FIT.match(own):
         return own

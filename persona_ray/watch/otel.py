@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from persona_ray import __version__
 from persona_ray.watch.logs import Value, check_fields, log_event
+from persona_ray.watch.spans import TRACEPARENT
 from persona_ray.watch.trace_ids import current_trace_id, traced, w3c_id
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
     from persona_ray.watch.spans import Kind
 
-# The W3C header alone: its companion `tracestate` is a caller's own text.
-_HEADER = "traceparent"
 _PATH = "/v1/traces"
 _KINDS: Mapping[str, SpanKind] = {
     "internal": trace.SpanKind.INTERNAL,
@@ -116,11 +115,12 @@ class OtelMaker:
         """Of the span that is open; empty where none is."""
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier)
-        return carrier.get(_HEADER, "")
+        # This header alone: its companion `tracestate` is a caller's own text.
+        return carrier.get(TRACEPARENT, "")
 
     def _below(self, parent: str) -> Context | None:
-        """What is no traceparent is none: then the span that is open is the parent."""
-        return self._propagator.extract({_HEADER: parent}) if parent else None
+        """None: below the span that is open. What is no traceparent is below nothing."""
+        return self._propagator.extract({TRACEPARENT: parent}) if parent else None
 
     def flush(self) -> None:
         self._provider.force_flush()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -31,7 +30,7 @@ from persona_ray.watch.logs import (
     structured,
     within,
 )
-from persona_ray.watch.trace_ids import current_trace_id, traced
+from persona_ray.watch.trace_ids import current_trace_id, trace_id_in, traced
 
 if TYPE_CHECKING:
     from persona_ray.config.watching import TracesConfig
@@ -45,8 +44,6 @@ Kind = Literal["internal", "server", "client"]
 TRACEPARENT = "traceparent"
 # How long a process waits at its end for a collector.
 _FLUSH_S = 1.0
-# https://www.w3.org/TR/trace-context-2/#traceparent-header
-_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Span(Protocol):
@@ -120,29 +117,27 @@ def span(
 ) -> AbstractContextManager[Span]:
     """What the block does, below the span that is open, else as a trace of its own. ValueError for
     an attribute that is no field of the log."""
-    check_fields(attributes)
-    if _maker is None:
-        return SILENT
-    return _maker.span(name, kind, attributes)
+    return _opened(name, kind, attributes)
 
 
 def received(name: str, traceparent: str) -> AbstractContextManager[Span]:
     """A request that came with the header `traceparent` (empty: none): its caller's trace goes
     on, and its caller said whether it is kept."""
-    return SILENT if _maker is None else _maker.span(name, "server", {}, traceparent)
+    return _opened(name, "server", {}, traceparent)
 
 
 def passed(name: str, seconds: float, place: Carried = NOWHERE, **attributes: Value) -> None:
     """Something that took so long until now; below the span of `place`, else the one that is
     open."""
     check_fields(attributes)
-    if _maker is not None:
-        _maker.passed(name, seconds, attributes, place.parent)
+    maker = _maker
+    if maker is not None:
+        maker.passed(name, seconds, attributes, place.parent)
 
 
 def outgoing() -> dict[str, str]:
     """Headers of a request to somebody else; none where no span is open."""
-    parent = "" if _maker is None else _maker.traceparent()
+    parent = carried().parent
     return {TRACEPARENT: parent} if parent else {}
 
 
@@ -152,35 +147,23 @@ def work(name: str, trace_id: str = "", **attributes: Value) -> Iterator[Span]:
     open, or that the environment's TRACEPARENT names. Its logs have its trace id. `trace_id`: what
     to call it where no spans are made."""
     parent = "" if current_trace_id() else os.environ.get(TRACEPARENT.upper(), "")
-    found = _PARENT.fullmatch(parent)
+    parents = trace_id_in(parent)
     with ExitStack() as stack:
-        if found is not None:
-            stack.enter_context(traced(found.group(1)))
+        if parents:
+            stack.enter_context(traced(parents))
         elif not current_trace_id():
             new = os.urandom(16).hex()
             stack.enter_context(traced(new if made() else trace_id or new))
-        if _maker is None:
-            check_fields(attributes)
-            yield SILENT
-        else:
-            yield stack.enter_context(_maker.span(name, "internal", attributes, parent))
+        yield stack.enter_context(_opened(name, "internal", attributes, parent if parents else ""))
 
 
 def carried() -> Carried:
     """The place of this process now."""
-    if _maker is None:
-        return Carried(
-            trace_id=current_trace_id(), json_logs=structured(), fields=dict(fields_within())
-        )
-    return Carried(
-        _maker.endpoint,
-        _maker.share,
-        _maker.service,
-        _maker.traceparent(),
-        current_trace_id(),
-        structured(),
-        dict(fields_within()),
-    )
+    maker = _maker
+    here = (current_trace_id(), structured(), dict(fields_within()))
+    if maker is None:
+        return Carried("", 1.0, "", "", *here)
+    return Carried(maker.endpoint, maker.share, maker.service, maker.traceparent(), *here)
 
 
 @contextmanager
@@ -196,11 +179,7 @@ def continued(place: Carried, name: str, **attributes: Value) -> Iterator[Span]:
             stack.enter_context(traced(place.trace_id))
         if place.fields:
             stack.enter_context(within(**place.fields))
-        check_fields(attributes)
-        if _maker is None:
-            yield SILENT
-        else:
-            yield stack.enter_context(_maker.span(name, "internal", attributes, place.parent))
+        yield stack.enter_context(_opened(name, "internal", attributes, place.parent))
 
 
 def hop(
@@ -223,8 +202,9 @@ def hop(
 def flush() -> None:
     """Send what is waiting: before a process is ended without its own doing. It takes 1 s at
     most, whoever does not answer."""
-    if _maker is not None:
-        _within(_maker.flush)
+    maker = _maker
+    if maker is not None:
+        _within(maker.flush)
 
 
 def close() -> None:
@@ -236,16 +216,28 @@ def close() -> None:
         _within(maker.close)
 
 
+def _opened(
+    name: str, kind: Kind, attributes: Mapping[str, Value], parent: str = ""
+) -> AbstractContextManager[Span]:
+    check_fields(attributes)
+    # Another thread may end it any time.
+    maker = _maker
+    return SILENT if maker is None else maker.span(name, kind, attributes, parent)
+
+
 def _make(endpoint: str, share: float, service: str) -> None:
     global _maker
     with _lock:
-        if _maker is not None and (_maker.endpoint, _maker.share) == (endpoint, share):
+        former = _maker
+        if former is not None and (former.endpoint, former.share) == (endpoint, share):
             return
         from persona_ray.watch.otel import OtelMaker
 
-        if _maker is None:
-            atexit.register(close)
         _maker = OtelMaker(endpoint, share, service)
+    if former is None:
+        atexit.register(close)
+    else:
+        _within(former.close)
 
 
 def _within(send: Callable[[], object]) -> None:

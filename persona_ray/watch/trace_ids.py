@@ -14,7 +14,8 @@ from contextvars import ContextVar
 
 _CURRENT: ContextVar[str] = ContextVar("persona_ray_trace_id", default="")
 # https://www.w3.org/TR/trace-context-2/#trace-id: all zeros means no trace.
-_W3C = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_ID = r"(?!0{32})[0-9a-f]{32}"
+_TRACEPARENT = re.compile(rf"[0-9a-f]{{2}}-({_ID})-[0-9a-f]{{16}}-[0-9a-f]{{2}}(-.*)?")
 
 
 def current_trace_id() -> str:
@@ -36,6 +37,12 @@ def w3c_id(trace_id: str) -> str:
     """The 32 hexadecimal digits that a span's trace has for `trace_id`: itself where it is such a
     number, with dashes (a UUID) or without; of another the beginning of its SHA-256."""
     plain = trace_id.replace("-", "")
-    if _W3C.fullmatch(plain):
+    if re.fullmatch(_ID, plain):
         return plain
     return hashlib.sha256(trace_id.encode()).hexdigest()[:32]
+
+
+def trace_id_in(traceparent: str) -> str:
+    """The trace id of W3C's header of that name; empty where it names none."""
+    found = _TRACEPARENT.fullmatch(traceparent.strip())
+    return "" if found is None else found.group(1)

@@ -124,6 +124,32 @@ def test_a_job_goes_on_with_the_trace_of_its_environment(
     assert (job.trace_id.hex(), job.parent_span_id.hex()) == (TRACE, "00f067aa0ba902b7")
 
 
+@pytest.mark.parametrize("parent", [f"00-{'0' * 32}-00f067aa0ba902b7-01", "nonsense"])
+def test_an_environment_that_names_no_trace_is_not_heeded(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, parent: str
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", parent)
+    with spans.work("job"):
+        trace_id = current_trace_id()
+    (job,) = collector.named("job")
+    assert job.trace_id.hex() == trace_id != "0" * 32
+    assert not job.parent_span_id
+
+
+def test_another_collector_takes_over_and_the_first_gets_what_is_its(
+    collector: Collector,
+) -> None:
+    with spans.span("first"):
+        pass
+    with making_spans() as other, spans.span("second"):
+        pass
+    assert [one.name for one in other.spans] == ["second"]
+    until = time.monotonic() + 0.5
+    while not collector.spans and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [one.name for one in collector.spans] == ["first"]
+
+
 def test_half_of_the_traces_is_half_of_uuids() -> None:
     from persona_ray.watch.otel import _Share
 
