@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_ray.errors import RequestError
+from persona_ray.errors import RequestError, VaultError
 from persona_ray.inference.screening.policy import Action, Decision, Policy, Wishes, standing_of
 from persona_ray.inference.screening.reasons import ReasonCode
 from persona_ray.inference.screening.records import CallEvent, NotListed, Standing, Verdict
@@ -201,9 +201,7 @@ class Desk:
                 call = await asyncio.to_thread(self._calls.claim_abandoned, found)
                 if call.recording:
                     # Before the verdict: whoever reads of it finds the recording.
-                    folder = self._services.recordings.folder(call.recording)
-                    rate_hz = self._services.config.audio.sample_rate_hz
-                    await asyncio.to_thread(mix_down, folder, rate_hz, self._services.vault)
+                    await asyncio.to_thread(self._mix_down, call.recording)
                 await self._conclude(call, await self._so_far(call))
                 ended += 1
             except CallSupersededError:
@@ -217,6 +215,15 @@ class Desk:
         # Voices have a time of their own.
         await self._delete_recordings(deleted)
         return deleted.calls
+
+    def _mix_down(self, place: str) -> None:
+        services = self._services
+        folder, rate_hz = services.recordings.folder(place), services.config.audio.sample_rate_hz
+        try:
+            mix_down(folder, rate_hz, services.vault)
+        except VaultError as error:
+            # Its tracks stay, in case the key is found; the user has waited long enough.
+            log_exception("recording does not open", error)
 
     def _is_asked(self, call: ScreenedCall, now: datetime) -> bool:
         """The phone itself asks its user, who has some time to answer."""

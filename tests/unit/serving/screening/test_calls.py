@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from persona_ray.config import RunConfig
 from persona_ray.inference.screening.records import Known, Origin, Standing
 from persona_ray.serving.screening.protocol import CallEnded, LineDone, Screened, TurnSaid
 from persona_ray.store import Store
+from persona_ray.vault.seal import HEADER_BYTES
 from tests.unit.serving.screening.parts import (
     DELIVERY,
     FRAUD,
@@ -255,10 +257,11 @@ def test_another_replica_goes_on_where_the_line_broke(
     assert call["outcome"] == "hung_up"
 
 
-@pytest.mark.parametrize("gone_s", [3])
+@pytest.mark.parametrize(("gone_s", "opens"), [(3, True), (3, False)])
 def test_a_line_that_nobody_goes_on_with_ends_with_the_verdict_so_far(
-    client: TestClient, key: dict[str, str], fake: Fakes
+    client: TestClient, key: dict[str, str], fake: Fakes, tmp_path: Path, opens: bool
 ) -> None:
+    """Also where its recording does not open: its key is lost, or it was changed."""
     fake.ears.texts = [DELIVERY.replace("快递", "东西")]
     heard = Heard()
     with line(client, key, number=NUMBER) as (socket, _):
@@ -266,6 +269,11 @@ def test_a_line_that_nobody_goes_on_with_ends_with_the_verdict_so_far(
         for one in SAID:
             socket.send_bytes(one)
         listen(socket, heard, caller_spoke)
+    if not opens:
+        (journal,) = tmp_path.glob("screening/recordings/*/*/tracks.*")
+        kept = bytearray(journal.read_bytes())
+        kept[4 + HEADER_BYTES] ^= 1
+        journal.write_bytes(kept)
     with client.websocket_connect("/v1/screening/notices", headers=key) as notices:
         notices.send_json({"type": "start", "after": 0})
         notice = notices.receive_json()
@@ -275,7 +283,7 @@ def test_a_line_that_nobody_goes_on_with_ends_with_the_verdict_so_far(
     call = client.get("/v1/screening/calls/k1", headers=key).json()
     # The robot's turns are there too: its greeting, and an answer if it was quicker than the break.
     assert DELIVERY.replace("快递", "东西") in [turn["text"] for turn in call["turns"]]
-    assert "recording" in call["links"]
+    assert ("recording" in call["links"]) == opens
 
 
 def test_two_calls_at_once_are_two_calls(
