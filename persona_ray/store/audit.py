@@ -126,9 +126,11 @@ class AuditRepository:
 
     def rewound(self, session: Session, actor: str) -> Entry:
         """The store was put back to an earlier state, and the head with it: an entry that says
-        where the head was before (0: it was deleted)."""
-        headless = self.seal.is_headless()
-        before = AuditHead(number=0, hash="") if headless else self.seal.head()
+        where the head was before (0: it was deleted or damaged)."""
+        try:
+            before = self.seal.head()
+        except AuditError:
+            before = AuditHead(number=0, hash="")
         details: dict[str, str | int] = {"head": before.number, "hash": before.hash}
         return self._append(session, actor, _REWIND, "", "done", details, back=True)
 
@@ -234,11 +236,12 @@ class AuditRepository:
 
     def _reaches(self, session: Session) -> bool:
         """Whether the log has the entry that was its head. Where it was cut off or rewritten the
-        head stays where it is, and a deleted one away, so that `verify` tells of it."""
-        if self.seal.is_headless():
-            _log.error("the head of the audit log is missing: `persona-ray audit verify`")
+        head stays where it is, and a deleted or damaged one as it is, so that `verify` tells."""
+        try:
+            head = self.seal.head()
+        except AuditError as error:
+            _log.error("%s", error)
             return False
-        head = self.seal.head()
         query = select(AuditRow.hash).where(AuditRow.number == head.number)
         if not head.number or session.scalar(query) == head.hash:
             return True
@@ -337,8 +340,8 @@ def _advance(seal: AuditSeal, entry: Entry, back: bool) -> None:
     """What is committed is done, whatever becomes of the head: the next entry moves it."""
     try:
         seal.advance(entry.number, entry.hash, back)
-    except OSError as error:
-        _log.error("the head of the audit log cannot be written: %s", error.strerror)
+    except (AuditError, OSError) as error:
+        _log.error("the head of the audit log stays where it is: %s", error)
 
 
 def _broken(number: int, why: str) -> AuditError:

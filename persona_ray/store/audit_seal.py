@@ -122,10 +122,6 @@ class AuditSeal:
                 "another installation's key signed it"
             ) from None
 
-    def is_headless(self) -> bool:
-        """Whether the head was deleted: there are keys, and it is not beside them."""
-        return self._has_keys() and not (self.folder / HEAD).exists()
-
     def head(self) -> AuditHead:
         """Raises AuditError for a head that was changed or deleted."""
         path = self.folder / HEAD
