@@ -76,7 +76,7 @@ class ForgettingRepository:
 
     def everybody(self) -> dict[str, set[str]]:
         """All users, numbers and voices that any table names, by kind."""
-        named: dict[str, tuple[Select[tuple[str]], ...]] = {
+        named: dict[str, tuple[Select[str], ...]] = {
             "user": (
                 select(ScreenedCallRow.user_id),
                 select(ScreeningSettingsRow.user_id),
