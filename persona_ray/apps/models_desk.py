@@ -55,7 +55,7 @@ class RegistryDesk:
         )
 
     def detail(self, number: int) -> DetailView:
-        from persona_ray.launch.tracking import kept
+        from persona_ray.launch.versions import kept
 
         version = self._find(number)
         return DetailView(
@@ -65,7 +65,7 @@ class RegistryDesk:
         )
 
     def plot(self, number: int, name: str) -> bytes:
-        from persona_ray.launch.tracking import kept
+        from persona_ray.launch.versions import kept
 
         return kept.plot(self._config, self._find(number), name)
 
@@ -101,7 +101,7 @@ class RegistryDesk:
 
 
 def _version(version: Version) -> VersionView:
-    from persona_ray.launch.versions.promotion import JUDGEMENT, ROLLED_BACK
+    from persona_ray.launch.versions.records import JUDGEMENT, ROLLED_BACK
 
     customers = version.tags.get("customers", "")
     return VersionView(

@@ -48,7 +48,7 @@ def list_(config: ConfigPath = None, overrides: Overrides = None) -> None:
     `dev clips` is the accuracy on the dev split when training ended, `test clips` that on held-out
     customers where it was evaluated; `customers` were heard, `forgotten` of them forgotten since.
     """
-    from persona_ray.launch.versions.promotion import JUDGEMENT
+    from persona_ray.launch.versions.records import JUDGEMENT
     from persona_ray.launch.versions.registry import Registry
 
     registry = Registry.open(read(config, overrides))

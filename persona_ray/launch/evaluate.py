@@ -46,7 +46,7 @@ from persona_ray.launch.parts import (
     training_run,
 )
 from persona_ray.launch.storage.copies import copied
-from persona_ray.launch.tracking.figures import keep_evaluation
+from persona_ray.launch.versions.kept import keep_evaluation
 from persona_ray.launch.watching import counted
 from persona_ray.models.manifest import digest, read_contract
 from persona_ray.progress import Progress

@@ -17,7 +17,7 @@ from persona_ray.launch.journal import journalled
 from persona_ray.launch.labelled import open_labelled
 from persona_ray.launch.reference import training_reference
 from persona_ray.launch.storage.copies import copied
-from persona_ray.launch.tracking.figures import training_plots
+from persona_ray.launch.tracking.plots import training_plots
 from persona_ray.launch.tracking.runs import check_tracking, tracked
 from persona_ray.launch.versions.lineage import lineage_of
 from persona_ray.launch.versions.promotion import register_challenger

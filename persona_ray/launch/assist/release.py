@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +12,8 @@ from persona_ray.evaluation.release import Earned, ReleaseReport, decide
 from persona_ray.inference.assist.ranking import Bm25Ranker, TowerRanker
 from persona_ray.launch.assist.estimates import Estimates, estimate
 from persona_ray.launch.assist.feedback_data import split_of_person
-from persona_ray.launch.versions.promotion import JUDGEMENT
 from persona_ray.launch.versions.records import Alias
-from persona_ray.launch.versions.succession import crown
+from persona_ray.launch.versions.succession import crown, note_judgement
 from persona_ray.types import Split
 
 if TYPE_CHECKING:
@@ -100,12 +97,7 @@ def release(
     version = registry.register(bundle, run_id)
     details: dict[str, Any] = {"decision": report.decision, "reason": report.why}
     before = champion.version
-    judgement = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "against": None if before is None else before.number,
-        **details,
-    }
-    registry.note(version, JUDGEMENT, json.dumps(judgement, ensure_ascii=False))
+    note_judgement(registry, version, before, details)
     registry.keep(version, texts, _figures(report))
     if before is not None and before.number == version.number:
         return version

@@ -16,6 +16,7 @@ from persona_ray.errors import BundleError, PersonaRayError, PromotionError, Reg
 from persona_ray.launch.tracking.runs import OFF
 from persona_ray.launch.versions.paired import BundleComparison, compare_bundles
 from persona_ray.launch.versions.records import (
+    ROLLED_BACK,
     SCHEME,
     Action,
     Alias,
@@ -24,13 +25,11 @@ from persona_ray.launch.versions.records import (
     champions_before,
 )
 from persona_ray.launch.versions.registry import Registry, resolve_bundle
+from persona_ray.launch.versions.succession import crown, note_judgement
 from persona_ray.progress import Progress
 
 if TYPE_CHECKING:
     from persona_ray.evaluation.paired import Figure
-
-# Tags of a version: how it was last judged, and why the champion before it was left.
-JUDGEMENT, ROLLED_BACK = "judgement", "rolled_back"
 
 
 class Decision(StrEnum):
@@ -98,20 +97,15 @@ def promote(
                 raise
             comparison = str(error)
     decision = _decide(before, comparison, force)
-    now = datetime.now(UTC)
     details = _details(decision, comparison, reason)
-    judgement = {"at": now.isoformat(timespec="seconds"), "against": _number(before), **details}
-    registry.note(version, JUDGEMENT, json.dumps(judgement, ensure_ascii=False))
+    note_judgement(registry, version, before, details)
     if decision is Decision.REFUSED and isinstance(comparison, BundleComparison):
         raise PromotionError(
             f"{version} is worse than the champion ({before}) beyond noise: "
             f"{deciding(comparison)} over {comparison.paired.customers} held-out customers; train "
             "a better one, or promote it all the same with --force --reason '...'"
         )
-    registry.record(Change(Action.PROMOTE, _number(before), version.number, now, details))
-    registry.point(Alias.CHAMPION, version)
-    if Alias.CHALLENGER in version.aliases:
-        registry.release(Alias.CHALLENGER)
+    crown(registry, version, before, details)
     return Promotion(version, before, decision, comparison, reason)
 
 
@@ -208,10 +202,6 @@ def _decide(before: Version | None, comparison: BundleComparison | str, force: b
     if not comparison.paired.second_is_worse:
         return Decision.NOT_WORSE
     return Decision.FORCED if force else Decision.REFUSED
-
-
-def _number(version: Version | None) -> int | None:
-    return None if version is None else version.number
 
 
 def _details(

@@ -30,6 +30,8 @@ class Action(StrEnum):
     ROLLBACK = "rollback"
 
 
+# Tags of a version: how it was last judged, and why the champion before it was left.
+JUDGEMENT, ROLLED_BACK = "judgement", "rolled_back"
 # Tag of a version that was evaluated: when, and the figures on held-out customers.
 EVALUATED = "evaluated"
 # Tags of a version, one for each person who was forgotten after it had learned of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import PersonaRayError, RegistryError
 from persona_ray.evaluation.paired import MIN_CUSTOMERS
 from persona_ray.launch.tracking.runs import OFF
-from persona_ray.launch.versions.records import Action, Alias, Change
+from persona_ray.launch.versions.records import JUDGEMENT, Action, Alias, Change
 from persona_ray.launch.versions.registry import Registry
 from persona_ray.models.lineage import Lineage
 
@@ -123,8 +124,21 @@ def crown(
     registry: Registry, version: Version, before: Version | None, details: Mapping[str, Any]
 ) -> None:
     """Make `version` champion after `before`; `details` stand in the history."""
-    number = None if before is None else before.number
-    registry.record(Change(Action.PROMOTE, number, version.number, datetime.now(UTC), details))
+    now = datetime.now(UTC)
+    registry.record(Change(Action.PROMOTE, _number(before), version.number, now, details))
     registry.point(Alias.CHAMPION, version)
     if Alias.CHALLENGER in version.aliases:
         registry.release(Alias.CHALLENGER)
+
+
+def note_judgement(
+    registry: Registry, version: Version, before: Version | None, details: Mapping[str, Any]
+) -> None:
+    """Keep with `version` how it was judged against the champion `before`."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    judgement = {"at": at, "against": _number(before), **details}
+    registry.note(version, JUDGEMENT, json.dumps(judgement, ensure_ascii=False))
+
+
+def _number(version: Version | None) -> int | None:
+    return None if version is None else version.number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,3 +172,24 @@ def unsealed(bundle: Path) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     del manifest["files"]["lineage.parquet"]
     (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def flip_a_bit(bundle: Path) -> None:
+    path = bundle / "text" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+
+
+def lose_a_file(bundle: Path) -> None:
+    (bundle / "head.safetensors").unlink()
+
+
+def swap_it(bundle: Path) -> None:
+    (of,) = [folder for folder in bundle.parents if (folder / "corpus").is_dir()]
+    shutil.rmtree(bundle)
+    shutil.copytree(of / "better", bundle)
+
+
+def lose_all(bundle: Path) -> None:
+    shutil.rmtree(bundle)

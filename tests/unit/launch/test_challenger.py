@@ -13,9 +13,9 @@ from persona_ray.config import RunConfig
 from persona_ray.errors import TrackingError
 from persona_ray.launch.finetune import finetune
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.tracking.figures import keep_evaluation
 from persona_ray.launch.tracking.place import open_store
 from persona_ray.launch.tracking.runs import mlflow_client
+from persona_ray.launch.versions.kept import keep_evaluation
 from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
 from persona_ray.errors import BundleError, PromotionError, RegistryError
 from persona_ray.launch.labelled import open_labelled
-from persona_ray.launch.versions.promotion import JUDGEMENT, compare, promote, register, rollback
-from persona_ray.launch.versions.records import Action, Alias
+from persona_ray.launch.versions.promotion import compare, promote, register, rollback
+from persona_ray.launch.versions.records import JUDGEMENT, Action, Alias
 from persona_ray.launch.versions.registry import Registry, resolve_bundle
 from persona_ray.models.lineage import Lineage
 from persona_ray.models.manifest import digest
@@ -26,7 +25,15 @@ from persona_ray.progress import SilentProgress
 from persona_ray.store import open_audited
 from persona_ray.store.audit import acting
 from persona_ray.types import Split
-from tests.unit.launch.registered import Made, customers, make_all
+from tests.unit.launch.registered import (
+    Made,
+    customers,
+    flip_a_bit,
+    lose_a_file,
+    lose_all,
+    make_all,
+    swap_it,
+)
 from tests.unit.training.toys import LABELS
 
 QUIET = SilentProgress()
@@ -190,32 +197,6 @@ def test_what_cannot_be_compared_needs_force(
     assert champion(config) == 2
     assert "not compared: " in str(forced)
     assert Registry.open(config).history()[-1].details["not_compared"]
-
-
-def flip_a_bit(bundle: Path) -> None:
-    path = bundle / "text" / "model.safetensors"
-    data = bytearray(path.read_bytes())
-    data[-3] ^= 4
-    path.write_bytes(data)
-
-
-def lose_a_file(bundle: Path) -> None:
-    (bundle / "head.safetensors").unlink()
-
-
-def swap_it(bundle: Path) -> None:
-    other = make_other(bundle)
-    shutil.rmtree(bundle)
-    shutil.copytree(other, bundle)
-
-
-def make_other(bundle: Path) -> Path:
-    (workspace_of,) = [p for p in bundle.parents if (p / "corpus").is_dir()]
-    return workspace_of / "better"
-
-
-def lose_all(bundle: Path) -> None:
-    shutil.rmtree(bundle)
 
 
 @pytest.mark.parametrize(
