@@ -86,8 +86,13 @@ def verify(key: bytes, body: bytes, header: str, now: float, fresh_s: float = FR
 def check_url(url: str, key: str) -> None:
     """Raises ConfigError, which names the configuration's `key`, for what is no http(s) URL, or
     names a user and password."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        # Of a port that is none it tells only when it is asked for.
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
         raise ConfigError(f"{key}: '{url}' is no http:// or https:// address")
     if parts.username or parts.password:
         raise ConfigError(

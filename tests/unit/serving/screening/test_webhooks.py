@@ -206,7 +206,10 @@ def test_a_sender_whose_time_ran_out_changes_nothing(store: Store) -> None:
     assert state(store)[0] == "done"
 
 
-@pytest.mark.parametrize("url", ["ftp://a/b", "nothing", "https://me:secret@example.com/"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a/b", "nothing", "https://me:secret@example.com/", "https://a:80443/", "http://[::1/"],
+)
 def test_addresses_are_checked_at_the_start(url: str) -> None:
     with pytest.raises(ConfigError, match=r"screening\.webhooks") as caught:
         check_urls(load_config(None, [f"screening.webhooks=[{url!r}]"]).screening)
