@@ -13,6 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ def begin_sealing(folder: Path, config: RunConfig) -> None:
     if Sealed.CLIPS not in config.privacy.vault.sealed or (folder / KEY).exists():
         return
     sealed = vault_of(config).seal(os.urandom(KEY_BYTES), _ABOUT)
-    write_whole(folder / KEY, _text(sealed, config.privacy.vault.keys))
+    # Workers read the corpus from other folders.
+    named = config.privacy.vault.keys
+    write_whole(folder / KEY, _text(sealed, str(Path(named).absolute()) if named else ""))
 
 
 class SealedCorpus:
@@ -83,8 +86,10 @@ class SealedCorpus:
         key_id = sealed_by(_read(self._folder)[0]) if (self._folder / KEY).is_file() else ""
         if key_id:
             found[key_id] += 1
-        for path in self._folder.rglob("*.parquet"):
-            found[key_id if is_sealed(path) else ""] += 1
+        # Shards, and staged calls: units are plain.
+        for path in (*self._folder.glob("*.parquet"), *self._folder.glob("staging/*/**/*.parquet")):
+            with suppress(FileNotFoundError):
+                found[key_id if is_sealed(path) else ""] += 1
         return found
 
     def reseal(self, key_id: str) -> Iterator[int]:

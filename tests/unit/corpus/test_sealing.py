@@ -103,6 +103,9 @@ def test_a_new_key_of_the_vault_changes_no_shard(config: RunConfig) -> None:
     old, new = ring.primary(), new_key()
     ring.add(new)
     place = SealedCorpus(config.corpus_dir, vault)
+    # Units are plain by design, and no clips that a build could seal.
+    (config.corpus_dir / "units" / "v1").mkdir(parents=True)
+    (config.corpus_dir / "units" / "v1" / "units.parquet").write_bytes(b"PAR1")
     files = len(dataset.manifest.clip_shards) + 2
     assert place.by_key() == {old.key_id: files}
     assert list(place.reseal(new.key_id)) == [files]
@@ -127,3 +130,17 @@ def test_without_the_ring_or_the_data_key_it_says_what_is_missing(
     (dataset.path / KEY).unlink()
     with pytest.raises(CorpusError, match=KEY):
         next(CorpusDataset.open(dataset.path).infos())
+
+
+def test_a_ring_that_is_named_from_one_folder_is_found_from_another(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.workspace)
+    vault = config.privacy.vault.model_copy(update={"keys": "secret/ring"})
+    named = config.model_copy(
+        update={"privacy": config.privacy.model_copy(update={"vault": vault})}
+    )
+    ring_of(named).add(new_key())
+    dataset = written(named)
+    monkeypatch.chdir("/")
+    check(dataset)
