@@ -76,11 +76,13 @@ def routers(config: RunConfig) -> tuple[Callable[[ScreeningServices], APIRouter]
     from persona_ray.serving.routes.screening_pages import screening_pages
     from persona_ray.serving.routes.screening_reports import screening_reports
     from persona_ray.serving.routes.screening_sets import screening_sets
+    from persona_ray.serving.routes.screening_wishes import screening_wishes
 
     return (
         health,
         screening_live,
         screening_calls,
+        screening_wishes,
         screening_files,
         screening_sets,
         screening_numbers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -30,13 +30,14 @@ from persona_ray.serving.gate import Caller, operator_of
 from persona_ray.store.assist.script_use import ScriptUse
 
 if TYPE_CHECKING:
-    from persona_ray.conversation import ScriptLibrary
+    from persona_ray.config.assist import AssistConfig
     from persona_ray.serving.assist.services import AssistServices
     from persona_ray.store.assist.records import StoredSuggestion
 
 # Why a sentence found no script for want of one.
 GAPS = ("nothing_fits", "no_script")
 _LATEST = 2000
+_MOST_GAPS = 100
 # A script is a few hundred bytes; YAML of more takes the replica too long.
 _LARGEST = 2_000_000
 _MEDIA = {"yaml": "application/yaml", "csv": "text/csv"}
@@ -60,26 +61,14 @@ def assist_library(services: AssistServices) -> APIRouter:
     config, store = services.config.assist, services.store
     shelf = LibraryShelf(store, config)
     operates = Depends(services.gate.requires("operator"))
-    router = APIRouter(prefix="/v1/assist", tags=["assist"], responses=ERRORS)
+    router = APIRouter(
+        prefix="/v1/assist", tags=["assist"], responses=ERRORS, dependencies=[operates]
+    )
 
     @router.get("/library", summary="What calls begin with, and all versions")
-    async def library(caller: Caller = operates) -> LibraryAnswer:
+    async def library() -> LibraryAnswer:
         """A file that the configuration names goes before the store's current version."""
-        del caller
-
-        def work() -> LibraryAnswer:
-            now, versions = shelf.current(), shelf.versions()
-            stored = any(one.current for one in versions)
-            return LibraryAnswer(
-                name=now.name,
-                version=now.version,
-                digest=now.digest,
-                scripts=len(now.scripts),
-                origin="file" if config.library else "store" if stored else "shipped",
-                versions=[version_answer(one) for one in versions],
-            )
-
-        return await _told(work)
+        return await _told(lambda: _library(shelf, config))
 
     @router.get(
         "/library/file",
@@ -87,16 +76,10 @@ def assist_library(services: AssistServices) -> APIRouter:
         responses={200: {"content": {media: {} for media in _MEDIA.values()}}, **UNKNOWN},
         response_class=Response,
     )
-    async def file(
-        form: Form = "yaml", name: _Name = "", version: _Name = "", caller: Caller = operates
-    ) -> Response:
+    async def file(form: Form = "yaml", name: _Name = "", version: _Name = "") -> Response:
         """Which an import reads back."""
-        del caller
-
-        def work() -> ScriptLibrary:
-            return shelf.get(name, version) if name or version else shelf.current()
-
-        found = await _told(work, 404)
+        named = bool(name or version)
+        found = await _told(lambda: shelf.get(name, version) if named else shelf.current(), 404)
         data = await _told(lambda: library_bytes(found, f".{form}"))
         # A header holds no Chinese; the file says its name itself.
         headers = {"content-disposition": f'attachment; filename="library-{found.digest}.{form}"'}
@@ -116,15 +99,7 @@ def assist_library(services: AssistServices) -> APIRouter:
     ) -> ImportAnswer:
         """The body is the file, whose mistakes are all told, by a preview as a list. Calls that go
         on keep theirs."""
-        data, by = await request.body(), operator_of(caller)
-        if len(data) > _LARGEST:
-            raise RequestError(
-                "request.too_large",
-                f"a library of {len(data)} bytes, where {_LARGEST} are the most",
-                status=413,
-                field="body",
-                fix="divide it",
-            )
+        data, by = await _file_of(request), operator_of(caller)
 
         def work() -> ImportAnswer:
             try:
@@ -141,15 +116,14 @@ def assist_library(services: AssistServices) -> APIRouter:
         return await _told(work)
 
     @router.post("/library/use", summary="Go back to a version", responses=UNKNOWN)
-    async def use(asked: UseRequest, caller: Caller = operates) -> LibraryAnswer:
+    async def use(asked: UseRequest) -> LibraryAnswer:
         """From now on calls begin with it."""
         await _told(lambda: shelf.use(asked.name, asked.version), 404)
-        return await library(caller)
+        return await library()
 
     @router.get("/scripts", summary="Use and success of each script")
-    async def scripts(days: _Days = 30, caller: Caller = operates) -> ScriptsAnswer:
+    async def scripts(days: _Days = 30) -> ScriptsAnswer:
         """Those of the current library, and of others what was pushed."""
-        del caller
         since = datetime.now(UTC) - timedelta(days=days)
 
         def work() -> ScriptsAnswer:
@@ -162,33 +136,60 @@ def assist_library(services: AssistServices) -> APIRouter:
 
     @router.get("/gaps", summary="What customers said that no script fits")
     async def gaps(
-        days: _Days = 30,
-        product: Annotated[str, Query(max_length=100)] = "",
-        caller: Caller = operates,
+        days: _Days = 30, product: Annotated[str, Query(max_length=100)] = ""
     ) -> GapsAnswer:
         """Grouped by likeness, by product; those after which the best script was hardly sure to fit
         count, too. Customers' own words: they go with the calls."""
-        del caller
         since = datetime.now(UTC) - timedelta(days=days)
 
         def work() -> GapsAnswer:
-            found_since = store.suggestions.latest(since, _LATEST, product)
-            rows = [row for row in found_since if _is_gap(row, config.choice.unsure)]
-            by_product: dict[str, list[str]] = {}
-            for row in rows:
-                said = str(row.context.get("sentence", {}).get("text", ""))
-                by_product.setdefault(row.product, []).append(said)
-            found = [
-                GapAnswer(count=gap.count, product=name, examples=list(gap.examples))
-                for name, sentences in by_product.items()
-                for gap in group(sentences)
-            ]
-            found.sort(key=lambda gap: -gap.count)
-            return GapsAnswer(since=since, looked_at=len(found_since), gaps=found[:100])
+            found = store.suggestions.latest(since, _LATEST, product)
+            gaps = _gaps([row for row in found if _is_gap(row, config.choice.unsure)])
+            return GapsAnswer(since=since, looked_at=len(found), gaps=gaps[:_MOST_GAPS])
 
         return await asyncio.to_thread(work)
 
     return router
+
+
+def _library(shelf: LibraryShelf, config: AssistConfig) -> LibraryAnswer:
+    now, versions = shelf.current(), shelf.versions()
+    stored = any(one.current for one in versions)
+    return LibraryAnswer(
+        name=now.name,
+        version=now.version,
+        digest=now.digest,
+        scripts=len(now.scripts),
+        origin="file" if config.library else "store" if stored else "shipped",
+        versions=[version_answer(one) for one in versions],
+    )
+
+
+async def _file_of(request: Request) -> bytes:
+    data = await request.body()
+    if len(data) > _LARGEST:
+        raise RequestError(
+            "request.too_large",
+            f"a library of {len(data)} bytes, where {_LARGEST} are the most",
+            status=413,
+            field="body",
+            fix="divide it",
+        )
+    return data
+
+
+def _gaps(rows: Sequence[StoredSuggestion]) -> list[GapAnswer]:
+    """The most frequent first."""
+    by_product: dict[str, list[str]] = {}
+    for row in rows:
+        said = str(row.context.get("sentence", {}).get("text", ""))
+        by_product.setdefault(row.product, []).append(said)
+    found = [
+        GapAnswer(count=gap.count, product=name, examples=list(gap.examples))
+        for name, sentences in by_product.items()
+        for gap in group(sentences)
+    ]
+    return sorted(found, key=lambda gap: -gap.count)
 
 
 def _is_gap(row: StoredSuggestion, unsure: float) -> bool:

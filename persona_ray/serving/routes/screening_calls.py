@@ -1,4 +1,4 @@
-"""Screened calls over REST: events, the inbox, answers, corrections, settings."""
+"""Screened calls over REST: events, the inbox, answers, corrections."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query
-from fastapi.responses import StreamingResponse
 
 from persona_ray.errors import RequestError
 from persona_ray.inference.screening.numbers import caller_number, normalise
-from persona_ray.inference.screening.policy import Action
 from persona_ray.inference.screening.records import CallEvent, Standing
 from persona_ray.serving.audited import note_reading
-from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN, errors
+from persona_ray.serving.documents import CONFLICT, ERRORS, UNKNOWN
 from persona_ray.serving.gate import Caller
 from persona_ray.serving.paging import Before, next_page, page_before
-from persona_ray.serving.routes.screening_files import PRIVATE
 from persona_ray.serving.screening.desk import Desk, unknown_call
 from persona_ray.serving.screening.fields import ForUser
 from persona_ray.serving.screening.housekeeping import housekeeping
-from persona_ray.serving.screening.samples import sample_line
 from persona_ray.serving.screening.schemas import (
-    CONNECT,
     AnswerRequest,
     CallScreenedAnswer,
     CorrectionAnswer,
@@ -34,10 +29,9 @@ from persona_ray.serving.screening.schemas import (
     EventRequest,
     ForgottenAnswer,
     InboxAnswer,
-    SettingsAnswer,
-    SettingsRequest,
     call_answer,
     correction_answer,
+    event_answer,
     inbox_item,
 )
 from persona_ray.serving.screening.services import user_of
@@ -52,7 +46,7 @@ _CallId = Annotated[str, Path(max_length=128, description="as the event named it
 
 
 def screening_calls(services: ScreeningServices) -> APIRouter:
-    """/v1/screening/events, /calls, /corrections and /settings."""
+    """/v1/screening/events and /v1/screening/calls."""
     desk, gate = Desk(services), services.gate
     kept, corrections = services.store.screened_calls, services.store.screening_corrections
 
@@ -63,7 +57,6 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
 
     router = APIRouter(prefix="/v1/screening", tags=["screening"], lifespan=lifespan)
     hands_over, reads = Depends(gate.requires("screen")), Depends(gate.requires("screening"))
-    operates = Depends(gate.requires("operator"))
 
     def recorded(call: ScreenedCall) -> bool:
         return services.recordings.file(call.recording) is not None
@@ -87,17 +80,7 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
             channel=asked.channel,
         )
         call, decision = await desk.hand_over(event)
-        final = decision.action in (Action.PASS, Action.REJECT)
-        return EventAnswer(
-            call_id=call.call_id,
-            action=decision.action,
-            name=decision.name,
-            standing=decision.standing,
-            category=decision.category,
-            reason=decision.reason,
-            connect=None if final else CONNECT,
-            trace_id=current_trace_id(),
-        )
+        return event_answer(call.call_id, decision, current_trace_id())
 
     @router.get("/calls", summary="The inbox", responses=ERRORS)
     async def inbox(
@@ -187,38 +170,6 @@ def screening_calls(services: ScreeningServices) -> APIRouter:
             user, call_id, asked.category, asked.standing, caller.name or user
         )
         return correction_answer(made)
-
-    @router.get(
-        "/corrections",
-        summary="Corrected calls, to learn from",
-        response_class=StreamingResponse,
-        responses={200: {"content": {"application/x-ndjson": {}}}, **errors(401, 403, 429)},
-        dependencies=[operates],
-    )
-    async def samples() -> StreamingResponse:
-        """Dialogues in the format of training, one a line, with their lineage."""
-        found = await asyncio.to_thread(lambda: list(corrections.samples()))
-        lines = [line for line in map(sample_line, found) if line]
-        return StreamingResponse(iter(lines), media_type="application/x-ndjson", headers=PRIVATE)
-
-    @router.get("/settings", summary="What a user wants", responses=ERRORS)
-    async def settings(user_id: ForUser = "", caller: Caller = reads) -> SettingsAnswer:
-        return await _settings(user_of(caller, user_id))
-
-    @router.put("/settings", summary="Choose what gets through", responses=ERRORS)
-    async def choose(asked: SettingsRequest, caller: Caller = reads) -> SettingsAnswer:
-        user = user_of(caller, asked.user_id)
-        await desk.want(user, asked.wanted)
-        return await _settings(user)
-
-    async def _settings(user: str) -> SettingsAnswer:
-        policy = services.config.screening.policy
-        chosen = await asyncio.to_thread(corrections.wanted, user)
-        return SettingsAnswer(
-            wanted=sorted(policy.wanted if chosen is None else chosen),
-            chosen=chosen is not None,
-            categories={name: Standing(one) for name, one in policy.categories.items()},
-        )
 
     return router
 

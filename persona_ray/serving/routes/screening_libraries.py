@@ -122,22 +122,19 @@ def screening_libraries(services: Common) -> APIRouter:
 
         return await asyncio.to_thread(look)
 
-    @router.get("/voices", summary="How many voices the libraries hold")
-    async def counts(caller: Caller = owns) -> VoiceCountsAnswer:
+    @router.get("/voices", summary="How many voices the libraries hold", dependencies=[owns])
+    async def counts() -> VoiceCountsAnswer:
         """By standing and category. Voices can be neither listened to nor fetched here."""
-        del caller
         found = await asyncio.to_thread(store.voice_shelf.counts, datetime.now(UTC))
         return VoiceCountsAnswer(categories=[_count(one) for one in found])
 
-    @router.get("/voices/entries", summary="The voices of the libraries")
+    @router.get("/voices/entries", summary="The voices of the libraries", dependencies=[operates])
     async def voices(
         after: Annotated[str, Query(max_length=128)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         category: Annotated[str, Query(max_length=64)] = "",
-        caller: Caller = operates,
     ) -> VoicesAnswer:
         """In the order of ids; for operators."""
-        del caller
         page, now = store.voice_shelf.page, datetime.now(UTC)
         found = await asyncio.to_thread(page, now, after, limit + 1, category)
         answers = [_voice(one) for one in found[:limit]]

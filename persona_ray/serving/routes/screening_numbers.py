@@ -101,10 +101,13 @@ def screening_numbers(services: Common) -> APIRouter:
             expires_at=asked.expires_at,
         )
 
-    @router.post("/shared/inspect", summary="What is known of a number or voice")
-    async def inspect(asked: KeyName, caller: Caller = operates) -> InspectionAnswer:
+    @router.post(
+        "/shared/inspect",
+        summary="What is known of a number or voice",
+        dependencies=[operates],
+    )
+    async def inspect(asked: KeyName) -> InspectionAnswer:
         """What its reports come to, and what was done to its shared entry. No reporters."""
-        del caller
 
         def look() -> InspectionAnswer:
             tally = desk.tally(asked.kind, asked.key)
@@ -118,12 +121,13 @@ def screening_numbers(services: Common) -> APIRouter:
 
         return await asyncio.to_thread(look)
 
-    @router.get("/shared/reported", summary="What most persons report and nobody has decided")
-    async def reported(
-        kind: Kind = Kind.NUMBERS, limit: _Limit = 50, caller: Caller = operates
-    ) -> ReportedAnswer:
+    @router.get(
+        "/shared/reported",
+        summary="What most persons report and nobody has decided",
+        dependencies=[operates],
+    )
+    async def reported(kind: Kind = Kind.NUMBERS, limit: _Limit = 50) -> ReportedAnswer:
         """For operators to look at first."""
-        del caller
         found = await asyncio.to_thread(store.reports.most_reported, kind, limit)
         return ReportedAnswer(keys=[ReportedKey(key=key, persons=count) for key, count in found])
 

@@ -86,12 +86,9 @@ def screening_reports(services: Common) -> APIRouter:
         made = await asyncio.to_thread(desk.appeal, asked.kind, asked.key, person, asked.text)
         return appeal_answer(made)
 
-    @router.get("/appeals", summary="Appeals that nobody has decided")
-    async def appeals(
-        limit: Annotated[int, Query(ge=1, le=500)] = 100, caller: Caller = operates
-    ) -> AppealsAnswer:
+    @router.get("/appeals", summary="Appeals that nobody has decided", dependencies=[operates])
+    async def appeals(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> AppealsAnswer:
         """The oldest first."""
-        del caller
         found = await asyncio.to_thread(store.appeals.open, limit)
         return AppealsAnswer(appeals=[appeal_answer(one) for one in found])
 

@@ -33,6 +33,7 @@ from persona_ray.serving.schemas import Strict
 from persona_ray.serving.screening.fields import CallerNumber, CallTime
 
 if TYPE_CHECKING:
+    from persona_ray.inference.screening.policy import Decision
     from persona_ray.serving.screening.links import Links
     from persona_ray.store.screening.call_records import ScreenedCall
     from persona_ray.store.screening.corrections import Correction
@@ -258,6 +259,21 @@ def call_answer(
         decided_s=body.get("decided_s"),
         duration_s=body.get("duration_s"),
         corrections=[correction_answer(one) for one in corrections],
+    )
+
+
+def event_answer(call_id: str, decision: Decision, trace_id: str) -> EventAnswer:
+    """What to do with a call that was handed over."""
+    final = decision.action in (Action.PASS, Action.REJECT)
+    return EventAnswer(
+        call_id=call_id,
+        action=decision.action,
+        name=decision.name,
+        standing=decision.standing,
+        category=decision.category,
+        reason=decision.reason,
+        connect=None if final else CONNECT,
+        trace_id=trace_id,
     )
 
 

@@ -23,6 +23,7 @@ from persona_ray.serving.routes.screening_live import screening_live
 from persona_ray.serving.routes.screening_numbers import screening_numbers
 from persona_ray.serving.routes.screening_pages import screening_pages
 from persona_ray.serving.routes.screening_reports import screening_reports
+from persona_ray.serving.routes.screening_wishes import screening_wishes
 from persona_ray.serving.screening.client import CallClient
 from persona_ray.serving.screening.protocol import CallEnded, CallEventOut
 from persona_ray.serving.screening.services import ScreeningServices
@@ -34,6 +35,7 @@ ROUTERS = (
     health,
     screening_live,
     screening_calls,
+    screening_wishes,
     screening_files,
     screening_numbers,
     screening_libraries,

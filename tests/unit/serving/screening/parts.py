@@ -34,6 +34,7 @@ from persona_ray.serving.routes.health import health
 from persona_ray.serving.routes.screening_calls import screening_calls
 from persona_ray.serving.routes.screening_files import screening_files
 from persona_ray.serving.routes.screening_live import screening_live
+from persona_ray.serving.routes.screening_wishes import screening_wishes
 from persona_ray.serving.screening.consequences import CorrectedTo
 from persona_ray.serving.screening.protocol import (
     CallEventOut,
@@ -191,7 +192,9 @@ def services_of(config: RunConfig, store: Store, fake: Fakes) -> ScreeningServic
 
 def application(config: RunConfig, store: Store, fake: Fakes) -> FastAPI:
     services = services_of(config, store, fake)
-    return build_app(services, [health, screening_calls, screening_files, screening_live])
+    return build_app(
+        services, [health, screening_calls, screening_wishes, screening_files, screening_live]
+    )
 
 
 def key_of(store: Store, name: str = "li", *scopes: str) -> dict[str, str]:
