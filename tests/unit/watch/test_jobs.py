@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from persona_ray.cli import main
 from persona_ray.config import RunConfig
 from persona_ray.launch.pretrain import pretrain_text
 from persona_ray.progress import LINES, RichProgress
@@ -19,7 +19,7 @@ from persona_ray.watch.logs import LOGGER, configure_logs, within
 from persona_ray.watch.process import watched
 from tests.collector import Collector, collecting
 from tests.unit.corpus.calls import SENTENCES
-from tests.unit.launch.pretraining import built
+from tests.unit.launch.pretraining import built, changed
 
 # Of one training, within the stage that prepares and keeps it.
 RUN = "pretraining text"
@@ -40,7 +40,7 @@ def test_a_job_is_one_trace_and_tells_of_nobody(
     collector: Collector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     LOGGER.handlers.clear()
-    config = built(tmp_path)
+    config = changed(built(tmp_path), "text", epochs=1)
     watching = {"traces": {"endpoint": collector.endpoint}, "logs": "json"}
     config = RunConfig.model_validate(config.model_dump(mode="json") | {"watching": watching})
     with watched(config.watching, "main job"):
@@ -89,16 +89,16 @@ def test_what_fails_is_logged_by_kind_and_place_and_under_its_run(
     assert collector.spans == []
 
 
-def test_a_commands_mistake_is_a_line_of_the_log(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("collector")
+def test_a_commands_mistake_is_a_line_of_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LOGGER.handlers.clear()
     settings = [f"workspace={tmp_path}", "watching.logs=json", "archive.url=nowhere"]
-    command = [str(Path(sys.executable).with_name("persona-ray")), "corpus", "build"]
-    done = subprocess.run(
-        [*command, *(part for one in settings for part in ("--set", one))],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
-    assert done.returncode == 2
+    named = [part for one in settings for part in ("--set", one)]
+    monkeypatch.setattr(sys, "argv", ["persona-ray", "corpus", "build", *named])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert ended.value.code == 2
     assert events[-1].startswith("error: archive.url")
