@@ -132,7 +132,7 @@ def prune(
     target: Place,
     keep: Annotated[int, typer.Option(min=1, help="How many of the newest stay.")],
 ) -> None:
-    """Remove all but the newest backups, with what only they hold."""
+    """Remove all but the newest backups, with what only they hold. Not while one is made."""
     from persona_ray.launch.backup import making
 
     gone, files = making.prune(target, keep)

@@ -100,7 +100,8 @@ def verify(source: str, progress: Progress, name: str = "") -> Backup:
 
 def prune(target: str, keep: int) -> tuple[list[str], int]:
     """Remove all but the newest `keep` backups, and files that none of these has; the names of
-    those, and how many files. Raises BackupError where the place holds other things, too."""
+    those, and how many files. No backup may be under way. Raises BackupError where the place holds
+    other things, too."""
     if keep < 1:
         raise BackupError(f"--keep {keep}: keep at least 1")
     place = ObjectStore.open(target)
