@@ -17,8 +17,8 @@ from persona_ray.errors import ConfigError
 from persona_ray.launch.cluster import connect
 from persona_ray.launch.doctor import access
 from persona_ray.launch.doctor.databases import apart
-from persona_ray.launch.doctor.finding import NotWellError, not_applicable, warning
-from persona_ray.launch.doctor.machine import room, smi
+from persona_ray.launch.doctor.finding import NotWellError, Outcome, not_applicable, warning
+from persona_ray.launch.doctor.machine import rooms, smi
 
 _KNOCK_S = 3.0
 _MARK = ".doctor-"
@@ -27,7 +27,7 @@ _MARK = ".doctor-"
 @dataclass(frozen=True, slots=True)
 class NodeReport:
     """What a node says of itself. `wrote`: whether it could write the workspace; empty: yes.
-    `free`: lines of `machine.room`, `low` those of them that are not well."""
+    `free`: what `machine.rooms` tells, `low` those lines of it that are not well."""
 
     ip: str
     python: str
@@ -109,15 +109,19 @@ class Cluster:
         }
         try:
             written = {node: probe.write.remote(node) for node, probe in probes.items()}
-            there = _gathered(written, until)
+            # All have written before any looks; who is silent leaves the others time for that.
+            there = _gathered(written, wait_s / 2)
             told = _gathered(
                 {node: probes[node].report.remote(alive[node], there[node]) for node in there},
-                until,
+                until - time.monotonic(),
             )
             self.reports = list(told.values())
-            self.silent = [ip for node, ip in alive.items() if node not in told]
+            clocks: dict[str, tuple[timedelta, timedelta]] = {}
             for node in told:
-                self.clocks[alive[node]] = _clock(probes[node])
+                with suppress(ray.exceptions.RayError):
+                    clocks[node] = _clock(probes[node])
+            self.clocks = {alive[node]: found for node, found in clocks.items()}
+            self.silent = [ip for node, ip in alive.items() if node not in clocks]
         finally:
             for node, probe in probes.items():
                 with suppress(Exception):
@@ -133,7 +137,7 @@ def nodes(cluster: Cluster) -> str:
 
     if cluster.silent:
         raise NotWellError(
-            f"no worker starts at {', '.join(sorted(cluster.silent))}",
+            f"no worker answers at {', '.join(sorted(cluster.silent))}",
             "its raylet's log says why: is persona-ray in its image, is its memory or disk full?",
         )
     ours = (platform.python_version(), ray.__version__, __version__)
@@ -259,13 +263,7 @@ class _Probe:
 
         from persona_ray import __version__
 
-        free: list[str] = []
-        low: list[str] = []
-        for folder in (self._workspace, Path("/dev/shm"), Path("/tmp")):
-            try:
-                free.append(room(folder))
-            except NotWellError as error:
-                (free if error.outcome == "warning" else low).append(error.said)
+        free, low = rooms(self._workspace, Path("/dev/shm"), Path("/tmp"))
         marks = () if wrote else tuple(p.name for p in self._workspace.glob(f"{self._prefix}*"))
         return NodeReport(
             ip=ip,
@@ -276,17 +274,16 @@ class _Probe:
             wrote=wrote,
             marks=marks,
             free=tuple(free),
-            low=tuple(low),
+            low=tuple(one.said for one in low if one.outcome is Outcome.FAILED),
         )
 
 
-def _gathered(asked: dict[str, Any], until: float) -> dict[str, Any]:
+def _gathered(asked: dict[str, Any], wait_s: float) -> dict[str, Any]:
     """Answers by key, of those that came in time and well."""
     import ray
 
     references = list(asked.values())
-    left_s = max(0.1, until - time.monotonic())
-    done, _ = ray.wait(references, num_returns=len(references), timeout=left_s)
+    done, _ = ray.wait(references, num_returns=len(references), timeout=wait_s)
     answers: dict[str, Any] = {}
     for key, reference in asked.items():
         if reference in done:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from persona_ray.config import RunConfig
-from persona_ray.launch.doctor.finding import NotWellError, not_applicable, warning
+from persona_ray.launch.doctor.finding import NotWellError, Outcome, not_applicable, warning
 from persona_ray.vault import private_file
 
 # Below it a step would end in the middle: a checkpoint of the large models takes 10 GB.
@@ -62,9 +62,24 @@ def packages(config: RunConfig) -> str:
 
 def disk(config: RunConfig) -> str:
     """Room where work is written, and in shared memory."""
-    told = [room(folder) for folder in (_there(config.workspace), Path("/dev/shm"))]
     temporary = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
-    return ", ".join([*told, room(temporary)])
+    told, low = rooms(_there(config.workspace), Path("/dev/shm"), temporary)
+    if low:
+        raise next((one for one in low if one.outcome is Outcome.FAILED), low[0])
+    return ", ".join(told)
+
+
+def rooms(*folders: Path) -> tuple[list[str], list[NotWellError]]:
+    """Free space of each, and what is too little."""
+    told: list[str] = []
+    low: list[NotWellError] = []
+    for folder in folders:
+        try:
+            told.append(room(folder))
+        except NotWellError as error:
+            told.append(error.said)
+            low.append(error)
+    return told, low
 
 
 def room(folder: Path) -> str:

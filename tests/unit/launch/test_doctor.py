@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from persona_ray import __version__
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError
-from persona_ray.launch.doctor import cluster, examine, machine
+from persona_ray.launch.doctor import cluster, collectives, examine, machine
 from persona_ray.launch.doctor.cluster import Cluster, NodeReport
 from persona_ray.launch.doctor.databases import apart
 from persona_ray.launch.doctor.examine import NAMES, ON_CLUSTER
@@ -99,6 +100,24 @@ def test_a_full_disk(full: Path) -> None:
     assert list(full.iterdir()) == []
     with pytest.raises(NotWellError, match=r"0\.0 GB free"):
         machine.room(full)
+
+
+def test_little_room_in_one_place_hides_none_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = {tmp_path: 10e9, Path("/dev/shm"): 0.5e9, Path("/tmp"): 100e9}
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(
+        machine.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder])
+    )
+    found = look("disk", tmp_path)
+    assert found.outcome is Outcome.FAILED
+    assert "/dev/shm: 0.5 GB free" in found.said
+    assert "larger /dev/shm" in found.fix
+    free[Path("/dev/shm")] = 2e9
+    found = look("disk", tmp_path)
+    assert found.outcome is Outcome.WARNING
+    assert f"{tmp_path}: 10.0 GB free" in found.said
 
 
 def test_a_database_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +244,22 @@ def test_what_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "--timeout" in found.fix
 
 
+def test_workers_that_do_not_find_each_other_say_so_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lonely(config: RunConfig, there: Cluster, wait_s: float) -> str:
+        del config, there
+        # Workers are started first.
+        time.sleep(0.1 + wait_s)
+        raise NotWellError("they did not find each other", "network policies?")
+
+    monkeypatch.setattr(collectives, "collectives", lonely)
+    monkeypatch.setattr(Cluster, "reach", lambda *_: Cluster("10.0.0.1:6379"))
+    config = load_config(None, [f"workspace={tmp_path}"])
+    _, found = examine.examine(config, ["ray", "collectives"], 0.3)
+    assert found.said == "they did not find each other"
+
+
 def test_clocks_that_are_apart() -> None:
     assert "0.30 s ahead" in apart("10.1.2.3", timedelta(seconds=0.4), timedelta(seconds=0.2))
     # It took so long to say that nobody knows.
@@ -273,5 +308,5 @@ def test_nodes_that_are_not_alike(tmp_path: Path) -> None:
     with pytest.raises(NotWellError, match=r"10\.0\.0\.2: Permission denied"):
         cluster.shared_workspace(config, there)
     there.silent = ["10.0.0.3"]
-    with pytest.raises(NotWellError, match=r"no worker starts at 10\.0\.0\.3"):
+    with pytest.raises(NotWellError, match=r"no worker answers at 10\.0\.0\.3"):
         cluster.nodes(there)
