@@ -15,8 +15,10 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from persona_ray.apps.demo_folder import MARK
 from persona_ray.files import settle
@@ -35,36 +37,26 @@ _TELLING = 6
 _ABANDONED_S, _AT_WORK_S = 86_400.0, 3600.0
 
 
-class Keeper(Protocol):
-    """A place. `name` stands in receipts."""
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """A place. `name` stands in receipts; `forget` deletes what it keeps of the person, and says
+    how many things. It may be run again."""
 
-    @property
-    def name(self) -> str: ...
-
-    def forget(self, plan: Plan) -> int:
-        """Delete what it keeps of the person; how many things. May be run again."""
-        ...
-
-
-class _Place:
-    """A keeper that is a function."""
-
-    def __init__(self, name: str, forget: Callable[[Plan], int]) -> None:
-        self.name = name
-        self.forget = forget
+    name: str
+    forget: Callable[[Plan], int]
 
 
 def keepers(config: RunConfig, store: Store) -> list[Keeper]:
     """All of them, in their order."""
     return [
         *derived(config),
-        _Place(
+        Keeper(
             "the demo's page and its sounds",
             lambda plan: forget_shown(config.workspace, plan.screened),
         ),
-        _Place("recognised calls in files", lambda plan: _recognised(config, plan)),
-        _Place("uploads of jobs", lambda plan: _uploads(store, plan)),
-        _Place("clips and calls of the corpus", lambda plan: _corpus(config, plan)),
+        Keeper("recognised calls in files", lambda plan: _recognised(config, plan)),
+        Keeper("uploads of jobs", lambda plan: _uploads(store, plan)),
+        Keeper("clips and calls of the corpus", lambda plan: _corpus(config, plan)),
         *_screened(config, store),
         *_rows(store),
     ]
@@ -73,12 +65,12 @@ def keepers(config: RunConfig, store: Store) -> list[Keeper]:
 def derived(config: RunConfig) -> list[Keeper]:
     """What was made of clips, and is made anew where it is missing."""
     return [
-        _Place(DRAFTS, lambda _: _drafts(config.workspace)),
-        _Place("reports", lambda plan: _reports(config.workspace, plan)),
-        _Place("vectors of clips", lambda plan: _vectors(config, plan)),
-        _Place("files of frames of clips", lambda plan: _frames(config, plan)),
-        _Place("folders of units of clips", lambda plan: _units(config, plan)),
-        _Place("checkpoints of unfinished training", lambda plan: _checkpoints(config, plan)),
+        Keeper(DRAFTS, lambda _: _drafts(config.workspace)),
+        Keeper("reports", lambda plan: _reports(config.workspace, plan)),
+        Keeper("vectors of clips", lambda plan: _vectors(config, plan)),
+        Keeper("files of frames of clips", lambda plan: _frames(config, plan)),
+        Keeper("folders of units of clips", lambda plan: _units(config, plan)),
+        Keeper("checkpoints of unfinished training", lambda plan: _checkpoints(config, plan)),
     ]
 
 
@@ -252,7 +244,7 @@ def _screened(config: RunConfig, store: Store) -> list[Keeper]:
 
     desk, recordings = ReportDesk(store, config.screening), Recordings(config.workspace)
 
-    def forget(whose: Whose, plan: Plan) -> int:
+    def forget(plan: Plan, whose: Whose) -> int:
         name = plan.person.named().get(whose.value, "")
         if not name:
             return 0
@@ -260,9 +252,9 @@ def _screened(config: RunConfig, store: Store) -> list[Keeper]:
         return done.calls + done.recordings + done.rows
 
     return [
-        _Place(
+        Keeper(
             f"screened calls, recordings, voiceprints, sets and reports by {whose.value}",
-            lambda plan, whose=whose: forget(whose, plan),  # type: ignore[misc]
+            partial(forget, whose=whose),
         )
         for whose in Whose
     ]
@@ -273,9 +265,9 @@ def _rows(store: Store) -> list[Keeper]:
         if not plan.person.customer:
             return 0
         done = store.forget_customer(plan.person.customer, plan.calls, plan.names)
-        for name in done.__slots__:
+        for name, count in asdict(done).items():
             place = f"rows of {name.replace('_', ' ')}"
-            plan.deleted[place] = plan.deleted.get(place, 0) + getattr(done, name)
+            plan.deleted[place] = plan.deleted.get(place, 0) + count
         return 0
 
-    return [_Place("rows", forget)]
+    return [Keeper("rows", forget)]

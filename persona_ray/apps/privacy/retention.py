@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _DAY_S = 86_400.0
+Apply = Callable[[datetime, bool], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class _Rule:
     what: str
     key: str
     days: float
-    apply: Callable[[datetime, bool], int]
+    apply: Apply
 
 
 def apply_retention(
@@ -82,133 +84,101 @@ def _kept(rule: _Rule, now: datetime, dry_run: bool) -> Kept:
 
 
 def _rules(config: RunConfig, store: Store, actor: str, now: datetime) -> list[_Rule]:
-    own = config.privacy.retention
-    key = "privacy.retention"
-    return [
-        _Rule(
-            "clips and what was made of them",
-            f"{key}.clips_days",
-            own.clips_days,
-            lambda before, dry: _clips(config, before, now, dry),
-        ),
-        _Rule(
-            "recognised calls in files",
-            f"{key}.recognitions_days",
-            own.recognitions_days,
-            lambda before, dry: _results(config, before, dry),
-        ),
-        _Rule(
-            "recognised calls and customers in the store",
-            f"{key}.recognitions_days",
-            own.recognitions_days,
-            store.recognitions.expire,
-        ),
-        _Rule(
-            "annotations",
-            f"{key}.annotations_days",
-            own.annotations_days,
-            store.annotations.expire,
-        ),
-        _Rule(
-            "entries of the audit log",
-            f"{key}.audit_days",
-            own.audit_days,
-            lambda before, dry: store.audit.prune(before, actor, dry),
-        ),
-        *_of_services(config, store),
-        *_of_sets(config, store, now),
-    ]
-
-
-def _of_services(config: RunConfig, store: Store) -> list[_Rule]:
+    """The log is last: one that was tampered with is not pruned, and keeps nothing else here."""
     from persona_ray.serving.screening.recordings import Recordings
 
-    def screened(before: datetime, dry: bool) -> int:
-        if dry:
-            return store.count_older("screened_calls", "ended_at", before)
+    def rows(
+        table: str, column: str, expire: Callable[[datetime], object], end: datetime | None = None
+    ) -> Apply:
+        """Rows whose time is before a term, or which tell their own end."""
+
+        def apply(before: datetime, dry: bool) -> int:
+            count = store.count_older(table, column, end or before)
+            if not dry:
+                expire(end or before)
+            return count
+
+        return apply
+
+    def screened(before: datetime) -> None:
         deleted = store.screened_calls.expire(before)
         recordings = Recordings(config.workspace)
         recordings.delete([*deleted.recordings, *_of_no_call(recordings, store)])
-        return deleted.calls
 
-    def assisted(before: datetime, dry: bool) -> int:
-        if dry:
-            return store.count_older("assist_calls", "ended_at", before)
-        return store.assist_calls.expire(before)
+    def clips(before: datetime, dry: bool) -> int:
+        return _clips(config, before, now, dry)
 
-    def jobs(before: datetime, dry: bool) -> int:
-        # Uploads go once their call is done; those of no job go by the service's own sweep.
-        if dry:
-            return store.count_older("jobs", "ended_at", before)
-        return len(store.jobs.expire(before))
-
-    def live(before: datetime, dry: bool) -> int:
-        # One that goes on settles its sentences: nothing was settled in these for so long.
-        if dry:
-            return store.count_older("live_calls", "changed_at", before)
-        return store.live_calls.expire(before)
-
-    terms = (
-        ("screened calls with recordings", "screening.records.keep_days", screened),
-        ("assisted calls with pushes and feedback", "assist.records.keep_days", assisted),
-        ("jobs with their answers", "serving.limits.job_days", jobs),
-        ("live calls", "serving.live.resume_s", live),
-    )
-    days = (
-        config.screening.records.keep_days,
-        config.assist.records.keep_days,
-        config.serving.limits.job_days,
-        config.serving.live.resume_s / _DAY_S,
-    )
-    return [_Rule(what, key, term, act) for (what, key, act), term in zip(terms, days, strict=True)]
-
-
-def _of_sets(config: RunConfig, store: Store, now: datetime) -> list[_Rule]:
-    """Entries of sets have their own end, which the configuration gave them."""
-    screening = config.screening
-
-    def voices(_: datetime, dry: bool) -> int:
-        if dry:
-            return store.count_older("screening_voices", "expires_at", now)
-        return store.voices.expire(now)
-
-    def numbers(_: datetime, dry: bool) -> int:
-        if dry:
-            return store.count_older("screening_numbers", "expires_at", now)
-        return store.numbers.expire(now)
-
-    def reports(before: datetime, dry: bool) -> int:
-        if dry:
-            return store.count_older("screening_reports", "at", before)
-        return store.reports.expire(before)
+    def results(before: datetime, dry: bool) -> int:
+        return _results(config, before, dry)
 
     def changes(before: datetime, dry: bool) -> int:
         # Of those that are older, what devices are still to be told stays.
         return 0 if dry else store.changes.prune(before)
 
-    key = "screening"
-    sent = screening.distribution.keep_versions_days
-    return [
-        _Rule(
+    def entries(before: datetime, dry: bool) -> int:
+        return store.audit.prune(before, actor, dry)
+
+    own, screening = "privacy.retention", "screening"
+    rules: list[tuple[str, str, Apply]] = [
+        ("clips and what was made of them", f"{own}.clips_days", clips),
+        ("recognised calls in files", f"{own}.recognitions_days", results),
+        (
+            "recognised calls and customers in the store",
+            f"{own}.recognitions_days",
+            store.recognitions.expire,
+        ),
+        ("annotations", f"{own}.annotations_days", store.annotations.expire),
+        (
+            "screened calls with recordings",
+            f"{screening}.records.keep_days",
+            rows("screened_calls", "ended_at", screened),
+        ),
+        (
+            "assisted calls with pushes and feedback",
+            "assist.records.keep_days",
+            rows("assist_calls", "ended_at", store.assist_calls.expire),
+        ),
+        # Uploads go once their call is done; those of no job go by the service's own sweep.
+        (
+            "jobs with their answers",
+            "serving.limits.job_days",
+            rows("jobs", "ended_at", store.jobs.expire),
+        ),
+        # One that goes on settles its sentences: nothing was settled in these for so long.
+        (
+            "live calls",
+            "serving.live.resume_s",
+            rows("live_calls", "changed_at", store.live_calls.expire),
+        ),
+        (
             "voices that calls brought",
-            f"{key}.voice.expires_days",
-            screening.voice.expires_days,
-            voices,
+            f"{screening}.voice.expires_days",
+            rows("screening_voices", "expires_at", store.voices.expire, now),
         ),
-        _Rule(
+        (
             "numbers that reports made",
-            f"{key}.reports.expires_days",
-            screening.reports.expires_days,
-            numbers,
+            f"{screening}.reports.expires_days",
+            rows("screening_numbers", "expires_at", store.numbers.expire, now),
         ),
-        _Rule("reports", f"{key}.reports.keep_days", screening.reports.keep_days, reports),
-        _Rule(
+        (
+            "reports",
+            f"{screening}.reports.keep_days",
+            rows("screening_reports", "at", store.reports.expire),
+        ),
+        (
             "what devices are still to be told of (counted as it goes)",
-            f"{key}.distribution.keep_versions_days",
-            sent,
+            f"{screening}.distribution.keep_versions_days",
             changes,
         ),
+        ("entries of the audit log", f"{own}.audit_days", entries),
     ]
+    return [_Rule(what, key, _days(config, key), apply) for what, key, apply in rules]
+
+
+def _days(config: RunConfig, key: str) -> float:
+    """The term at a key of the configuration."""
+    term = float(attrgetter(key)(config))
+    return term / _DAY_S if key.endswith("_s") else term
 
 
 def _of_no_call(recordings: Recordings, store: Store) -> Iterator[str]:

@@ -120,7 +120,7 @@ def test_killed_after_any_place_the_same_command_ends_it(
             raise KilledError
 
         whole = made(*arguments)
-        return [*whole[:at], keepers._Place("killed", kill), *whole[at:]]
+        return [*whole[:at], keepers.Keeper("killed", kill), *whole[at:]]
 
     with monkeypatch.context() as patch:
         patch.setattr(forgetting, "keepers", killed)
