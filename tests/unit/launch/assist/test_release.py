@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +88,16 @@ def logged(customers: int = 120, each: int = 4) -> list[JudgedPush]:
 PUSHES = logged()
 
 
-def judged(
-    new: str,
-    champion: str = "fair",
-    pushes: list[JudgedPush] = PUSHES,
-    heard: frozenset[str] = frozenset(),
+def judged_by(
+    pushes: list[JudgedPush], new: str, champion: str = "fair", heard: frozenset[str] = frozenset()
 ) -> ReleaseReport:
     former = Champion(Likes(champion), None, heard)
     return judge(pushes, former, Likes(new), LIBRARY, {"pairs": 3}, CONFIG)
+
+
+@cache
+def judged(new: str, champion: str = "fair") -> ReleaseReport:
+    return judged_by(PUSHES, new, champion)
 
 
 def test_a_better_one_is_released_with_what_it_would_have_earned() -> None:
@@ -118,7 +121,7 @@ def test_those_that_learn_do_not_judge() -> None:
     assert report.pushes == sum(push.person in held_out for push in PUSHES)
     one = next(iter(held_out))
     # Whom the champion has heard judges nobody.
-    assert judged("good", heard=frozenset([one])).customers == len(held_out) - 1
+    assert judged_by(PUSHES, "good", heard=frozenset([one])).customers == len(held_out) - 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_one_that_is_worse_does_harm_or_was_never_tried_is_refused(
 
 
 def test_too_few_pushes_tell_nothing() -> None:
-    report = judged("good", pushes=logged(customers=20, each=2))
+    report = judged_by(logged(customers=20, each=2), "good")
     assert report.decision == "too_few"
     assert report.accepted is None
     assert "(retraining.least_samples)" in report.why
