@@ -7,6 +7,7 @@ held to once more, for an installation whose services are down, or that has none
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,8 +73,10 @@ def apply_retention(
             return [_kept(rule, now, True) for rule in _rules(config, store, actor, now)]
         with mirrored(config, progress):
             found = [_kept(rule, now, False) for rule in _rules(config, store, actor, now)]
-        things = {one.key: one.over for one in found if one.over}
-        if things:
+        things = Counter[str]()
+        for one in found:
+            things[one.key] += one.over
+        if things := +things:
             store.audit.note(actor, "retention", details=things)
         return found
 
