@@ -9,7 +9,6 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,18 +108,15 @@ def jobs(services: Services) -> APIRouter:
         job = None
         try:
             calls, fingerprint = await _calls(request, limits, folder, vault)
-            waiting = await asyncio.to_thread(store.waiting)
-            if waiting + len(calls) > _WAITING_BATCHES * limits.max_jobs:
-                raise ServiceBusyError(f"{waiting} calls wait already")
-            job = await asyncio.to_thread(
-                store.create,
-                job_id,
-                caller.key_id,
-                calls,
-                datetime.now(UTC),
-                fingerprint,
-                idempotency_key,
-            )
+
+            def create() -> Job:
+                waiting, owner = store.waiting(), caller.key_id
+                if waiting + len(calls) > _WAITING_BATCHES * limits.max_jobs:
+                    raise ServiceBusyError(f"{waiting} calls wait already")
+                now = services.store.now()
+                return store.create(job_id, owner, calls, now, fingerprint, idempotency_key)
+
+            job = await asyncio.to_thread(create)
         finally:
             if job is None or job.job_id != job_id:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -138,17 +134,7 @@ def jobs(services: Services) -> APIRouter:
         return _answer(job)
 
     async def own(job_id: str, caller: Caller = admitted) -> Job:
-        """The job, if it is the caller's; others are not even known to be there."""
-        job = await asyncio.to_thread(store.get, job_id)
-        if job is None or (job.owner != caller.key_id and not caller.allows("admin")):
-            raise RequestError(
-                "job.unknown",
-                "there is no such job, or it is over for long",
-                status=404,
-                field="job_id",
-                fix="ask with the key that began it",
-            )
-        return job
+        return _own(await asyncio.to_thread(store.get, job_id), caller)
 
     owned = Depends(own)
 
@@ -175,16 +161,32 @@ def jobs(services: Services) -> APIRouter:
         ] = False,
     ) -> JobAnswer:
         """Calls that are done keep their answers; the others are not recognised any more."""
-        await asyncio.to_thread(store.cancel, job.job_id, datetime.now(UTC))
-        ended = await asyncio.to_thread(store.get, job.job_id)
-        await asyncio.to_thread(
-            shutil.rmtree, uploads_dir(services.config) / job.job_id, ignore_errors=True
-        )
-        if forget:
-            await asyncio.to_thread(store.delete, job.job_id)
+
+        def work() -> Job | None:
+            store.cancel(job.job_id, services.store.now())
+            found = store.get(job.job_id)
+            shutil.rmtree(uploads_dir(services.config) / job.job_id, ignore_errors=True)
+            if forget:
+                store.delete(job.job_id)
+            return found
+
+        ended = await asyncio.to_thread(work)
         return _answer(ended or job)
 
     return router
+
+
+def _own(job: Job | None, caller: Caller) -> Job:
+    """The job, if it is the caller's; others are not even known to be there."""
+    if job is None or (job.owner != caller.key_id and not caller.allows("admin")):
+        raise RequestError(
+            "job.unknown",
+            "there is no such job, or it is over for long",
+            status=404,
+            field="job_id",
+            fix="ask with the key that began it",
+        )
+    return job
 
 
 async def _calls(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,23 @@ def test_a_batch_is_recognised_call_by_call(
     assert silent["answer"]["together"]["reason"] == "silence"
     assert absent["error"]["code"] == "audio.unreadable"
     assert absent["error"]["trace_id"] == f"{job_id}-3"
+
+
+def test_a_job_has_the_times_of_the_database(
+    app: FastAPI,
+    store: Store,
+    desk: dict[str, str],
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By which it is worked off and deleted, whatever this machine's clock says."""
+    now = store.now() - timedelta(hours=2)
+    monkeypatch.setattr(Store, "now", lambda _: now)
+    client = TestClient(app, headers=desk)
+    begun = client.post("/v1/jobs", json=calls(recordings, "0")).json()
+    ended = client.delete(f"/v1/jobs/{begun['id']}").json()
+    for told in (begun["created_at"], ended["ended_at"]):
+        assert datetime.fromisoformat(told) == now
 
 
 def test_uploads_are_kept_until_they_are_done(
