@@ -33,7 +33,6 @@ from persona_ray.vault.statements import Signed, Successor
 
 if TYPE_CHECKING:
     from persona_ray.serving.application import Common
-    from persona_ray.store.screening.rollback import RolledBack
 
 _WORTH_PACKING = 1024
 _GZIP = b"\x1f\x8b"
@@ -229,16 +228,12 @@ def screening_sets(services: Common) -> APIRouter:
         kind: Kind, asked: RollbackRequest, caller: Caller = operates
     ) -> RollbackAnswer:
         """Of what is shared, as new changes: the version grows, and devices follow."""
-        actor, now = operator_of(caller), datetime.now(UTC)
-        store = services.store.screening_rollback
-
-        def work() -> RolledBack:
-            if kind is Kind.NUMBERS:
-                return store.numbers(asked.version, actor, asked.reason, now)
-            return store.voices(asked.version, actor, asked.reason, now)
-
+        store, now = services.store.screening_rollback, datetime.now(UTC)
+        back = store.numbers if kind is Kind.NUMBERS else store.voices
         try:
-            done = await asyncio.to_thread(work)
+            done = await asyncio.to_thread(
+                back, asked.version, operator_of(caller), asked.reason, now
+            )
         except ValueError as error:
             raise RequestError(
                 "sets.version",
