@@ -92,12 +92,13 @@ class LastSeen:
 
     def see(self, digest: str, number: int | None) -> None:
         """A value of the bundle `digest`; None: it has no reference, and pushes out older ones."""
-        self._count(None if number is None else (digest, number))
-        if self._window is not None and len(self._seen) > self._window:
-            old = self._seen.popleft()
-            if old is not None:
-                self._counts[old] -= 1
-                self._models[old[0]] -= 1
+        new = None if number is None else (digest, number)
+        self._count(new, 1)
+        if self._window is None:
+            return
+        self._seen.append(new)
+        if len(self._seen) > self._window:
+            self._count(self._seen.popleft(), -1)
 
     @property
     def digest(self) -> str:
@@ -110,12 +111,10 @@ class LastSeen:
         counts = {number: self._counts[digest, number] for number in range(len(shares))}
         return stability_index(shares, counts) if sum(counts.values()) >= LEAST else math.nan
 
-    def _count(self, new: tuple[str, int] | None) -> None:
-        if self._window is not None:
-            self._seen.append(new)
-        if new is not None:
-            self._counts[new] += 1
-            self._models[new[0]] += 1
+    def _count(self, one: tuple[str, int] | None, step: int) -> None:
+        if one is not None:
+            self._counts[one] += step
+            self._models[one[0]] += step
 
 
 Find = Callable[[str], Mapping[Instrument, Reference]]

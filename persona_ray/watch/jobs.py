@@ -21,7 +21,8 @@ class JobWatch:
         self._stage = stage
         self._progress = progress
         self._sinks = sinks
-        self._began = time.time()
+        # Clocks are set while jobs run.
+        self._began = time.monotonic()
 
     @contextmanager
     def stage(self, name: str, total: float | None) -> Iterator[Stage]:
@@ -45,7 +46,7 @@ class JobWatch:
     def succeeded(self) -> None:
         self.stopped()
         self._mine(catalogue.JOB_SUCCESS, time.time())
-        self._mine(catalogue.JOB_DURATION, time.time() - self._began)
+        self._mine(catalogue.JOB_DURATION, time.monotonic() - self._began)
 
     def failed(self) -> None:
         self.stopped()
