@@ -12,25 +12,43 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 RAY = str(Path(sys.executable).with_name("ray"))
 START_S = 180
+# What nodes say on their way up.
+SAID = "started.log"
+# Of the Redis at RAY_REDIS_ADDRESS; Ray takes the password on its command line alone.
+_REDIS = "REDIS_PASSWORD"
 
 
 @dataclass(frozen=True)
 class Nodes:
     """A cluster: its head and what joined it. `environment` is what its processes run with,
-    `folder` where they write."""
+    `folder` where they write, `start` how its head is started."""
 
     address: str
     dashboard: str
     environment: Mapping[str, str]
     folder: Path
     stack: ExitStack
+    start: list[str]
+    heads: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Start the head; once more, after `kill_head`."""
+        head = self.stack.enter_context(_running(self.start, self.environment, self.folder))
+        self._wait(head)
+        self.heads.append(head)
+
+    def kill_head(self) -> None:
+        """With what a machine that comes back would not find of it, either."""
+        kill(self.heads[-1].pid)
+        self.heads[-1].wait()
+        (self.folder / "ray_current_cluster").unlink()
 
     def add(self, cpus: int, ip: str = "", **environment: str) -> subprocess.Popen[bytes]:
         """One more node; the process holds all of it. `ip`: its own address, on a machine with
@@ -40,9 +58,18 @@ class Nodes:
             folder = tempfile.mkdtemp(prefix="ray", dir=self.folder)
             command += [f"--node-ip-address={ip}", f"--temp-dir={folder}"]
         env = {**self.environment, **environment}
-        node = self.stack.enter_context(_running(command, env))
-        wait_for(lambda: b"raylet" in names(node), START_S, "the node did not start")
+        node = self.stack.enter_context(_running(command, env, self.folder))
+        self._wait(node)
         return node
+
+    def _wait(self, node: subprocess.Popen[bytes]) -> None:
+        said = self.folder / SAID
+        wait_for(
+            lambda: node.poll() is not None or b"raylet" in names(node),
+            START_S,
+            lambda: f"the node did not start: {said.read_text()[-2000:]}",
+        )
+        assert node.poll() is None, f"the node ended: {said.read_text()[-2000:]}"
 
 
 @contextmanager
@@ -64,6 +91,7 @@ def cluster(
         "start",
         "--head",
         *([f"--node-ip-address={ip}"] if ip else []),
+        *([f"--redis-password={environment[_REDIS]}"] if _REDIS in environment else []),
         f"--port={port}",
         f"--num-cpus={cpus}",
         f"--temp-dir={folder}",
@@ -76,18 +104,20 @@ def cluster(
     ]
     try:
         with ExitStack() as stack:
-            head = stack.enter_context(_running(command, env))
-            wait_for(lambda: b"raylet" in names(head), START_S, "the head did not start")
-            yield Nodes(f"{host}:{port}", f"http://{host}:{dashboard_port}", env, folder, stack)
+            at = f"http://{host}:{dashboard_port}"
+            nodes = Nodes(f"{host}:{port}", at, env, folder, stack, command)
+            nodes.begin()
+            yield nodes
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _running(command: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [RAY, *command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def _running(
+    command: list[str], env: Mapping[str, str], folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / SAID).open("ab") as log:
+        process = subprocess.Popen([RAY, *command], env=env, stdout=log, stderr=log)
     try:
         yield process
     finally:
