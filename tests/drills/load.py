@@ -173,7 +173,11 @@ class Load:
             for at in itertools.count(number):
                 if self._over.is_set():
                     return
-                self._ask(session, at % len(some))
+                try:
+                    self._ask(session, at % len(some))
+                except Exception as error:
+                    # Else nobody would hear of it: a client less, and a drill that passes.
+                    self.lost.append(f"request {at % len(some)}: {error!r}")
 
     def _ask(self, session: requests.Session, number: int) -> None:
         until = time.monotonic() + PATIENCE_S

@@ -33,6 +33,8 @@ class Run:
             [sys.executable, "-m", self._module, *map(str, arguments)],
             env={**self._nodes.environment, "PYTHONPATH": str(Path.cwd())},
         )
+        # Of a drill that failed: it ends with the cluster.
+        self._nodes.stack.callback(self._driver.kill)
         return self._driver
 
     def reach(self, number: int) -> float:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,16 +85,16 @@ def test_the_database_under_a_service(server: Postgres, tmp_path: Path) -> None:
                         answers.append((took, answer.status_code, answer.json()))
                         time.sleep(0.1)
 
-            clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                clients = [pool.submit(ask) for _ in range(CLIENTS)]
+                for away_s in (RESTART_S, OUTAGE_S):
+                    time.sleep(3)
+                    server.stop()
+                    time.sleep(away_s)
+                    server.start()
             for client in clients:
-                client.start()
-            for away_s in (RESTART_S, OUTAGE_S):
-                time.sleep(3)
-                server.stop()
-                time.sleep(away_s)
-                server.start()
-            for client in clients:
-                client.join()
+                # Raises what the client met that is no answer.
+                client.result()
             taken = [answer["id"] for _, status, answer in answers if status == 202]
             told = [answer["error"] for _, status, answer in answers if status != 202]
             print(Counter(status for _, status, _ in answers), max(took for took, _, _ in answers))

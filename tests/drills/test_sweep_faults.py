@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,25 @@ from tests.drills.slow_sweep import RATES
 pytestmark = pytest.mark.drill
 
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays() -> Iterator[None]:
+    """A sweep whose drill failed ends with it; its Ray ends with it."""
+    yield
+    while _STARTED:
+        driver = _STARTED.pop()
+        driver.kill()
+        driver.wait()
+
+
 def start(workspace: Path, kind: str) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.drills.slow_sweep", str(workspace), kind], env=environment
-    )
+    command = [sys.executable, "-m", "tests.drills.slow_sweep", str(workspace), kind]
+    _STARTED.append(subprocess.Popen(command, env=environment))
+    return _STARTED[-1]
 
 
 def finish(driver: subprocess.Popen[bytes], workspace: Path) -> dict[str, Any]:
