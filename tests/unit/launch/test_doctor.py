@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import time
@@ -107,9 +108,7 @@ def test_little_room_in_one_place_hides_none_in_another(
 ) -> None:
     free = {tmp_path: 10e9, Path("/dev/shm"): 0.5e9, Path("/tmp"): 100e9}
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    monkeypatch.setattr(
-        machine.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder])
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder]))
     found = look("disk", tmp_path)
     assert found.outcome is Outcome.FAILED
     assert "/dev/shm: 0.5 GB free" in found.said
