@@ -61,25 +61,14 @@ def recognize(
     recordings, calls, texts = audio or [], call or [], text or []
     if not recordings and not calls and not texts:
         raise ConfigError("nothing to recognise: name recordings, --call CALL_ID or --text")
-    if texts and recordings and not clip:
-        raise ConfigError("--text beside recordings needs --clip: each text is of one sentence")
-    if texts and recordings and len(texts) != len(recordings):
-        raise ConfigError(
-            f"{len(texts)} --text for {len(recordings)} recordings: give one each, or none"
-        )
+    _check_texts(recordings, texts, clip)
     run = read(config, overrides)
     folder = resolve_bundle(run, bundle) if bundle else run.bundle_dir
     recognizer = PersonalityRecognizer.load(folder, run)
-    if texts and not recordings and recognizer.model.speech is not None:
-        raise ConfigError(
-            "--text alone needs a bundle that only reads: this one hears too; name a recording "
-            "with --clip, or train one with model.modality=text"
-        )
     rows: list[tuple[str, CallRecognition | ClipRecognition]] = []
     if clip or (texts and not recordings):
-        names = recordings or texts
         answers = recognizer.clips(_clips(recognizer, recordings, texts, channel))
-        rows += list(zip(names, answers, strict=True))
+        rows += zip(recordings or texts, answers, strict=True)
     else:
         rows += [
             (name, recognizer.recording(name, _channel(recognizer, name, channel)))
@@ -95,6 +84,18 @@ def recognize(
         print_recognitions(rows, whole, recognizer.labels)
 
 
+def _check_texts(recordings: list[str], texts: list[str], clip: bool) -> None:
+    """Raises ConfigError where nobody can tell which text is of which recording."""
+    if not texts or not recordings:
+        return
+    if not clip:
+        raise ConfigError("--text beside recordings needs --clip: each text is of one sentence")
+    if len(texts) != len(recordings):
+        raise ConfigError(
+            f"{len(texts)} --text for {len(recordings)} recordings: give one each, or none"
+        )
+
+
 def _clips(
     recognizer: PersonalityRecognizer,
     recordings: list[str],
@@ -105,6 +106,11 @@ def _clips(
     from persona_ray.inference.clips import ClipInput
 
     if not recordings:
+        if texts and recognizer.model.speech is not None:
+            raise ConfigError(
+                "--text alone needs a bundle that only reads: this one hears too; name a recording "
+                "with --clip, or train one with model.modality=text"
+            )
         return [ClipInput(None, recognizer.config.audio.sample_rate_hz, text) for text in texts]
     clips = []
     for number, name in enumerate(recordings):
