@@ -44,7 +44,7 @@ class Collector:
             assert time.monotonic() < until, f"{len(found)} of {name}, among {there}"
             time.sleep(0.02)
 
-    def trace(self, trace_id: str, *names: str, within_s: float = 10.0) -> dict[str, Span]:
+    def trace(self, trace_id: str, *names: str, within_s: float = 30.0) -> dict[str, Span]:
         """The spans of a trace by name, once these have come."""
         until = time.monotonic() + within_s
         while True:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import ray
+import requests
 from ray import serve
 
 from persona_ray.apps.bundles import choose_bundle
@@ -76,6 +77,14 @@ def deploy(config: RunConfig, name: str, bundle: Path) -> DeployedService:
     handles = {one: serve.get_deployment_handle(one, name) for one in NODES if one in there}
     asr = handles.get("whole") or serve.get_deployment_handle("asr", name)
     return DeployedService(Handles(asr, **handles))
+
+
+def routed(address: str, name: str) -> None:
+    """Serve tells its proxy of an application a moment after it runs: until then."""
+    until = time.monotonic() + 30
+    while requests.get(f"{address}/{name}/health", timeout=60).status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def replicas(app: str, deployment: str) -> list[str]:
