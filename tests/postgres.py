@@ -89,10 +89,15 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
-    """URL of an empty schema of its own. A database for each test would be 300 files each."""
+    """URL of an empty schema of its own."""
+    return new_schema(postgres_server)
+
+
+def new_schema(server: str) -> str:
+    """URL of an empty schema. A database for each test would be 300 files each."""
     import psycopg
 
-    name, database = f"test_{uuid.uuid4().hex[:12]}", postgres_server.format(database="postgres")
+    name, database = f"test_{uuid.uuid4().hex[:12]}", server.format(database="postgres")
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(f"CREATE SCHEMA {name}")
     return f"{database}?options=-csearch_path%3D{name}"

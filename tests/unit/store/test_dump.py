@@ -23,7 +23,6 @@ def filled(store_url: str) -> Iterator[Database]:
     """With rows in every table."""
     database = Database(expand_url(store_url))
     with database.exclusive() as connection:
-        Schema().upgrade(connection)
         fill(connection)
     yield database
     database.close()
@@ -141,8 +140,9 @@ def test_what_others_keep_in_the_database_is_let_be(filled: Database, tmp_path: 
     assert "theirs" not in dump.tables
     restore(filled, tmp_path / "dump", dump, replace=True)
     assert dumped(filled, tmp_path / "after")[1] == files
-    with filled.snapshot() as connection:
+    with filled.exclusive() as connection:
         assert connection.exec_driver_sql("SELECT word FROM theirs").scalar_one() == "word"
+        connection.exec_driver_sql("DROP TABLE theirs")
 
 
 def test_a_dump_of_a_newer_release_is_refused(filled: Database, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ REVISIONS = Schema().revisions
 
 
 @pytest.fixture
-def database(store_url: str) -> Iterator[Database]:
-    opened = Database(expand_url(store_url))
+def database(empty_url: str) -> Iterator[Database]:
+    opened = Database(expand_url(empty_url))
     yield opened
     opened.close()
 

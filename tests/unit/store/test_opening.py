@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +14,12 @@ from persona_ray.errors import ConfigError, StoreError
 from persona_ray.store import Annotation, expand_url, open_store, printable_url
 from persona_ray.store.tables import Base
 from tests.postgres import PASSWORD
+from tests.unit.store.forked import at_once
 
 
-def test_migrations_lead_to_exactly_the_tables_of_the_code(store_url: str) -> None:
-    open_store(store_url).close()
-    engine = create_engine(expand_url(store_url))
+def test_migrations_lead_to_exactly_the_tables_of_the_code(empty_url: str) -> None:
+    open_store(empty_url).close()
+    engine = create_engine(expand_url(empty_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
@@ -28,32 +27,26 @@ def test_migrations_lead_to_exactly_the_tables_of_the_code(store_url: str) -> No
     engine.dispose()
 
 
-def test_reopening_keeps_data_and_revision(store_url: str) -> None:
-    with open_store(store_url) as store:
+def test_reopening_keeps_data_and_revision(empty_url: str) -> None:
+    with open_store(empty_url) as store:
         store.annotations.save([Annotation(annotator="wang", label="red", clip_id="c1")])
-    with open_store(store_url) as store:
+    with open_store(empty_url) as store:
         assert [item.label for item in store.annotations.all()] == ["red"]
 
 
-def test_a_database_of_a_newer_release_is_refused(store_url: str) -> None:
-    open_store(store_url).close()
-    engine = create_engine(expand_url(store_url))
+def test_a_database_of_a_newer_release_is_refused(empty_url: str) -> None:
+    open_store(empty_url).close()
+    engine = create_engine(expand_url(empty_url))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
     with pytest.raises(StoreError, match="'9999', made by a newer release"):
-        open_store(store_url)
+        open_store(empty_url)
 
 
-def test_many_processes_open_a_new_store_at_once(store_url: str) -> None:
-    code = "import sys; from persona_ray.store import open_store; open_store(sys.argv[1]).close()"
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, store_url], stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for process in started:
-        _, stderr = process.communicate(timeout=120)
-        assert process.returncode == 0, stderr.decode()
+def test_many_processes_open_a_new_store_at_once(empty_url: str) -> None:
+    at_once("open_store(url).close()", empty_url, 4)
+    open_store(empty_url).close()
 
 
 def test_sqlite_runs_with_wal_foreign_keys_and_patience(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from persona_ray.store import Annotation, Assignment, SaveCounts, Store, expand_url, open_store
 from persona_ray.types import Split
+from tests.unit.store.forked import at_once
 
 WHEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=8)))
 
@@ -80,9 +79,7 @@ def test_nothing_is_saved_when_one_fails(store: Store) -> None:
 
 def test_concurrent_processes_import_the_same_and_other_annotations(store_url: str) -> None:
     code = """
-import sys
-from persona_ray.store import Annotation, open_store
-url, who = sys.argv[1:]
+who = f"p{number}"
 with open_store(url) as store:
     for start in range(0, 200, 50):
         store.annotations.save(
@@ -90,15 +87,7 @@ with open_store(url) as store:
             for n in range(start, start + 50) for name in ("shared", who)
         )
 """
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, store_url, f"p{number}"], stderr=subprocess.PIPE
-        )
-        for number in range(3)
-    ]
-    for process in started:
-        _, stderr = process.communicate(timeout=120)
-        assert process.returncode == 0, stderr.decode()
+    at_once(code, store_url, 3)
     with open_store(store_url) as store:
         found = list(store.annotations.all())
     assert len({(item.target, item.annotator) for item in found}) == len(found) == 200 * 4
