@@ -45,7 +45,7 @@ class AuditConfig(Section):
 class RetentionConfig(Section):
     """How long what has no term of its own is kept. Recordings and transcripts of screened calls
     have one (screening.records.keep_days), and so have assisted calls with pushes and feedback
-    (assist.keep_days), answers of jobs (serving.limits.job_days), numbers and voices."""
+    (assist.records.keep_days), answers of jobs (serving.limits.job_days), numbers and voices."""
 
     clips_days: float = Field(
         0.0,

@@ -15,16 +15,22 @@ def kept(path: Path, make: Callable[[], str]) -> str:
     """The text of the file, made of `make` where there is none. Raises ConfigError as `read`."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        _write(draft, make())
-        try:
-            # Unlike a rename, this never takes the place of what another process has made.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        put_new(path, make())
     return read(path)
+
+
+def put_new(path: Path, text: str) -> bool:
+    """Make the file, unless another process has made it; whether this one did. Raises OSError."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        _write(draft, text)
+        # Unlike a rename, this never takes the place of what is there.
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def replace(path: Path, text: str) -> None:

@@ -18,7 +18,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from pydantic import ValidationError
 
 from persona_ray.errors import ConfigError, DistributionError
 from persona_ray.files import write_whole
+from persona_ray.vault.private_file import put_new
 from persona_ray.vault.statements import (
     Signed,
     Successor,
@@ -241,19 +241,8 @@ def _make(folder: Path, number: int, before: Ed25519PrivateKey | None, domain: b
         signature=base64_text(signer.sign(to_be_signed(plain(told), domain))),
     )
     content = {"private": base64_text(private.private_bytes_raw()), "signed": signed.model_dump()}
-    draft = folder / f".{os.getpid()}-{threading.get_ident()}-{told.key_id}"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        # Unlike a rename, this never takes the place of a key that is there.
-        os.link(draft, _path(folder, number))
-    except FileExistsError:
-        if before is not None:
-            raise ConfigError(f"{folder}: key {number} was made by another process") from None
-    finally:
-        draft.unlink()
+    if not put_new(_path(folder, number), json.dumps(content)) and before is not None:
+        raise ConfigError(f"{folder}: key {number} was made by another process")
 
 
 def _wipe(folder: Path, number: int) -> None:

@@ -64,6 +64,12 @@ def test_writers_at_the_same_time_make_one_chain(audited: Store) -> None:
     assert audited.audit.seal.head().number == 20
 
 
+def _note_ten(audited: Store) -> None:
+    with audited.write() as session:
+        for _ in range(10):
+            audited.audit.append(session, "user:root", "test")
+
+
 @pytest.mark.parametrize(
     ("damage", "entry"),
     [
@@ -78,15 +84,13 @@ def test_writers_at_the_same_time_make_one_chain(audited: Store) -> None:
     ],
 )
 def test_who_writes_to_the_database_is_found_out(audited: Store, damage: str, entry: int) -> None:
-    for _ in range(10):
-        audited.audit.note("user:root", "test")
+    _note_ten(audited)
     with audited.write() as session:
         session.execute(text(damage))
     with pytest.raises(AuditError, match=f"entry {entry} "):
         audited.audit.verify()
     # The log goes on, and hides nothing.
-    for _ in range(10):
-        audited.audit.note("user:root", "test")
+    _note_ten(audited)
     with pytest.raises(AuditError, match="audit log: entry"):
         audited.audit.verify()
 
