@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,9 @@ from persona_ray.cli.options import CaFile, ClientCert, customer_channel
 from persona_ray.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
+    from persona_ray.serving.live.client import LiveClient
     from persona_ray.serving.live.protocol import AnyEvent
 
 _KEY = "name one by --key or PERSONA_RAY_KEY; `persona-ray keys create NAME --scope live` makes it"
@@ -65,20 +67,7 @@ def stream(
         on_break=notice.broken,
         trust=trusting(ca_file, client_cert),
     )
-    payloads = paced(samples, rate_hz, speed)
-
-    def follow(show: Callable[[AnyEvent], None]) -> None:
-        def on_event(event: AnyEvent) -> None:
-            notice.told = False
-            show(event)
-
-        try:
-            asyncio.run(client.stream(payloads, on_event))
-        except RequestError as error:
-            if error.status not in _NO_KEY:
-                raise
-            raise RequestError(error.code, f"{error}: {_KEY}", status=error.status) from None
-
+    follow = partial(_follow, client, paced(samples, rate_hz, speed), notice)
     if as_json:
         follow(lambda event: typer.echo(json.dumps(event.model_dump(), ensure_ascii=False)))
         return
@@ -89,6 +78,26 @@ def stream(
 
     with Live(transient=True, refresh_per_second=8) as screen:
         follow(LiveView(screen).show)
+
+
+def _follow(
+    client: LiveClient,
+    payloads: AsyncIterator[bytes],
+    notice: _Notice,
+    show: Callable[[AnyEvent], None],
+) -> None:
+    """To the call's end. Raises RequestError, which says where a key comes from."""
+
+    def on_event(event: AnyEvent) -> None:
+        notice.told = False
+        show(event)
+
+    try:
+        asyncio.run(client.stream(payloads, on_event))
+    except RequestError as error:
+        if error.status not in _NO_KEY:
+            raise
+        raise RequestError(error.code, f"{error}: {_KEY}", status=error.status) from None
 
 
 class _Notice:
