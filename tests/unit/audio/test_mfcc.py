@@ -94,7 +94,7 @@ def test_bands_end_where_the_line_ends() -> None:
     assert np.abs(narrow[0] - narrow[1]).mean() < 0.05 * np.abs(full[0] - full[1]).mean()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(seconds=st.floats(0.01, 3.0), longest_s=st.floats(0.5, 2.0))
 def test_what_is_heard_is_cut_and_resampled(seconds: float, longest_s: float) -> None:
     samples = np.zeros(int(seconds * 8_000), dtype=np.float32)
