@@ -7,7 +7,7 @@ import itertools
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,45 +85,30 @@ class Scale:
     start_s: float = 15.0
 
 
-@dataclass(frozen=True)
-class Batches:
-    """A replica takes what waits, up to `items`, `wait_s` after the first of them came."""
-
-    items: int = 1
-    wait_s: float = 0.0
-
-
 @dataclass
 class Task:
     """`demand_s` seconds of a core; `done` says whether it was answered."""
 
     demand_s: float
     done: simpy.Event
-    came: float
     attempts: int = 1
 
 
 @dataclass
 class Replica:
-    """`queue` is what it took and has not begun; it works on a batch at a time."""
+    """`queue` is what it took; it works on the first of them."""
 
     processors: Processors
     queue: deque[Task] = field(default_factory=deque)
-    at_work: list[Task] = field(default_factory=list)
     alive: bool = True
     wakes: simpy.Event | None = None
-
-    @property
-    def ongoing(self) -> int:
-        return len(self.queue) + len(self.at_work)
 
 
 class Pool:
     """Replicas of one deployment and the queue before them.
 
-    A replica holds at most `ongoing` tasks; `queued` more may wait, and others are refused. With
-    `failures_per_s` a replica dies now and then: its tasks are asked once more elsewhere, and
-    another takes its place after `scale.start_s`.
+    A replica holds at most `ongoing` tasks, one after the other; `queued` more may wait, and others
+    are refused.
     """
 
     def __init__(
@@ -131,21 +116,17 @@ class Pool:
         env: simpy.Environment,
         place: Callable[[], Processors],
         scale: Scale,
-        batches: Batches,
         ongoing: int,
         queued: int,
-        failures_per_s: float = 0.0,
         seed: int = 0,
     ) -> None:
         self._env = env
         self._place = place
         self._scale = scale
-        self._batches = batches
         self._ongoing = ongoing
         self._queued = queued
         self._waiting: deque[Task] = deque()
         self._random = random.Random(seed)
-        self._failures_per_s = failures_per_s
         self.replicas: list[Replica] = []
         self.sizes: list[tuple[float, int]] = []
         self.refused = self.lost = 0
@@ -157,21 +138,21 @@ class Pool:
 
     def ask(self, demand_s: float) -> simpy.Event:
         """Happens with True when it was answered, False when it was refused or lost."""
-        task = Task(demand_s, self._env.event(), self._env.now)
+        task = Task(demand_s, self._env.event())
         self._take(task)
         return task.done
 
     @property
     def asked(self) -> int:
         """Tasks under way and waiting."""
-        return len(self._waiting) + sum(replica.ongoing for replica in self.replicas)
+        return len(self._waiting) + sum(len(replica.queue) for replica in self.replicas)
 
     def _take(self, task: Task) -> None:
-        free = [one for one in self.replicas if one.alive and one.ongoing < self._ongoing]
+        free = [one for one in self.replicas if len(one.queue) < self._ongoing]
         if free:
             # Two are looked at, the less busy one is taken: power of two choices.
             some = self._random.sample(free, min(2, len(free)))
-            self._give(min(some, key=lambda one: one.ongoing), task)
+            self._give(min(some, key=lambda one: len(one.queue)), task)
         elif len(self._waiting) < self._queued:
             self._waiting.append(task)
         else:
@@ -188,9 +169,10 @@ class Pool:
         self.replicas.append(replica)
         self.sizes.append((self._env.now, len(self.replicas)))
         self._env.process(self._serve(replica))
-        if self._failures_per_s:
-            self._env.process(self._fail(replica))
-        while self._waiting and replica.ongoing < self._ongoing:
+        self._fill(replica)
+
+    def _fill(self, replica: Replica) -> None:
+        while self._waiting and len(replica.queue) < self._ongoing:
             self._give(replica, self._waiting.popleft())
 
     def _serve(self, replica: Replica) -> Course:
@@ -199,29 +181,18 @@ class Pool:
                 replica.wakes = self._env.event()
                 yield replica.wakes
                 continue
-            first = replica.queue[0].came
-            wait = first + self._batches.wait_s - self._env.now
-            if len(replica.queue) < self._batches.items and wait > 0:
-                yield self._env.timeout(wait)
-            batch = [
-                replica.queue.popleft() for _ in range(min(self._batches.items, len(replica.queue)))
-            ]
-            replica.at_work = batch
-            yield replica.processors.work(sum(task.demand_s for task in batch))
+            task = replica.queue[0]
+            yield replica.processors.work(task.demand_s)
             if not replica.alive:
                 return
-            replica.at_work = []
-            for task in batch:
-                task.done.succeed(True)
-            while self._waiting and replica.ongoing < self._ongoing:
-                self._give(replica, self._waiting.popleft())
+            replica.queue.popleft()
+            task.done.succeed(True)
+            self._fill(replica)
 
-    def _fail(self, replica: Replica) -> Course:
-        yield self._env.timeout(self._random.expovariate(self._failures_per_s))
-        if not replica.alive:
-            return
+    def kill(self, replica: Replica) -> None:
+        """Its tasks are asked once more elsewhere; another starts in its place."""
         self._end(replica)
-        for task in (*replica.at_work, *replica.queue):
+        for task in replica.queue:
             if task.attempts > 1:
                 self.lost += 1
                 task.done.succeed(False)
@@ -266,11 +237,6 @@ class Pool:
                 since_down = None
 
     def _shrink(self, count: int) -> None:
-        """Idle ones go at once; one that is at work is let finish."""
-        for replica in sorted(self.replicas, key=lambda one: one.ongoing)[:count]:
-            if replica.ongoing == 0:
-                self._end(replica)
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
+        """Those that are idle; the others are looked at again after `down_s`."""
+        for replica in [one for one in self.replicas if not one.queue][:count]:
+            self._end(replica)

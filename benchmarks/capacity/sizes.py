@@ -1,7 +1,7 @@
 """Replicas, nodes and money for many calls at once: `python -m benchmarks.capacity sizes`.
 
 What is multiplied was measured on two cores (costs.yaml). A share of every core stays free, so that
-sentences do not wait: the more recognisers share a queue, the less (`headroom`).
+sentences do not wait: the more recognisers share a queue, the less (recognisers.py).
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import simpy
 import yaml
 
 from benchmarks.capacity import flops
-from benchmarks.capacity.engine import Batches, Course, Pool, Processors, Scale
+from benchmarks.shared import markdown
+from persona_ray.config.serving import LimitsConfig
 
 HERE = Path(__file__).parent
 SIZES = (100, 10_000, 1_000_000)
-NODE_CORES, NODE_GPUS = 16, 8
-# serving.limits.max_live_calls: of one ingress replica.
-CALLS_OF_INGRESS = 64
-# Of the writes that a store can take, so many are planned with.
-_STORE_SHARE = 0.5
-_WAIT_S, _SENTENCES = 0.5, 8000
+NODE_CORES = 16
+# Of what a store and an ingress can take, so much is planned with.
+_STORE_SHARE = _INGRESS_SHARE = 0.5
+# Beside its sentences a call is written when it begins and ends; it lasts so long.
+_WRITES_OF_CALL, _CALL_S = 2, 180
 
 
 @dataclass(frozen=True)
@@ -66,65 +65,34 @@ def plan(costs: Any, application: str, calls: int) -> Plan:
     sentences = calls * app["channels"] * talk["sentences_per_s"]
     gpu = costs["gpu"]
     load = sentences * flops.sentence(spoken_s) / (1e12 * gpu["peak_tflops"] * gpu["serving_share"])
-    gpus = math.ceil(load / busy_share(costs, load))
-    busy = calls * app["cores_per_call"]
-    cores = math.ceil(busy / busy_share(costs, busy))
-    ingress_cores = math.ceil(calls * app["channels"] * costs["ingress_cores_per_call"] / 0.5)
-    writes = sentences + calls * 2 / 180
+    gpus = servers(costs, load)
+    ingress = calls * app["channels"] * costs["ingress_cores_per_call"]
+    writes = sentences + calls * _WRITES_OF_CALL / _CALL_S
     return Plan(
         application=application,
         calls=calls,
-        cores=cores,
+        cores=servers(costs, calls * app["cores_per_call"]),
         gpus=gpus,
-        gpu_cores=ingress_cores,
-        ingress=math.ceil(calls / CALLS_OF_INGRESS),
+        gpu_cores=math.ceil(ingress / _INGRESS_SHARE),
+        ingress=math.ceil(calls / LimitsConfig().max_live_calls),
         stores=math.ceil(writes / (_STORE_SHARE * costs["store_writes_per_s"]["postgresql"])),
         writes_per_s=writes,
         mb_per_s=calls * app["kb_per_s"] / 1000,
     )
 
 
-def busy_share(costs: Any, servers: float) -> float:
-    """Of the nearest smaller number of servers that was simulated."""
-    known = {int(count): float(share) for count, share in costs["busy_share"].items()}
-    return known[max((count for count in known if count <= servers), default=min(known))]
+def servers(costs: Any, load: float) -> int:
+    """The fewest that have room for `load`, the mean number of those at work."""
+    count = max(1, math.ceil(load))
+    while load > count * busy_share(costs, count):
+        count += 1
+    return count
 
 
-def headroom(servers: int, sentence_s: float) -> float:
-    """The largest share that so many recognisers may be busy while 95 % of the sentences wait at
-    most half a second for one, by simulation."""
-    best = 0.0
-    for percent in range(20, 100, 5):
-        if _waits(servers, sentence_s, percent / 100) > _WAIT_S:
-            break
-        best = percent / 100
-    return best
-
-
-def _waits(servers: int, sentence_s: float, load: float) -> float:
-    """The 95th percentile of what sentences wait for a recogniser."""
-    env = simpy.Environment()
-    place = Scale(least=servers)
-    pool = Pool(env, lambda: Processors(env, 1.0), place, Batches(), 1, 10**9)
-    random = np.random.default_rng(servers)
-    # Sentences of unlike length: a deviation of half the mean.
-    demands = random.gamma(4.0, sentence_s / 4.0, _SENTENCES)
-    gaps = random.exponential(sentence_s / (servers * load), _SENTENCES)
-    waits: list[float] = []
-
-    def one(demand: float) -> Course:
-        began = env.now
-        yield pool.ask(demand)
-        waits.append(env.now - began - demand)
-
-    def source() -> Course:
-        for gap, demand in zip(gaps, demands, strict=True):
-            yield env.timeout(gap)
-            env.process(one(float(demand)))
-
-    env.process(source())
-    env.run()
-    return float(np.quantile(waits, 0.95))
+def busy_share(costs: Any, servers: int) -> float:
+    """Simulated for some numbers of servers; it grows with the logarithm of them in between."""
+    counts, shares = zip(*sorted(costs["busy_share"].items()), strict=True)
+    return float(np.interp(math.log(servers), np.log(counts), shares))
 
 
 def table(costs: Any, prices: Mapping[str, float]) -> str:
@@ -143,22 +111,23 @@ def table(costs: Any, prices: Mapping[str, float]) -> str:
         "stores",
         "MB/s in",
     )
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    rows = []
     for one in plans(costs):
         small, large = one.money(prices)
-        cells = (
-            one.application,
-            f"{one.calls:,}",
-            f"{one.cores:,}",
-            f"{math.ceil(one.cores / NODE_CORES):,}",
-            f"{small:,.2f}",
-            f"{one.gpus:,}",
-            f"{one.gpu_cores:,}",
-            f"{large:,.2f}",
-            f"{one.ingress:,}",
-            f"{one.writes_per_s:,.0f}",
-            f"{one.stores:,}",
-            f"{one.mb_per_s:,.0f}",
+        rows.append(
+            (
+                one.application,
+                f"{one.calls:,}",
+                f"{one.cores:,}",
+                f"{math.ceil(one.cores / NODE_CORES):,}",
+                f"{small:,.2f}",
+                f"{one.gpus:,}",
+                f"{one.gpu_cores:,}",
+                f"{large:,.2f}",
+                f"{one.ingress:,}",
+                f"{one.writes_per_s:,.0f}",
+                f"{one.stores:,}",
+                f"{one.mb_per_s:,.0f}",
+            )
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown(heads, rows)

@@ -2,7 +2,7 @@
 
     client, proxy, ingress        processor time, before and after
     way                           what no processor is used for: sockets, event loops, wake-ups
-    replica                       the model, one batch at a time
+    replica                       the model, one request at a time (decision 0046 says why)
 
 All share the machine's cores; what Ray does when nothing is asked is taken off them.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import simpy
 
-from benchmarks.capacity.engine import Batches, Course, Pool, Processors, Scale
+from benchmarks.capacity.engine import Course, Pool, Processors, Scale
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,13 @@ def replay(
     costs: Costs,
     machine: Machine,
     scale: Scale,
-    batches: Batches,
     ongoing: int,
     queued: int,
 ) -> Outcome:
     """Requests that come at `arrivals_s`, the distinct ones in turn."""
     env = simpy.Environment()
     cpu = Processors(env, machine.left)
-    pool = Pool(env, lambda: cpu, scale, batches, ongoing, queued)
+    pool = Pool(env, lambda: cpu, scale, ongoing, queued)
     outcome = Outcome()
 
     def request(number: int, at: float) -> Course:
@@ -94,7 +93,5 @@ def replay(
 
 def poisson(rate_per_s: float, seconds: float, seed: int) -> list[float]:
     """Times of arrivals of a Poisson process, in seconds from 0."""
-    times = np.cumsum(
-        np.random.default_rng(seed).exponential(1 / rate_per_s, round(3 * rate_per_s * seconds))
-    )
-    return [float(at) for at in times[times < seconds]]
+    random = np.random.default_rng(seed)
+    return np.sort(random.uniform(0, seconds, random.poisson(rate_per_s * seconds))).tolist()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.capacity import flops
+from benchmarks.shared import markdown
 
 # Forward and twice as much backward.
 _PASSES = 3
@@ -108,17 +109,19 @@ def table(costs: Any, prices: Mapping[str, float], course: Course | None = None)
         "money",
         "corpus",
     )
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for one in rows(costs, course):
-        cells = (
-            f"{one.gpus}",
-            f"{one.updates:,}",
-            f"{one.hours:,.1f}",
-            f"{100 * one.exchange_share:.1f} %",
-            f"{one.checkpoint_min:.0f} min",
-            f"{60 * one.lost_h:.0f} min",
-            f"{one.money(prices):,.0f}",
-            f"{one.storage_gb:,.0f} GB",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown(
+        heads,
+        [
+            (
+                f"{one.gpus}",
+                f"{one.updates:,}",
+                f"{one.hours:,.1f}",
+                f"{100 * one.exchange_share:.1f} %",
+                f"{one.checkpoint_min:.0f} min",
+                f"{60 * one.lost_h:.0f} min",
+                f"{one.money(prices):,.0f}",
+                f"{one.storage_gb:,.0f} GB",
+            )
+            for one in rows(costs, course)
+        ],
+    )

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.capacity.engine import Batches, Scale
+from benchmarks.capacity.engine import Scale
 from benchmarks.capacity.measure import Measured, Service
 from benchmarks.capacity.system import Outcome, poisson, replay
+from benchmarks.shared import markdown
 from persona_ray.config import load_config
 from persona_ray.serving.deploy.graph import ongoing
 
@@ -32,6 +33,10 @@ class Row:
     @property
     def errors(self) -> tuple[float, ...]:
         return tuple(p / m - 1 for p, m in zip(self.predicted, self.measured, strict=True))
+
+    @property
+    def good(self) -> bool:
+        return all(abs(error) <= WITHIN for error in self.errors)
 
 
 def validate(
@@ -92,9 +97,6 @@ def predict(
         measured.costs,
         measured.machine,
         Scale(least=replicas, most=replicas),
-        # Ray Serve closes a batch serving.batch.wait_s (5 ms) after its first request, also while
-        # another is at work, and lets batches wait in line: at these rates each holds one.
-        Batches(items=1),
         ongoing(serving.speech),
         serving.limits.max_queued,
     )
@@ -123,13 +125,13 @@ def _said(measured: Measured) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
     heads = ["requests", "replicas", "/s", *(f"{name}: measured, model" for name in FIGURES)]
-    lines = ["| " + " | ".join([*heads, "within 15 %"]) + " |", "|---" * (len(heads) + 1) + "|"]
+    cells = []
     for row in rows:
         pairs = [
             f"{was:.2f}, {said:.2f} ({100 * error:+.0f} %)"
             for was, said, error in zip(row.measured, row.predicted, row.errors, strict=True)
         ]
-        good = all(abs(error) <= WITHIN for error in row.errors)
-        cells = [f"{row.requests} {row.kind}", str(row.replicas), f"{row.rate_per_s:.1f}", *pairs]
-        lines.append("| " + " | ".join([*cells, "yes" if good else "**no**"]) + " |")
-    return "\n".join(lines)
+        good = "yes" if row.good else "**no**"
+        requests = f"{row.requests} {row.kind}"
+        cells.append([requests, f"{row.replicas}", f"{row.rate_per_s:.1f}", *pairs, good])
+    return markdown([*heads, f"within {100 * WITHIN:.0f} %"], cells)

@@ -8,7 +8,7 @@ import random
 import pytest
 import simpy
 
-from benchmarks.capacity.engine import Batches, Course, Pool, Processors, Scale
+from benchmarks.capacity.engine import Course, Pool, Processors, Scale
 
 RATE = 1.0
 
@@ -44,13 +44,13 @@ def run(
 
 
 def own_processor(env: simpy.Environment) -> Pool:
-    return Pool(env, lambda: Processors(env, 1.0), Scale(), Batches(), 1, 10**9)
+    return Pool(env, lambda: Processors(env, 1.0), Scale(), 1, 10**9)
 
 
 @pytest.mark.parametrize(("load", "exponential"), [(0.5, True), (0.8, True), (0.8, False)])
 def test_one_server(load: float, exponential: bool) -> None:
     env = simpy.Environment()
-    times, _ = run(load, random.Random(1), own_processor(env), env, 40_000, exponential)
+    times, _ = run(load, random.Random(1), own_processor(env), env, 12_000, exponential)
     # Pollaczek and Khinchine: W = S + load S (1 + cv^2) / (2 (1 - load)).
     expected = 1 + load * (2 if exponential else 1) / (2 * (1 - load))
     assert sum(times) / len(times) == pytest.approx(expected, rel=0.08)
@@ -59,8 +59,8 @@ def test_one_server(load: float, exponential: bool) -> None:
 def test_several_servers() -> None:
     servers, load = 3, 0.8
     env = simpy.Environment()
-    pool = Pool(env, lambda: Processors(env, 1.0), Scale(least=servers), Batches(), 1, 10**9)
-    times, _ = run(servers * load, random.Random(2), pool, env, 40_000, True)
+    pool = Pool(env, lambda: Processors(env, 1.0), Scale(least=servers), 1, 10**9)
+    times, _ = run(servers * load, random.Random(2), pool, env, 12_000, True)
     # Erlang's C.
     offered = servers * load
     last = offered**servers / math.factorial(servers) / (1 - load)
@@ -74,7 +74,7 @@ def test_processor_sharing() -> None:
     env = simpy.Environment()
     cpu, random_ = Processors(env, 1.0), random.Random(3)
     times: list[float] = []
-    demands = random_.choices((0.5, 1.5), k=40_000)
+    demands = random_.choices((0.5, 1.5), k=12_000)
 
     def task(demand: float) -> Course:
         began = env.now
@@ -94,30 +94,14 @@ def test_processor_sharing() -> None:
 
 def test_littles_law() -> None:
     env = simpy.Environment()
-    times, inside = run(0.7, random.Random(4), own_processor(env), env, 20_000, True)
+    times, inside = run(0.7, random.Random(4), own_processor(env), env, 5_000, True)
     rate = len(times) / env.now
     assert inside == pytest.approx(rate * sum(times) / len(times))
 
 
-def test_a_batch_waits_for_others_and_no_longer() -> None:
-    env = simpy.Environment()
-    pool = Pool(env, lambda: Processors(env, 1.0), Scale(), Batches(4, 0.5), 8, 8)
-    ends: list[float] = []
-
-    def task(at: float) -> Course:
-        yield env.timeout(at)
-        yield pool.ask(0.1)
-        ends.append(round(env.now, 6))
-
-    for at in (0.0, 0.2, 3.0):
-        env.process(task(at))
-    env.run()
-    assert ends == [0.7, 0.7, 3.6]
-
-
 def test_a_full_queue_refuses_and_a_death_loses_nothing_the_first_time() -> None:
     env = simpy.Environment()
-    pool = Pool(env, lambda: Processors(env, 1.0), Scale(), Batches(), 1, 2)
+    pool = Pool(env, lambda: Processors(env, 1.0), Scale(), 1, 2)
     answers: list[bool] = []
 
     def task() -> Course:
@@ -130,27 +114,43 @@ def test_a_full_queue_refuses_and_a_death_loses_nothing_the_first_time() -> None
     assert (sorted(answers), pool.refused) == ([False, False, True, True, True], 2)
 
     env = simpy.Environment()
-    pool = Pool(
-        env, lambda: Processors(env, 1.0), Scale(least=2, start_s=3), Batches(), 1, 10**6, 0.01, 5
-    )
+    pool = Pool(env, lambda: Processors(env, 1.0), Scale(least=2, start_s=3), 1, 10**6, seed=5)
     answers.clear()
 
     def source() -> Course:
-        for _ in range(1000):
+        for number in range(1000):
             yield env.timeout(2.0)
             env.process(task())
+            if number % 10 == 0:
+                pool.kill(pool.replicas[0])
 
     env.process(source())
-    env.run(until=2100)
+    env.run()
     assert len(answers) == 1000
-    assert answers.count(False) == pool.lost < 5
-    assert sum(1 for _ in pool.sizes) > 10
+    assert answers.count(False) == pool.lost == 0
+    assert len(pool.replicas) == 2
+
+
+def test_what_dies_twice_is_lost() -> None:
+    env = simpy.Environment()
+    pool = Pool(env, lambda: Processors(env, 1.0), Scale(start_s=3), 1, 1)
+    done = pool.ask(10.0)
+
+    def killer() -> Course:
+        yield env.timeout(1.0)
+        pool.kill(pool.replicas[0])
+        yield env.timeout(5.0)
+        pool.kill(pool.replicas[0])
+
+    env.process(killer())
+    env.run()
+    assert (done.value, pool.lost, len(pool.replicas)) == (False, 1, 1)
 
 
 def test_replicas_come_and_go_with_what_is_asked() -> None:
     env = simpy.Environment()
     scale = Scale(least=1, most=4, target=1, look_back_s=5, up_s=2, down_s=10, start_s=4)
-    pool = Pool(env, lambda: Processors(env, 1.0), scale, Batches(), 2, 10**6)
+    pool = Pool(env, lambda: Processors(env, 1.0), scale, 2, 10**6)
 
     def source() -> Course:
         for _ in range(120):
