@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,11 +31,9 @@ def tables(connection: Connection) -> list[Table]:
     return [table for table in metadata.sorted_tables if table.name != "alembic_version"]
 
 
-def fill(connection: Connection, but: Collection[str] = ()) -> None:
-    """So many rows in every table: equal ones for equal columns."""
-    for table in tables(connection):
-        if table.name in but:
-            continue
+def fill(connection: Connection, wanted: Iterable[Table] | None = None) -> None:
+    """So many rows in every table, or in those wanted: equal ones for equal columns."""
+    for table in tables(connection) if wanted is None else wanted:
         for column in table.columns:
             if isinstance(column.type, JSON):
                 column.type = JSON(none_as_null=True)
