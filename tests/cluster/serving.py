@@ -119,7 +119,7 @@ async def traffic(
         over.set()
 
 
-async def eventually(true: Callable[[], bool], within_s: float = 60.0) -> None:
+async def eventually(true: Callable[[], object], within_s: float = 60.0) -> None:
     until = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < until, "it did not come to be"

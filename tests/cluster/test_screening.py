@@ -82,6 +82,8 @@ def screening(
             f"screening.parts.layout={request.param}",
             "screening.gone_s=15",
             "screening.dialogue.silence_s=20",
+            # A replica that died has a successor before a turn is given up, on a busy machine too.
+            "screening.dialogue.part_s=60",
             "serving.live.end_gap_s=0.5",
             "serving.ingress.cpus=0.1",
             *(f"serving.ingress.{end}_replicas=2" for end in ("min", "max")),

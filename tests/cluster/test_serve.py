@@ -7,6 +7,7 @@ import io
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -210,8 +211,9 @@ async def test_a_replica_that_dies_under_a_request_loses_nothing(
         caplog.clear()
         with caplog.at_level(logging.WARNING, logger="persona_ray.serving.deploy.deployed"):
             async with traffic(deployed, streams=8) as answers:
-                # A replica may have been between two requests.
-                for _ in range(3):
+                # A replica may have been between two requests, or not yet back.
+                for _ in range(10):
+                    await eventually(partial(replicas, name, node))
                     kill(name, node)
                     await more(answers, 16)
                     if caplog.records:
