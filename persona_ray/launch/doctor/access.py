@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from persona_ray.config import RunConfig
@@ -97,7 +96,7 @@ def keys(config: RunConfig) -> str:
         with found.read() as session:
             if Schema().current(session.connection(), str(found)) == EMPTY:
                 raise not_applicable("the store is empty, and so there is no key")
-        now = datetime.now(UTC)
+        now = found.now()
         count = sum(key.state(now) == "valid" for key in KeyRepository(found).all())
     if not count:
         raise warning(

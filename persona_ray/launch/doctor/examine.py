@@ -20,7 +20,7 @@ Check = Callable[[RunConfig], str]
 LIMIT_S = 20.0
 # Imports of large libraries, weights: beside all others on a small machine.
 _LONGER = 3.0
-_SLOW = frozenset({"registry", "recogniser", "encoders", "collectives", "ray"})
+_SLOW = frozenset({"gpus", "registry", "recogniser", "encoders", "collectives", "ray"})
 
 ALONE: Mapping[str, Check] = {
     "python": machine.python,

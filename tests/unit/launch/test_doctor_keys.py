@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from persona_ray.config import load_config
 from persona_ray.launch.doctor.finding import Outcome
 from persona_ray.store import open_store
+from persona_ray.store.database import Database
 from persona_ray.vault.keys import KeyRing, new_key, ring_of
 from persona_ray.vault.seal import vault_of
 from tests.unit.launch.test_doctor import look, no_cluster
@@ -45,6 +46,18 @@ def test_keys_of_others_and_rings_that_are_gone(tmp_path: Path) -> None:
     found = look("vault", tmp_path, f"privacy.vault.keys={tmp_path / 'ring'}")
     assert found.outcome is Outcome.FAILED
     assert "put it back" in found.fix
+
+
+def test_keys_end_by_the_clock_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(None, [f"workspace={tmp_path}"])
+    with open_store(config.store_url) as store:
+        store.keys.create("desk", ["recognise"], lifetime=timedelta(minutes=5))
+    assert look("keys", tmp_path).said == "1 valid key(s)"
+    later = datetime.now(UTC) + timedelta(hours=1)
+    monkeypatch.setattr(Database, "now", lambda _: later)
+    assert look("keys", tmp_path).outcome is Outcome.WARNING
 
 
 def test_a_ring_that_does_not_open_what_is_sealed(tmp_path: Path) -> None:
