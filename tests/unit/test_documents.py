@@ -60,16 +60,15 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_commands_exist_and_have_these_options(name: str) -> None:
     """In code each line that begins with `persona-ray`; in the text what stands in backticks."""
+    root = get_command(app)
     # Every other piece between fences is code.
     pieces = read(name).split("```")
     lines = re.findall(r"(?:^|-- +|\$\()persona-ray (.+)$", "\n".join(pieces[1::2]), re.MULTILINE)
     lines += re.findall(r"`persona-ray ([^`]+)`", " ".join(pieces[::2]))
     for line in lines:
         words = re.split(r" [#|&]|[|)]", line)[0].split()
-        command = get_command(app)
-        while words and hasattr(command, "commands"):
-            if words[0].startswith("-"):
-                break
+        command = root
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
             assert words[0] in command.commands, line
             command = command.commands[words.pop(0)]
         known = {"--help", *(option for param in command.params for option in param.opts)}
