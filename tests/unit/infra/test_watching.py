@@ -13,6 +13,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from persona_ray.serving.service import HEARING, JUDGING
 from persona_ray.watch.catalogue import ALL
 from tests.unit.infra.dashboards import Dashboard, read_dashboard
 from tests.unit.infra.promql import names_in, unknown
@@ -50,6 +51,12 @@ def test_a_dashboard_holds_together_and_asks_for_what_is_told(path: Path) -> Non
     assert found.uid == f"persona-{path.stem}"
     wrong = {one for expression in found.expressions for one in unknown(expression, RECORDED)}
     assert wrong == set()
+
+
+def test_stages_that_dashboards_name_are_those_of_answers() -> None:
+    asked = "".join(one for path in DASHBOARDS for one in read_dashboard(path).expressions)
+    named = set(re.findall(r'stage_seconds[^{]*\{stage="([^"]*)"', asked))
+    assert named == {HEARING, JUDGING}
 
 
 def test_rules_ask_for_what_is_told_and_every_figure_is_looked_at() -> None:
