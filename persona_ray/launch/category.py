@@ -13,7 +13,7 @@ from persona_ray.errors import ConfigError
 from persona_ray.evaluation.categories import ALL, CategoryReport
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.storage.copies import copied
-from persona_ray.launch.text_model import TextTraining, trained
+from persona_ray.launch.text_model import TextTraining, trained, with_files
 from persona_ray.launch.tracking.runs import check_tracking
 from persona_ray.launch.versions.category import register
 from persona_ray.launch.watching import counted
@@ -56,12 +56,7 @@ class CategoryResult:
 
 def with_dialogues(config: RunConfig, files: Sequence[Path]) -> RunConfig:
     """`config` that trains on `files`, where any are given."""
-    if not files:
-        return config
-    chosen = {"dialogues": tuple(str(file) for file in files)}
-    section = config.screening.category.model_copy(update=chosen)
-    screening = config.screening.model_copy(update={"category": section})
-    return config.model_copy(update={"screening": screening})
+    return with_files(config, {"screening.category.dialogues": files})
 
 
 @copied("category")

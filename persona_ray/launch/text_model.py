@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_ray.config import RunConfig
+from persona_ray.config.space import with_values
 from persona_ray.errors import TrainingError
 from persona_ray.launch.cluster import connected
 from persona_ray.launch.encoders import content
@@ -75,6 +76,13 @@ class TextTraining:
             source=NoAudio(),
             engine=config.engine,
         )
+
+
+def with_files(config: RunConfig, files: Mapping[str, Sequence[Path]]) -> RunConfig:
+    """`config` with files at dotted keys, where any are given."""
+    given = {key: [str(file) for file in some] for key, some in files.items() if some}
+    changed: RunConfig = with_values(config, given)
+    return changed
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from persona_ray.inference.assist.emotion.examples import Labelled, labelled
 from persona_ray.inference.assist.emotion.lexicon import load_lexicon
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.storage.copies import copied
-from persona_ray.launch.text_model import TextTraining, trained
+from persona_ray.launch.text_model import TextTraining, trained, with_files
 from persona_ray.launch.tracking.runs import check_tracking
 from persona_ray.launch.versions import succession
 from persona_ray.launch.versions.succession import Comparison, unheard
@@ -72,14 +72,8 @@ def with_conversations(
     config: RunConfig, files: Sequence[Path], judged_by: Sequence[Path] = ()
 ) -> RunConfig:
     """`config` that trains on `files` and judges by `judged_by`, where any are given."""
-    chosen = {
-        name: tuple(str(file) for file in given)
-        for name, given in (("conversations", files), ("judged_by", judged_by))
-        if given
-    }
-    section = config.assist.emotion.model_copy(update=chosen)
-    assist = config.assist.model_copy(update={"emotion": section})
-    return config.model_copy(update={"assist": assist})
+    keys = {"assist.emotion.conversations": files, "assist.emotion.judged_by": judged_by}
+    return with_files(config, keys)
 
 
 @copied("emotion")

@@ -19,6 +19,7 @@ from persona_ray.launch.assist.judging import best_scores, judged_turns
 from persona_ray.launch.assist.ranker_report import judge
 from persona_ray.launch.journal import journalled
 from persona_ray.launch.storage.copies import copied
+from persona_ray.launch.text_model import with_files
 from persona_ray.launch.tracking.runs import check_tracking, tracked
 from persona_ray.launch.versions.registry import resolve_bundle
 from persona_ray.launch.watching import counted
@@ -96,11 +97,8 @@ def with_conversations(
     config: RunConfig, files: Sequence[Path], judged: Sequence[Path] = ()
 ) -> RunConfig:
     """`config` that trains on `files` and judges by `judged`, too, where any are given."""
-    chosen = {"conversations": files, "judged_by": judged}
-    named = {key: tuple(map(str, value)) for key, value in chosen.items() if value}
-    ranker = config.assist.ranker.model_copy(update=named)
-    assist = config.assist.model_copy(update={"ranker": ranker})
-    return config.model_copy(update={"assist": assist})
+    keys = {"assist.ranker.conversations": files, "assist.ranker.judged_by": judged}
+    return with_files(config, keys)
 
 
 @copied("ranker", needs=("emotion",))
