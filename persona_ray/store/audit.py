@@ -107,10 +107,34 @@ class AuditRepository:
         about: str = "",
         outcome: str = "done",
         details: Mapping[str, str | int] | None = None,
+        back: bool = False,
     ) -> Entry:
         """One more entry, in the caller's transaction (`Store.write`). No text may name a person:
-        `person` gives the digest that does. Raises AuditError where the store has no keys."""
-        return self._append(session, actor, action, about, outcome, details or {})
+        `person` gives the digest that does. `back`: the head goes back to it. Raises AuditError
+        where the store has no keys."""
+        seal = self.seal
+        last = session.execute(
+            select(AuditRow.number, AuditRow.hash).order_by(AuditRow.number.desc()).limit(1)
+        ).first()
+        number, previous = (0, "") if last is None else last
+        body = canonical(dict(details or {})).decode()
+        entry = _signed(
+            seal,
+            Entry(
+                number=number + 1,
+                at=_text(datetime.now(UTC)),
+                actor=actor,
+                action=action,
+                about=about,
+                outcome=outcome,
+                details=body,
+                previous=previous,
+            ),
+        )
+        session.execute(insert(AuditRow), [asdict(entry)])
+        if back or self._reaches(session):
+            told_after(session, lambda: _advance(seal, entry, back))
+        return entry
 
     def note(
         self,
@@ -132,7 +156,7 @@ class AuditRepository:
         except AuditError:
             before = AuditHead(number=0, hash="")
         details: dict[str, str | int] = {"head": before.number, "hash": before.hash}
-        return self._append(session, actor, _REWIND, "", "done", details, back=True)
+        return self.append(session, actor, _REWIND, details=details, back=True)
 
     def person(self, kind: str, name: str) -> str:
         """How entries name a person of one of KINDS. Raises AuditError as `digest`."""
@@ -199,40 +223,6 @@ class AuditRepository:
         named = or_(*(AuditRow.about.startswith(f"{kind}:") for kind in KINDS))
         with self._database.read() as session:
             return session.scalar(select(AuditRow.number).where(named).limit(1)) is not None
-
-    def _append(
-        self,
-        session: Session,
-        actor: str,
-        action: str,
-        about: str,
-        outcome: str,
-        details: Mapping[str, str | int],
-        back: bool = False,
-    ) -> Entry:
-        seal = self.seal
-        last = session.execute(
-            select(AuditRow.number, AuditRow.hash).order_by(AuditRow.number.desc()).limit(1)
-        ).first()
-        number, previous = (0, "") if last is None else last
-        body = canonical(dict(details)).decode()
-        entry = _signed(
-            seal,
-            Entry(
-                number=number + 1,
-                at=_text(datetime.now(UTC)),
-                actor=actor,
-                action=action,
-                about=about,
-                outcome=outcome,
-                details=body,
-                previous=previous,
-            ),
-        )
-        session.execute(insert(AuditRow), [asdict(entry)])
-        if back or self._reaches(session):
-            told_after(session, lambda: _advance(seal, entry, back))
-        return entry
 
     def _reaches(self, session: Session) -> bool:
         """Whether the log has the entry that was its head. Where it was cut off or rewritten the
