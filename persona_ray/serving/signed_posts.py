@@ -76,9 +76,10 @@ def verify(key: bytes, body: bytes, header: str, now: float, fresh_s: float = FR
     fields = dict(part.split("=", 1) for part in header.split(",") if "=" in part)
     try:
         at = int(fields.get("t", ""))
-    except ValueError:
+        fresh = abs(now - at) <= fresh_s
+    except (ValueError, OverflowError):
         return False
-    if abs(now - at) > fresh_s:
+    if not fresh:
         return False
     return hmac.compare_digest(signature(key, body, at).encode(), header.encode())
 

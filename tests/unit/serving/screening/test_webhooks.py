@@ -111,6 +111,7 @@ async def test_a_notice_arrives_signed(store: Store, receive: Callable[..., Rece
     assert not verify(KEY, body, headers[HEADER], now + 301)
     assert not verify(b"x" * 32, body, headers[HEADER], now)
     assert not verify(KEY, body, "t=,v1=", now)
+    assert not verify(KEY, body, f"t={10**400},v1=0", now)
     assert signature(KEY, body, int(now)) != signature(KEY, body, int(now) + 1)
     assert state(store) == ("done", 1, "204")
 
