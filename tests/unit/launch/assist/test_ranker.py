@@ -91,6 +91,7 @@ def configured(workspace: Path, *changes: str) -> RunConfig:
             "assist.ranker.batch=16",
             "assist.ranker.learning_rate=1e-2",
             "evaluation.bootstrap=50",
+            "launch.cpus_per_worker=1",
             "tracking.url=off",
             *changes,
         ],
