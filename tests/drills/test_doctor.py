@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.nodes import Nodes, cluster
+from tests.drills.nodes import START_S, Nodes, cluster, tree, wait_for
 
 pytestmark = pytest.mark.drill
 
@@ -20,8 +21,19 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Nodes]:
-    with cluster(2, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as nodes:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Its nodes take a while to look for GPUs, as large machines do; who stands still is not given
+    up."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "nvidia-smi").write_text("#!/bin/sh\nsleep 1\nexit 9\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    environment = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": TOKEN,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "RAY_health_check_failure_threshold": "1000",
+    }
+    with cluster(2, False, **environment) as nodes:
         yield nodes
 
 
@@ -60,3 +72,25 @@ def test_a_folder_that_nodes_cannot_write(guarded: Nodes) -> None:
     code, found = look(guarded, Path("/proc/persona-ray"), TOKEN, "shared-workspace")
     assert code == 1
     assert "mount the shared volume" in found["shared-workspace"]["fix"]
+
+
+def test_a_node_that_stands_still_is_named_and_no_other(guarded: Nodes, tmp_path: Path) -> None:
+    still = tree(guarded.add(1).pid)
+
+    def there() -> bool:
+        return "2 node(s)" in look(guarded, tmp_path, TOKEN, "ray", "nodes")[1]["nodes"]["said"]
+
+    wait_for(there, START_S, "the node did not join")
+    for process in still:
+        process.suspend()
+    try:
+        code, found = look(guarded, tmp_path, TOKEN, "ray", "nodes")
+    finally:
+        for process in still:
+            process.resume()
+    assert code == 1
+    assert found["ray"]["outcome"] == "ok"
+    # The head, which is another address, answers.
+    silent = re.fullmatch(r"no worker answers at ([\d.]+)", found["nodes"]["said"])
+    assert silent, found
+    assert not guarded.address.startswith(f"{silent[1]}:")
