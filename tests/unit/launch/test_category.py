@@ -55,6 +55,7 @@ def configured(workspace: Path, *changes: str) -> RunConfig:
             f"workspace={workspace}",
             f"screening.category.dialogues=[{workspace / 'calls.jsonl'}]",
             "launch.backend=plain",
+            "launch.cpus_per_worker=1",
             "evaluation.bootstrap=50",
             "screening.category.training.epochs=2",
             "screening.category.training.learning_rate=1e-2",

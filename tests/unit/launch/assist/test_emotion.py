@@ -36,6 +36,7 @@ def configured(workspace: Path, *changes: str) -> RunConfig:
             f"workspace={workspace}",
             f"assist.emotion.conversations=[{workspace / 'calls.jsonl'}]",
             "launch.backend=plain",
+            "launch.cpus_per_worker=1",
             "evaluation.bootstrap=100",
             "assist.emotion.training.epochs=4",
             "assist.emotion.training.learning_rate=2e-2",
