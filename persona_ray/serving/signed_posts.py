@@ -29,6 +29,8 @@ from persona_ray.watch import spans
 HEADER = "persona-ray-signature"
 # A receiver takes nothing older: whoever overhears one cannot send it again for ever.
 FRESH_S = 300.0
+# RFC 6052: IPv4 addresses behind a translator.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Statuses after which it is worth trying again.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -168,6 +170,8 @@ def is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(found.packed[-4:])
         if inner is not None:
             found = inner
     return found.is_global and not found.is_multicast

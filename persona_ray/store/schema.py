@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from persona_ray.errors import StoreError
 from persona_ray.store.database import connected
 from persona_ray.store.dump import count_rows
-from persona_ray.store.migrating import Schema, tables_at
+from persona_ray.store.migrating import EMPTY, Schema, tables_at
+from persona_ray.store.urls import expand_url, printable_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,11 @@ class SchemaStatus:
 
 
 def schema_of(url: str) -> SchemaStatus:
-    """Raises StoreError for a database that cannot be reached, or is of a newer release."""
+    """Raises StoreError for a database that cannot be reached, or is of a newer release. A file of
+    SQLite that is not there is not made."""
+    parsed = expand_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+        return SchemaStatus(printable_url(parsed), EMPTY, {})
     with connected(url) as database:
         found = count_rows(database)
         return SchemaStatus(str(database), found.revision, found.tables)

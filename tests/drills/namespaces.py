@@ -130,9 +130,11 @@ def network() -> Iterator[Network]:
         _ip("-n", made.name, "link", "set", "bridge", "up")
         yield made
     finally:
-        for machine in list(made.machines):
-            made.remove(machine)
-        _ip("netns", "delete", made.name)
+        # All of it, also where a part cannot be taken down.
+        with ExitStack() as last:
+            last.callback(_ip, "netns", "delete", made.name)
+            for machine in made.machines[:]:
+                last.callback(made.remove, machine)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ def said(folder: Path, *arguments: str) -> str:
 def test_there_and_back(tmp_path: Path) -> None:
     head = Schema().head
     assert "no tables yet" in said(tmp_path, "status")
+    assert not list(tmp_path.iterdir()), "who only asks makes no file"
     assert f"base -> {head}" in said(tmp_path, "upgrade")
     with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
         store.keys.create("desk", ["recognise"], None, None)

@@ -181,6 +181,8 @@ async def test_private_addresses_are_not_asked(
         ("fe80::1%eth0", False),
         ("::ffff:10.0.0.5", False),
         ("2002:0a00:0005::", False),
+        ("64:ff9b::10.0.0.5", False),
+        ("64:ff9b::93.184.216.34", True),
         ("224.0.0.1", False),
     ],
 )
