@@ -16,6 +16,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +31,17 @@ if TYPE_CHECKING:
 
 VARIABLE = "PERSONA_RAY_VAULT_KEYS"
 FILE = "vault.keys"
+# Lies beside a ring of the workspace: were it lost and another made, nobody would notice at once.
+MADE = "vault.made"
 KEY_BYTES = 32
 _TITLE = "persona-ray vault keys 1"
 _ID_DIGITS = 8
 _LINE = re.compile(rf"^([0-9a-f]{{{_ID_DIGITS}}}) (\S+) ([0-9a-f]{{{2 * KEY_BYTES}}})$")
 # How long a process may go on with a file that was replaced.
 _LOOK_EVERY_S = 1.0
+_REMEMBERED = """\
+The key ring vault.keys was made here. While this file is there, no other one is made in its place.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,9 @@ class KeyRing:
         when something is first to be sealed."""
         self.path = path
         self._makes = makes
+        self._made = path.with_name(MADE)
         self._clock = clock
+        self._remembered = False
         self._keys: tuple[Key, ...] = ()
         self._seen: tuple[int, ...] = ()
         self._looked_at = -_LOOK_EVERY_S
@@ -74,17 +82,19 @@ class KeyRing:
         return f"KeyRing({str(self.path)!r})"
 
     def primary(self) -> Key:
-        """The key that seals now. Raises VaultError where there is no file, ConfigError for one
-        that is damaged or that others may read."""
+        """The key that seals now. Raises VaultError where there is no file, or no longer one,
+        ConfigError for one that is damaged or that others may read."""
         with self._lock:
             if self._clock() - self._looked_at >= _LOOK_EVERY_S:
                 self._look()
             if not self._keys:
                 if not self._makes:
                     raise VaultError(f"there is no key ring {self.path}: {_where()}")
+                self._check_not_lost()
                 self._keys = _parsed(
                     self.path, private_file.kept(self.path, lambda: _text([new_key()]))
                 )
+            self._remember()
             return self._keys[-1]
 
     def key(self, key_id: str) -> Key:
@@ -116,6 +126,7 @@ class KeyRing:
 
     def _change(self, change: Callable[[Sequence[Key]], Sequence[Key]]) -> None:
         """One process at a time: a key that another adds meanwhile may have sealed already."""
+        self._check_not_lost()
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
@@ -126,6 +137,24 @@ class KeyRing:
                 "comes from; the last one seals"
             ) from None
         self.all()
+        self._remember()
+
+    def _remember(self) -> None:
+        """That there is a ring, so that no other is made in its place once it is gone."""
+        if self._makes and not self._remembered:
+            # Where the folder may only be read, nobody makes a ring there either.
+            with suppress(OSError):
+                if not self._made.exists():
+                    private_file.put_new(self._made, _REMEMBERED)
+            self._remembered = True
+
+    def _check_not_lost(self) -> None:
+        if self._makes and self._made.exists() and not self.path.exists():
+            raise VaultError(
+                f"the key ring {self.path} is gone: put it back from where the keys are kept; "
+                f"where nothing that it sealed is to be read again, remove {self._made}, and "
+                "another is made"
+            )
 
     def _look(self) -> None:
         self._looked_at = self._clock()

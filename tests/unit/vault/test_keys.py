@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from persona_ray.config import RunConfig, load_config
 from persona_ray.errors import ConfigError, VaultError
 from persona_ray.vault import private_file
-from persona_ray.vault.keys import FILE, VARIABLE, KeyRing, new_key, ring_of
+from persona_ray.vault.keys import FILE, MADE, VARIABLE, KeyRing, new_key, ring_of
 
 GOOD = f"5f0c21aa 2026-11-23T08:00:00+00:00 {'ab' * 32}"
 
@@ -31,7 +32,24 @@ def test_one_ring_is_made_however_many_want_it(tmp_path: Path) -> None:
         keys = set(threads.map(KeyRing.primary, rings))
     assert len(keys) == 1
     assert stat.S_IMODE(rings[0].path.stat().st_mode) == 0o600
-    assert [path.name for path in (tmp_path / "w").iterdir()] == ["vault.keys"]
+    assert {path.name for path in (tmp_path / "w").iterdir()} == {FILE, MADE}
+
+
+@pytest.mark.parametrize("change", [KeyRing.primary, lambda ring: ring.add(new_key())])
+def test_a_ring_that_is_gone_is_asked_for_and_no_other_made(
+    tmp_path: Path, change: Callable[[KeyRing], object]
+) -> None:
+    ring = KeyRing(tmp_path / FILE, makes=True)
+    first = ring.primary()
+    kept = ring.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(VaultError, match=r"is gone: put it back .* remove .*vault\.made"):
+        change(KeyRing(ring.path, makes=True))
+    assert not ring.path.exists()
+    kept.rename(ring.path)
+    assert KeyRing(ring.path, makes=True).primary() == first
+    ring.path.unlink()
+    (tmp_path / MADE).unlink()
+    assert KeyRing(ring.path, makes=True).primary() != first
 
 
 @pytest.mark.parametrize(
