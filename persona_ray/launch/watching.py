@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from persona_ray.config import RunConfig
 from persona_ray.progress import Progress
-from persona_ray.watch.catalogue import JOB_DURATION, JOB_FAILURE, JOB_SUCCESS, JOBS
+from persona_ray.watch.catalogue import JOB_ENDS, JOB_RESULTS, JOBS
 from persona_ray.watch.instruments import Instrument
 from persona_ray.watch.jobs import JobWatch
-from persona_ray.watch.textfile import FOLDER, TextFile, file_of, values
+from persona_ray.watch.textfile import FOLDER, TextFile, file_of
 
 if TYPE_CHECKING:
     from persona_ray.watch.on_ray import RayInstruments
@@ -25,18 +25,16 @@ if TYPE_CHECKING:
 def counted(config: RunConfig, stage: str, progress: Progress) -> Iterator[JobWatch]:
     """The job `stage` runs inside the block; progress that it reports to what is yielded is told.
 
-    When it last ended well, or failed, is remembered from run to run.
+    When it last ended well, or failed, is remembered from run to run; what it made, until a run
+    ends well again.
     """
-    path = file_of(config.workspace / FOLDER, stage)
-    before = {one: values(path, one.name) for one in (JOB_SUCCESS, JOB_FAILURE, JOB_DURATION)}
-    file = TextFile(path)
-    for instrument, known in before.items():
-        for value in known.values():
-            file.record(instrument, value, {"stage": stage})
+    file = TextFile(file_of(config.workspace / FOLDER, stage))
+    file.remember((*JOB_ENDS, *JOB_RESULTS))
     job = JobWatch(stage, progress, (file, _OnRay()))
     job.began()
     try:
         yield job
+        file.drop(JOB_RESULTS)
         job.succeeded()
     except Exception:
         job.failed()

@@ -158,4 +158,10 @@ ARCHIVE_DRIFT = _jobs.gauge(
     "against",
 )
 JOBS = tuple(_jobs)
+# How runs before ended, and what the last one that ended well has made.
+JOB_ENDS = (JOB_SUCCESS, JOB_FAILURE, JOB_DURATION)
+JOB_RESULTS = (
+    *(CORPUS_CALLS, CORPUS_CLIPS, CORPUS_CLIP_SECONDS, CORPUS_DROPPED),
+    *(ARCHIVE_COVERAGE, ARCHIVE_CALLS, ARCHIVE_CUSTOMERS, ARCHIVE_DRIFT),
+)
 ALL = (*SERVICE, *DRIFTS, *JOBS)

@@ -71,6 +71,12 @@ class PrometheusInstruments:
             case Kind.GAUGE:
                 child.set(value)
 
+    def forget(self, instrument: Instrument) -> None:
+        """All that was recorded of a figure with labels."""
+        made = self._made.get(instrument.name)
+        if made is not None and instrument.labels:
+            made.clear()
+
     def text(self) -> bytes:
         """Prometheus' text format."""
         from prometheus_client import generate_latest

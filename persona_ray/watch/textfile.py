@@ -43,12 +43,35 @@ class TextFile:
         self._own = PrometheusInstruments()
         # Callbacks of trials and of progress come from several threads.
         self._lock = threading.Lock()
+        # Of an earlier run: told until this one tells anything of the same figure.
+        self._earlier: dict[str, Instrument] = {}
         self._written_at = 0.0
         self._later: threading.Timer | None = None
         self._warned = False
 
+    def remember(self, gauges: Iterable[Instrument]) -> None:
+        """What the file has of these stays until something new is recorded of them."""
+        known = {one.name: one for one in gauges}
+        with self._lock:
+            for family in _families(self._path):
+                for sample in family.samples:
+                    if (one := known.get(sample.name)) is not None:
+                        self._own.record(one, sample.value, sample.labels)
+                        self._earlier[one.name] = one
+
+    def drop(self, gauges: Iterable[Instrument]) -> None:
+        """What is only remembered of these goes."""
+        with self._lock:
+            for one in gauges:
+                self._replace(one)
+
+    def _replace(self, one: Instrument) -> None:
+        if self._earlier.pop(one.name, None) is not None:
+            self._own.forget(one)
+
     def record(self, instrument: Instrument, value: float, labels: Mapping[str, str]) -> None:
         with self._lock:
+            self._replace(instrument)
             self._own.record(instrument, value, labels)
             wait_s = self._written_at + _WRITE_EVERY_S - time.monotonic()
             if wait_s <= 0:

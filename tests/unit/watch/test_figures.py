@@ -11,7 +11,7 @@ from persona_ray.config import RunConfig, load_config
 from persona_ray.launch.watching import counted
 from persona_ray.progress import SilentProgress
 from persona_ray.serving.metrics import Metrics
-from persona_ray.watch.catalogue import ARCHIVE_COVERAGE
+from persona_ray.watch.catalogue import ARCHIVE_COVERAGE, CORPUS_CALLS, CORPUS_DROPPED
 from persona_ray.watch.textfile import FOLDER, file_of, values
 
 STAGE = "corpus build"
@@ -59,6 +59,26 @@ def test_a_run_remembers_how_the_ones_before_ended(config: RunConfig) -> None:
         raise KeyboardInterrupt
     assert told(config, "persona_job_running") == {STAGE: 0}
     assert told(config, "persona_job_last_failure_timestamp_seconds") == ill
+
+
+def test_what_a_run_made_is_told_until_the_next_one_has_made_something(config: RunConfig) -> None:
+    calls, coverage = "persona_corpus_calls", "persona_archive_coverage_ratio"
+    with counted(config, STAGE, SilentProgress()) as job:
+        job.record(CORPUS_CALLS, 3, outcome="ok")
+        job.record(CORPUS_CALLS, 1, outcome="silent")
+        job.record(CORPUS_DROPPED, 2, reason="short")
+        job.record(ARCHIVE_COVERAGE, 0.5)
+    before = {"ok": 3.0, "silent": 1.0}
+    with pytest.raises(ValueError, match="ill"), counted(config, STAGE, SilentProgress()):
+        raise ValueError("ill")
+    assert told(config, calls) == before
+    with counted(config, STAGE, SilentProgress()) as job:
+        job.checkpoint(None)
+        assert told(config, calls) == before
+        assert told(config, coverage) == {"": 0.5}
+        job.record(CORPUS_CALLS, 4, outcome="ok")
+    assert told(config, calls) == {"ok": 4.0}, "no outcome stays that this run has not seen"
+    assert told(config, "persona_corpus_dropped_sentences") == {}
 
 
 def test_a_checkpoint_has_a_time(config: RunConfig, tmp_path: Path) -> None:
