@@ -47,11 +47,16 @@ class ObjectStore:
     @classmethod
     def open(cls, uri: str) -> Self:
         """At a folder or an fsspec URI such as s3://bucket/folder; nothing is made yet. Raises
-        StorageError for a URI that nobody here can open."""
+        StorageError for a URI that nobody here can open, and for a storage that does not answer
+        where its back end connects at once."""
         try:
             files, root = filesystem(uri)
-        except (ConfigError, ValueError) as error:
-            raise StorageError(f"{uri} cannot be opened: {one_line(error)}") from None
+        except ConfigError as error:
+            raise StorageError(str(error)) from None
+        except Exception as error:
+            away = fault_of(error, uri) is Fault.AWAY
+            message = f"{uri} cannot be opened: {one_line(error)}"
+            raise StorageError(message, transient=away) from None
         return cls(files, root, uri)
 
     def put(self, path: Path) -> StoredFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,17 @@ def test_names_lead_nowhere_else(place: str) -> None:
 def test_an_address_that_nobody_can_open_is_told() -> None:
     with pytest.raises(StorageError, match="nosuch"):
         ObjectStore.open("nosuch://bucket/x")
+
+
+def test_a_storage_that_is_asked_while_it_is_opened_and_does_not_answer_is_away() -> None:
+    """Ftp connects at once: its error is one of the storage, not of the program."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        # Bound, and listens to nobody.
+        port = taken.getsockname()[1]
+        with pytest.raises(StorageError, match="Connection refused") as told:
+            ObjectStore.open(f"ftp://127.0.0.1:{port}/backups")
+    assert told.value.transient
 
 
 def test_a_storage_that_goes_while_its_bucket_is_asked_for_is_away(
