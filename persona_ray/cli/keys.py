@@ -19,14 +19,20 @@ app = typer.Typer(
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for people.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Whose key it is: an annotator's labels, a user's or agent's calls are kept under "
+            "this name."
+        ),
+    ],
     scope: Annotated[
         list[str],
         typer.Option(
             "--scope",
             help="What it may do: recognise, jobs, live, annotate, models, metrics; screen, "
-            "screening, device, operator for screening; or admin for everything. May be given many "
-            "times.",
+            "screening, device for screening; assist for an agent; operator: what is others'; "
+            "or admin for everything. May be given many times.",
         ),
     ],
     per_minute: Annotated[
@@ -46,6 +52,8 @@ def create(
     from persona_ray.store import open_audited
     from persona_ray.store.audit import actor_here
 
+    if not name.strip():
+        raise ConfigError("nobody is named whose key it is: such as `keys create desk --scope ...`")
     lifetime = None if days is None else timedelta(days=days)
     with open_audited(read(config, overrides)) as store:
         try:

@@ -43,3 +43,13 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path, monkeypatch: pytest.Mo
         keys("revoke", key.key_id)
     with pytest.raises(ConfigError, match=r"--scope: unknown scope 'listen': choose from"):
         keys("create", "desk", "--scope", "listen")
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_key_of_nobody_is_refused(tmp_path: Path, name: str) -> None:
+    """Labels, calls and settings stand under the name of a key."""
+    arguments = ["keys", "create", name, "--scope", "annotate", "--set", f"workspace={tmp_path}"]
+    with pytest.raises(ConfigError, match=r"whose key it is.*keys create desk"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        assert store.keys.all() == []
