@@ -11,6 +11,7 @@ from persona_ray.cli.options import ConfigPath, Overrides, read
 if TYPE_CHECKING:
     from persona_ray.launch.backup.making import Part
     from persona_ray.launch.backup.record import Backup
+    from persona_ray.store.audit import AuditRepository
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,8 +121,19 @@ def restore(
     _tell(backup, parts)
     if "store" not in parts:
         return
-    with open_audited(run) as store, store.write() as session:
-        store.audit.rewound(session, actor)
+    with open_audited(run) as store:
+        # By what was there before: the entry below makes keys where there are none.
+        strange = not _signed_here(store.audit)
+        with store.write() as session:
+            store.audit.rewound(session, actor)
+        folder = store.audit.seal.folder
+    if strange:
+        typer.echo(
+            f"none of the keys in {folder} has signed the backup's audit log, and `audit verify` "
+            "refuses it here: put the keys of the installation that it is from in their place, and "
+            "restore once more, with --only store --replace",
+            err=True,
+        )
     again = forget_again(run, actor, progress)
     if again:
         typer.echo(f"forgotten again: {again} persons, who were forgotten after {backup.name}")
@@ -137,6 +149,19 @@ def prune(
 
     gone, files = making.prune(target, keep)
     typer.echo(f"removed: {len(gone)} backups, {files} files")
+
+
+def _signed_here(audit: AuditRepository) -> bool:
+    """Whether a key of this installation signed the log's first entry, or there is none."""
+    from persona_ray.errors import AuditError
+
+    first = next(audit.entries(), None)
+    try:
+        if first is not None:
+            audit.seal.check(first.signed())
+    except AuditError:
+        return False
+    return True
 
 
 def _parts(only: str) -> tuple[Part, ...]:

@@ -59,6 +59,9 @@ class Entry:
         """What is hashed and signed."""
         return {"type": "audit entry", **{name: getattr(self, name) for name in _FIELDS}}
 
+    def signed(self) -> Signed:
+        return Signed(statement=self.statement(), key_id=self.key_id, signature=self.signature)
+
     def told(self) -> dict[str, Any]:
         """For people and programs: `details` as a tree. Raises AuditError for an edited one."""
         try:
@@ -311,12 +314,11 @@ def _check(entry: Entry, number: int, previous: str, seal: AuditSeal) -> None:
         raise _broken(number, "was edited: its hash does not fit")
     if entry.previous != previous:
         raise _broken(number, f"does not follow entry {number - 1}: one of them was replaced")
-    signed = Signed(statement=entry.statement(), key_id=entry.key_id, signature=entry.signature)
     try:
-        seal.check(signed)
+        seal.check(entry.signed())
     except AuditError:
         raise _broken(
-            number, "was added or edited: it is not signed by this installation"
+            number, f"was added or edited, or the keys that signed it are not in {seal.folder}"
         ) from None
 
 

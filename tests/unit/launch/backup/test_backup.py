@@ -15,7 +15,7 @@ from persona_ray.apps.privacy.forgetting import forget
 from persona_ray.apps.privacy.plan import Person
 from persona_ray.cli.app import app
 from persona_ray.config import RunConfig, write_config
-from persona_ray.errors import BackupError, RegistryError, StorageError, StoreError
+from persona_ray.errors import AuditError, BackupError, RegistryError, StorageError, StoreError
 from persona_ray.launch.backup.making import Part, create, prune, verify
 from persona_ray.launch.backup.record import names, read
 from persona_ray.launch.backup.restoring import restore
@@ -231,6 +231,34 @@ def test_who_was_forgotten_does_not_come_back_and_the_log_tells_of_the_return(
         actions = [entry.action for entry in store.audit.entries()]
     assert actions[:2] == ["keys.create", "audit.rewind"]
     assert "forget" in actions
+
+
+def test_a_log_that_was_signed_by_keys_that_are_elsewhere_is_told(
+    laptop: RunConfig, tmp_path: Path
+) -> None:
+    config, place = elsewhere(laptop, tmp_path / "here"), str(tmp_path / "b")
+    with open_audited(config) as store:
+        store.audit.note("wang", "keys.create")
+    create(config, place, QUIET, (Part.STORE,))
+    there = elsewhere(laptop, tmp_path / "there")
+    path = tmp_path / "config.yaml"
+    write_config(there, path)
+    arguments = ["backup", "restore", place, "--replace", "--config", str(path)]
+    answer = CliRunner().invoke(app, arguments)
+    assert answer.exit_code == 0, answer.output
+    keys = there.workspace / "keys" / "installation"
+    assert f"none of the keys in {keys} has signed" in answer.stderr
+    assert "--only store --replace" in answer.stderr
+    with open_audited(there) as store, pytest.raises(AuditError, match="keys that signed it are"):
+        store.audit.verify()
+    # As it says: the keys of where it came from, then once more.
+    shutil.rmtree(keys)
+    shutil.copytree(config.workspace / "keys" / "installation", keys)
+    again = CliRunner().invoke(app, [*arguments, "--only", "store"])
+    assert again.exit_code == 0, again.output
+    assert "has signed" not in again.stderr
+    with open_audited(there) as store:
+        assert store.audit.verify().entries == 2
 
 
 def test_the_commands(laptop: RunConfig, kept: Path, tmp_path: Path) -> None:
