@@ -45,6 +45,7 @@ def status(config: ConfigPath = None, overrides: Overrides = None) -> None:
         table.add_row(key_id or "(plain)", keys.get(key_id, ""), "\n".join(sealed))
     typer.echo(ring.path)
     Console().print(table)
+    ring.check_not_lost()
     for key_id in sorted(filter(None, found - keys.keys())):
         # Says where keys are looked for.
         ring.key(key_id)

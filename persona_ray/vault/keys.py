@@ -90,7 +90,7 @@ class KeyRing:
             if not self._keys:
                 if not self._makes:
                     raise VaultError(f"there is no key ring {self.path}: {_where()}")
-                self._check_not_lost()
+                self.check_not_lost()
                 self._keys = _parsed(
                     self.path, private_file.kept(self.path, lambda: _text([new_key()]))
                 )
@@ -126,7 +126,7 @@ class KeyRing:
 
     def _change(self, change: Callable[[Sequence[Key]], Sequence[Key]]) -> None:
         """One process at a time: a key that another adds meanwhile may have sealed already."""
-        self._check_not_lost()
+        self.check_not_lost()
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
@@ -148,7 +148,8 @@ class KeyRing:
                     private_file.put_new(self._made, _REMEMBERED)
             self._remembered = True
 
-    def _check_not_lost(self) -> None:
+    def check_not_lost(self) -> None:
+        """Raises VaultError where a ring was made here, and there is none any more."""
         if self._makes and self._made.exists() and not self.path.exists():
             raise VaultError(
                 f"the key ring {self.path} is gone: put it back from where the keys are kept; "

@@ -112,6 +112,11 @@ def vault(config: RunConfig) -> str:
         raise not_applicable("privacy.vault.sealed is empty")
     ring, needed = ring_of(config), _sealed_by(config)
     if not ring.path.exists():
+        try:
+            ring.check_not_lost()
+        except VaultError as error:
+            said, _, fix = str(error).partition(": ")
+            raise NotWellError(said, fix) from None
         if not (needed or config.privacy.vault.keys or os.environ.get(VARIABLE)):
             raise not_applicable(f"{ring.path} is made when something is sealed")
         raise NotWellError(

@@ -47,3 +47,16 @@ def test_keys_of_a_workspace_from_the_first_to_the_next(
     lost = run.invoke(app, ["vault", "rotate", *elsewhere])
     assert "21 of voiceprints stay as they are" in str(lost.exception)
     Vault(KeyRing(ring, makes=False)).seal(b"", "")
+
+
+def test_a_ring_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nothing is kept that it sealed."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    at = ["vault", "status", "--set", f"workspace={tmp_path}"]
+    assert CliRunner().invoke(app, at).exit_code == 0
+    ring = KeyRing(tmp_path / "vault.keys", makes=True)
+    ring.primary()
+    ring.path.unlink()
+    told = CliRunner().invoke(app, at)
+    assert isinstance(told.exception, VaultError)
+    assert f"{ring.path} is gone: put it back" in str(told.exception)

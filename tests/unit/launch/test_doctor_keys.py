@@ -14,7 +14,7 @@ from persona_ray.config import load_config
 from persona_ray.launch.doctor.finding import Outcome
 from persona_ray.store import open_store
 from persona_ray.store.database import Database
-from persona_ray.vault.keys import KeyRing, new_key, ring_of
+from persona_ray.vault.keys import MADE, KeyRing, new_key, ring_of
 from persona_ray.vault.seal import vault_of
 from tests.unit.launch.test_doctor import look, no_cluster
 from tests.unit.store.screening.test_sealed import fill
@@ -46,6 +46,18 @@ def test_keys_of_others_and_rings_that_are_gone(tmp_path: Path) -> None:
     found = look("vault", tmp_path, f"privacy.vault.keys={tmp_path / 'ring'}")
     assert found.outcome is Outcome.FAILED
     assert "put it back" in found.fix
+
+
+def test_a_ring_that_is_gone_and_sealed_nothing_that_is_kept(tmp_path: Path) -> None:
+    """Uploads end with their jobs; the service seals no next one until the ring is back."""
+    assert look("vault", tmp_path).outcome is Outcome.NOT_APPLICABLE
+    ring = ring_of(load_config(None, [f"workspace={tmp_path}"]))
+    ring.primary()
+    ring.path.unlink()
+    found = look("vault", tmp_path)
+    assert found.outcome is Outcome.FAILED
+    assert f"{ring.path} is gone" in found.said
+    assert f"remove {ring.path.with_name(MADE)}" in found.fix
 
 
 def test_keys_end_by_the_clock_of_the_store(
