@@ -5,7 +5,7 @@ from __future__ import annotations
 from persona_ray.config import RunConfig
 from persona_ray.errors import BundleError
 from persona_ray.launch.doctor.finding import NotWellError, not_applicable
-from persona_ray.launch.encoders import absolute, fed, pretrained
+from persona_ray.launch.encoders import absolute, pretrained
 from persona_ray.models.manifest import verify
 
 
@@ -39,7 +39,8 @@ def encoders(config: RunConfig) -> str:
     """Those that fine-tuning starts from can be loaded."""
     from persona_ray.models.load import load_speech_tower, load_text_tower
 
-    missing = [tower for tower in fed(config) if not config.encoder_dir(tower).is_dir()]
+    left = config.pretraining.encoders
+    missing = [tower for tower in left if not config.encoder_dir(tower).is_dir()]
     if missing:
         raise not_applicable(f"{' and '.join(missing)} not pretrained yet: `persona-ray pretrain`")
     model = pretrained(config).model

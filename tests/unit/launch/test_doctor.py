@@ -56,6 +56,17 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_encoders_that_are_not_to_be_pretrained_are_loaded_at_once(tmp_path: Path) -> None:
+    found = look("encoders", tmp_path)
+    assert (found.outcome, "none is named" in found.said) == (Outcome.NOT_APPLICABLE, True)
+    found = look("encoders", tmp_path, f"model.text.path={tmp_path / 'bert'}")
+    assert found.outcome is Outcome.FAILED
+    assert str(tmp_path / "bert") in found.said
+    found = look("encoders", tmp_path, "pretraining.encoders=[text]")
+    assert found.outcome is Outcome.NOT_APPLICABLE
+    assert found.said == "text not pretrained yet: `persona-ray pretrain`"
+
+
 def test_a_laptop_without_a_cluster_is_well(tmp_path: Path) -> None:
     quick = set(NAMES) - set(ON_CLUSTER) - {"recogniser", "gpus", "ports", "packages", "disk"}
     asked = [part for name in quick for part in ("--only", name)]
