@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Overrides, confirm, read
 from persona_ray.errors import ConfigError
 
 
@@ -30,8 +29,7 @@ def forget(
     run = read(config, overrides)
     with open_audited(run) as store:
         kind, name = ("customer", customer) if customer else ("agent", agent)
-        if not yes and sys.stdin.isatty():
-            typer.confirm(f"delete {kind} {name} from {store.url} for good?", abort=True)
+        confirm(f"delete {kind} {name} from {store.url} for good?", yes)
         about = about_person(store, kind, name)
         if customer:
             calls = store.forget_customer(customer).assist_calls

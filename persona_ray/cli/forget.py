@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Overrides, confirm, read
 from persona_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,8 +58,7 @@ def forget(
         typer.echo(f"forgotten again: {done} persons")
         return
     kinds = ", ".join(f"{kind} {name}" for kind, name in person.named().items())
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"delete all that {run.workspace} keeps of {kinds} for good?", abort=True)
+    confirm(f"delete all that {run.workspace} keeps of {kinds} for good?", yes)
     found = forget_person(run, person, actor_here(), RichProgress())
     _tell(found.receipt)
     typer.echo(f"receipt: {found.path}")

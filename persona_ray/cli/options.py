@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +55,16 @@ def read(config: Path | None, overrides: list[str] | None) -> RunConfig:
     loaded = load_config(config, overrides or ())
     watch_job(loaded.watching)
     return loaded
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something goes for good, unless `yes`. Raises ConfigError where nobody can be
+    asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody can be asked here: say --yes")
+    typer.confirm(question, abort=True)
 
 
 _WAIT = "RAY_JOB_STOP_WAIT_TIME_S"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Overrides, confirm, read
 from persona_ray.errors import ConfigError
 
 
@@ -40,8 +39,7 @@ def forget(
     by, name = named[0]
     run = read(config, overrides)
     with open_audited(run) as store:
-        if not yes and sys.stdin.isatty():
-            typer.confirm(f"delete {by.value} {name} from {store.url} for good?", abort=True)
+        confirm(f"delete {by.value} {name} from {store.url} for good?", yes)
         desk = ReportDesk(store, run.screening)
         forget_shown(run.workspace, desk.calls_of(**{by.value: name}).calls)
         done = desk.forget(by, name, Recordings(run.workspace).delete)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from persona_ray.cli.options import ConfigPath, Overrides, read
+from persona_ray.cli.options import ConfigPath, Overrides, confirm, read
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,16 +62,13 @@ def downgrade(
 
     What only later schemas know is lost: it is named before. Stop services and make a backup
     first."""
-    from persona_ray.errors import ConfigError
     from persona_ray.store.schema import downgrade as take_back
     from persona_ray.store.schema import lost_by
 
     url = read(config, overrides).store_url
     lost = lost_by(url, to)
-    if lost and not yes:
+    if lost:
         said = ", ".join(f"{rows} rows of {name}" for name, rows in sorted(lost.items()))
-        if not sys.stdin.isatty():
-            raise ConfigError(f"schema {to} does not know {said}: they would be lost; say --yes")
-        typer.confirm(f"give up {said} for good?", abort=True)
+        confirm(f"schema {to} does not know {said}: give them up for good?", yes)
     take_back(url, to)
     typer.echo(f"schema {to}")

@@ -30,7 +30,7 @@ def command(workspace: Path, *arguments: str) -> str:
 def test_what_is_done_stands_in_the_log_until_somebody_edits_it(tmp_path: Path) -> None:
     assert "empty" in command(tmp_path, "audit", "verify")
     command(tmp_path, "keys", "create", "desk", "--scope", "admin")
-    command(tmp_path, "forget", "--customer", "KD-7781")
+    command(tmp_path, "forget", "--yes", "--customer", "KD-7781")
     said = command(tmp_path, "audit", "verify")
     head = said.rpartition("head ")[2].strip()
     assert "entries 1 to 2" in said
@@ -61,7 +61,7 @@ def test_what_is_done_stands_in_the_log_until_somebody_edits_it(tmp_path: Path) 
 
 
 def test_a_receipt_is_verified_and_is_of_one_person(tmp_path: Path) -> None:
-    command(tmp_path, "forget", "--customer", "KD-7781")
+    command(tmp_path, "forget", "--yes", "--customer", "KD-7781")
     (receipt,) = (tmp_path / "privacy" / "receipts").glob("*.json")
     assert "signed by this installation" in command(tmp_path, "forget", "--verify", str(receipt))
     mine = ("forget", "--verify", str(receipt), "--customer")
@@ -84,7 +84,7 @@ def test_operators_who_read_calls_of_others_are_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["keys", "keys/installation/persons.secret"])
 def test_a_lost_secret_is_asked_for_and_no_other_is_made(tmp_path: Path, lost: str) -> None:
-    command(tmp_path, "forget", "--customer", "KD-7781")
+    command(tmp_path, "forget", "--yes", "--customer", "KD-7781")
     (receipt,) = (tmp_path / "privacy" / "receipts").glob("*.json")
     config = load_config(None, [f"workspace={tmp_path}"])
     with open_audited(config) as store:
@@ -98,8 +98,8 @@ def test_a_lost_secret_is_asked_for_and_no_other_is_made(tmp_path: Path, lost: s
 
     for person in (
         ("audit", "person", "KD-7781"),
-        ("forget", "--customer", "KD-7782"),
-        ("assist", "forget", "--customer", "KD-7782"),
+        ("forget", "--yes", "--customer", "KD-7782"),
+        ("assist", "forget", "--yes", "--customer", "KD-7782"),
     ):
         refused(*person)
     # Nothing went of whom nothing could be noted.

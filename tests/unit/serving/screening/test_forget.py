@@ -82,6 +82,9 @@ def test_the_command_does_the_same(screening: RunConfig) -> None:
     ):
         (screening.workspace / name).write_text(text)
     command = ["screening", "forget", "--set", f"workspace={screening.workspace}"]
+    unasked = CliRunner().invoke(app, [*command, "--user", "li"])
+    assert "for good? Nobody can be asked here: say --yes" in str(unasked.exception)
+    command.append("--yes")
     done = CliRunner().invoke(app, [*command, "--user", "li"])
     assert done.stdout == "forgotten: 1 calls, 1 recordings, 1 rows\n"
     assert list((screening.workspace / "screening/recordings").glob("*/*")) == []
