@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -21,7 +23,8 @@ def test_keys_of_a_workspace_from_the_first_to_the_next(
     from persona_ray.store import open_store
 
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr("persona_ray.serving.sealed_places.time.sleep", lambda _: None)
+    clock = SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic)
+    monkeypatch.setattr("persona_ray.serving.sealed_places.time", clock)
     at = ["--set", f"workspace={tmp_path}"]
     with open_store(f"sqlite:///{tmp_path}/store.sqlite", vault=PLAIN) as store:
         fill(store)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -309,7 +310,9 @@ def test_a_service_that_is_full_is_asked_again(
     sets: Sets, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("persona_ray.serving.screening.device_line.time.sleep", waited.append)
+    # Not `time.sleep` itself: other threads of this process sleep, too.
+    clock = SimpleNamespace(sleep=waited.append)
+    monkeypatch.setattr("persona_ray.serving.screening.device_line.time", clock)
     sets.put(*MORE)
     left = [429, 503]
 
