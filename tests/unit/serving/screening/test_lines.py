@@ -16,7 +16,7 @@ from persona_ray.errors import RequestError
 from persona_ray.inference.screening.speaking import RobotSound
 from persona_ray.serving.live.protocol import Ack, Sound
 from persona_ray.serving.screening.outbox import Outbox
-from persona_ray.serving.screening.protocol import Clear, LineDone, Played
+from persona_ray.serving.screening.protocol import Clear, LineDone, Played, TurnSaid
 from persona_ray.serving.screening.robot_sound import RobotFrames
 from persona_ray.store import Store
 from tests.unit.serving.screening.parts import (
@@ -67,6 +67,9 @@ def test_what_a_line_refuses(client: TestClient, key: dict[str, str], store: Sto
     again = start(resume_from=0)
     assert refused(client, key, again, odd) == (4400, "live.odd_bytes", True)
     assert refused(client, key, again, again) == (4400, "live.message", True)
+    # What an earlier connection said of its sound binds once something of the call is settled.
+    with line(client, key, resume_from=0) as (socket, _):
+        listen(socket, Heard(), lambda event: isinstance(event, TurnSaid))
     other = start(resume_from=0, encoding="mulaw")
     assert refused(client, key, other) == (4409, "live.sound", False)
     reader = key_of(store, "li", "screening")
