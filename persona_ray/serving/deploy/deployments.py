@@ -8,21 +8,21 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray import serve
 
 from persona_ray.audio.decoder import decoder_of
 from persona_ray.audio.vad import Span
-from persona_ray.errors import BundleError, PersonaRayError, ServiceBusyError
+from persona_ray.errors import BundleError, ServiceBusyError
 from persona_ray.inference.clips import ClipInput
 from persona_ray.inference.hearing import Hearing
+from persona_ray.serving.deploy.hop import hop
 from persona_ray.serving.deploy.replica import (
     Item,
     Loaded,
@@ -36,7 +36,6 @@ from persona_ray.serving.deploy.stages import Failed, Heard, Judged, Stale, Vect
 from persona_ray.serving.local import hear
 from persona_ray.serving.service import CLASSIFYING, HEARING, JUDGING, SPEECH, TEXT
 from persona_ray.types import NothingUsable, Recognition
-from persona_ray.watch import spans
 from persona_ray.watch.catalogue import BATCH_SIZE
 from persona_ray.watch.on_ray import RayInstruments
 from persona_ray.watch.process import watch_service
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from persona_ray.serving.service import Recording, ServedModel
     from persona_ray.types import Samples
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 # The span of all that a replica does that has the whole.
@@ -64,30 +62,6 @@ def _batched(
     """A method on items becomes one on an item, which waits for others to fill a batch."""
     made: Callable[[Any, Item], Coroutine[Any, Any, T]] = serve.batch(batch_size_fn=padded_ms)(work)
     return made
-
-
-def _hop(
-    name: str | Callable[[Any], str],
-) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T | Failed]]]:
-    """A hop of a request (`spans.hop`) that gives what went wrong instead of raising it: Ray would
-    wrap it."""
-
-    def wrap(
-        method: Callable[P, Coroutine[Any, Any, T]],
-    ) -> Callable[P, Coroutine[Any, Any, T | Failed]]:
-        # The span sees the error first.
-        placed = spans.hop(name)(method)
-
-        @functools.wraps(placed)
-        async def given(*args: P.args, **named: P.kwargs) -> T | Failed:
-            try:
-                return await placed(*args, **named)
-            except PersonaRayError as error:
-                return Failed(error)
-
-        return given
-
-    return wrap
 
 
 class Asr:
@@ -111,12 +85,12 @@ class Asr:
         if warm:
             self._hearing.text(sound, rate_hz, [Span(0.0, 1.0)])
 
-    @_hop(HEARING)
+    @hop(HEARING)
     async def call(self, recording: Recording, reads: bool) -> Heard:
         hearing = self._hearing.for_model(reads)
         return await self._heard(lambda: hear(hearing, recording), Heard.of_pieces, reads)
 
-    @_hop(HEARING)
+    @hop(HEARING)
     async def utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
     ) -> Heard:
@@ -125,14 +99,14 @@ class Asr:
             lambda: hearing.utterance(samples, rate_hz, speech), Heard.of_pieces, reads
         )
 
-    @_hop(HEARING)
+    @hop(HEARING)
     async def clips(self, clips: Sequence[ClipInput], reads: bool) -> Heard:
         hearing = self._hearing.for_model(reads)
         return await self._heard(
             lambda: tuple(hearing.clip(clip) for clip in clips), Heard.of_clips, reads
         )
 
-    @_hop("partial text")
+    @hop("partial text")
     async def text(self, samples: Samples, rate_hz: int, speech: Sequence[Span]) -> str:
         """A partial text, which gives way: it would hold up sentences that somebody waits for."""
         if self._at_work:
@@ -188,7 +162,7 @@ class Fused(_Batching):
     def swapped(self, loaded: Loaded) -> None:
         _bound(self._judged, self.batch_ms(loaded), self.config)
 
-    @_hop(JUDGING)
+    @hop(JUDGING)
     async def judge(self, heard: Heard | Failed) -> Judged | Failed | Stale:
         if isinstance(heard, Failed):
             return heard
@@ -215,17 +189,17 @@ class Whole(Fused, Asr):
         Asr.__init__(self, config, workers, warm)
         Fused.__init__(self, config, scale, find)
 
-    @_hop(WHOLE)
+    @hop(WHOLE)
     async def judged_call(self, recording: Recording, reads: bool) -> Judged | Failed | Stale:
         return await self.judge(await self.call(recording, reads))
 
-    @_hop(WHOLE)
+    @hop(WHOLE)
     async def judged_utterance(
         self, samples: Samples, rate_hz: int, speech: Sequence[Span], reads: bool
     ) -> Judged | Failed | Stale:
         return await self.judge(await self.utterance(samples, rate_hz, speech, reads))
 
-    @_hop(WHOLE)
+    @hop(WHOLE)
     async def judged_clips(
         self, clips: Sequence[ClipInput], reads: bool
     ) -> Judged | Failed | Stale:
@@ -253,7 +227,7 @@ class _Tower(_Batching):
         judge.keep(speech=self.stage == SPEECH, text=self.stage == TEXT)
         self.encode(judge, [clip])
 
-    @_hop(lambda tower: str(tower.stage))
+    @hop(lambda tower: str(tower.stage))
     async def vectors(self, heard: Heard | Failed) -> Vectors | Failed:
         if isinstance(heard, Failed):
             return heard
@@ -314,7 +288,7 @@ class Classifier(ModelReplica):
         while len(self._heads) > _KEPT_HEADS:
             self._heads.popitem(last=False)
 
-    @_hop(CLASSIFYING)
+    @hop(CLASSIFYING)
     async def judge(
         self, speech: Vectors | Failed | None, text: Vectors | Failed | None
     ) -> Judged | Failed | Stale:
